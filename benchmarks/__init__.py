@@ -1,0 +1,1 @@
+"""Measurements of the proxy beside nginx: one question per file."""

@@ -1,0 +1,265 @@
+"""One function per fuzz target: takes bytes, asserts invariants, lets only expected refusals pass in silence.
+
+Hypothesis calls the same functions from the tests, and inputs once found live in `fuzz/corpus/<drive>/`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+
+import orjson
+
+from headroom import providers
+from headroom.faults import BadCoding, BadRequest, NotJson
+from headroom.wire.coding import decode
+from headroom.wire.framing import ChunkWalker
+from headroom.wire.head import RequestHead, ResponseHead
+from headroom.wire.reader import Broken, Data, End, RequestReader, ResponseReader
+from headroom.wire.sse import SseSplitter, parse_event
+from headroom.zones import documents, layout, listings, tables
+from headroom.zones.detect import sniff
+from headroom.zones.locate import Locator, frozen_count
+from headroom.zones.press import Action, Floors, press, unpress
+from headroom.zones.splice import Edit, splice, to_text, to_token
+from headroom.zones.yardstick import Characters
+from tests.support import naive, oracle
+
+Message = tuple[RequestHead | ResponseHead, bytes]
+
+
+def pieces(data: bytes) -> list[bytes]:
+    """`data` cut at places that depend on its bytes, so that a fuzzer can move them."""
+    cut = 1 + (data[0] % 7 if data else 0)
+    return [data[at : at + cut] for at in range(0, len(data), cut)]
+
+
+def _requests(parts: Sequence[bytes]) -> tuple[list[Message], str]:
+    reader = RequestReader()
+    done: list[Message] = []
+    head: RequestHead | None = None
+    body: list[bytes] = []
+    for part in parts:
+        events = list(reader.feed(part))
+        while events:
+            event = events.pop(0)
+            if isinstance(event, RequestHead):
+                head, body = event, []
+            elif isinstance(event, Data):
+                body.append(event.payload())
+            elif isinstance(event, End):
+                assert head is not None
+                done.append((head, b"".join(body)))
+                head = None
+                events += reader.resume()
+            elif isinstance(event, Broken):
+                return done, "reject"
+    return done, "incomplete" if head is not None or not reader.between_messages else "accept"
+
+
+def drive_request(data: bytes) -> None:
+    """Requests are read the same however they are cut, and as h11 reads them or not at all."""
+    seen, verdict = _requests([data])
+    again, same = _requests(pieces(data))
+    assert [(h.raw, b) for h, b in seen] == [(h.raw, b) for h, b in again]
+    assert verdict == same
+    theirs = oracle.h11_requests(data, past_close=True)
+    assert len(theirs.messages) >= len(seen), "accepted what the oracle refuses"
+    for (head, body), other in zip(seen, theirs.messages, strict=False):
+        assert isinstance(head, RequestHead)
+        assert (head.method, head.target, body) == (other.method, other.target, other.body)
+
+
+def drive_response(data: bytes) -> None:
+    """Answers are read the same however they are cut, and framed as h11 frames them where both accept."""
+    for method in (b"GET", b"HEAD"):
+        whole, cut = _response([data], method), _response(pieces(data), method)
+        assert whole == cut
+        status, body, complete = whole
+        theirs = oracle.h11_response(data, method)
+        if complete and theirs.verdict == "accept" and status is not None and status != 101:
+            assert theirs.messages[0].status == status
+            assert theirs.messages[0].body == body
+
+
+def _response(parts: Sequence[bytes], method: bytes) -> tuple[int | None, bytes, bool]:
+    reader = ResponseReader()
+    reader.expect(method)
+    status: int | None = None
+    body: list[bytes] = []
+    for part in parts:
+        for event in reader.feed(part):
+            if isinstance(event, ResponseHead) and not event.interim:
+                status = event.status
+            elif isinstance(event, Data):
+                body.append(event.payload())
+            elif isinstance(event, End):
+                return status, b"".join(body), True
+            elif isinstance(event, Broken):
+                return status, b"", False
+    return status, b"".join(body), isinstance(reader.eof(), End)
+
+
+def drive_chunks(data: bytes) -> None:
+    """The walker finds the end and the payload that the naive decoder finds."""
+    outcomes = []
+    for parts in ([data], pieces(data)):
+        walker = ChunkWalker(BadRequest, padded=False)
+        payload: list[bytes] = []
+        used = 0
+        verdict = "more"
+        try:
+            for part in parts:
+                spans: list[tuple[int, int]] = []
+                at = walker.walk(part, 0, spans)
+                payload += [part[start:end] for start, end in spans]
+                used += at
+                if walker.done:
+                    verdict = "done"
+                    break
+        except BadRequest:
+            verdict = "bad"
+        outcomes.append((verdict, b"".join(payload) if verdict == "done" else b"", used if verdict == "done" else 0))
+    assert outcomes[0] == outcomes[1]
+    if outcomes[0][0] == "done":
+        assert naive.dechunk(data) == outcomes[0][1:]
+
+
+def drive_sse(data: bytes) -> None:
+    """Events are cut as the naive splitter cuts them, however the stream is, and joined they are the stream."""
+    expected, tail = naive.split_sse(data)
+    for parts in ([data], pieces(data)):
+        splitter = SseSplitter()
+        raw: list[bytes] = []
+        for part in parts:
+            raw += splitter.feed(part)
+        assert b"".join(raw) + splitter.rest == data
+        found = [event for event in map(parse_event, raw) if event is not None]
+        if not data.endswith(b"\r"):  # the naive splitter takes a last CR for a whole line end
+            assert [(event.name, event.data) for event in found] == [(n.encode(), d) for n, d in expected]
+
+
+_LOCATOR = Locator(providers.ANTHROPIC.shape) if providers.ANTHROPIC.shape is not None else None
+
+
+def drive_locate(data: bytes) -> None:
+    """Slots are string tokens; cutting them out and putting them back changes nothing; the rest keeps its bytes."""
+    assert _LOCATOR is not None
+    try:
+        located = _LOCATOR.locate(data, b"caller")
+    except NotJson:
+        return
+    slots = located.old + located.fresh
+    for slot in slots:
+        assert data[slot.start] == data[slot.end - 1] == 0x22
+        to_text(data[slot.start : slot.end])
+    assert [s.start for s in slots] == sorted(s.start for s in slots)
+    assert splice(data, []) is data
+    assert splice(data, [Edit(s.start, s.end, data[s.start : s.end]) for s in slots]) == data
+    again = _LOCATOR.locate(data, b"caller")
+    assert again == located, "the memo changes what is found"
+    if located.utf8:
+        changed = splice(data, [Edit(s.start, s.end, b'"x"') for s in slots])
+        once_more = _LOCATOR.locate(changed, b"caller")
+        short = [s for s in once_more.old + once_more.fresh if s.call_id]
+        assert len(short) == len([s for s in slots if s.call_id])
+        assert (once_more.items, once_more.frozen, once_more.fresh_from) == (
+            located.items,
+            located.frozen,
+            located.fresh_from,
+        )
+    assert providers.ANTHROPIC.shape is not None
+    assert frozen_count(data, providers.ANTHROPIC.shape) == located.frozen
+
+
+def drive_splice(data: bytes) -> None:
+    """Any string of a document can be replaced, and nothing else changes."""
+    try:
+        orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return
+    at = data.find(b'"')
+    while at >= 0:
+        end = at + 1
+        while data[end] != 0x22:
+            end += 2 if data[end] == 0x5C else 1
+        token = to_token(to_text(data[at : end + 1]) + "\x00é\U0001f600")
+        out = splice(data, [Edit(at, end + 1, token)])
+        assert out[:at] == data[:at] and out[len(out) - (len(data) - end - 1) :] == data[end + 1 :]
+        orjson.loads(out)
+        at = data.find(b'"', end + 1)
+
+
+def drive_documents(data: bytes) -> None:
+    """Every JSON form reads back: the text itself, or its tokens where its layout has no name."""
+    text = data.decode("utf-8", "replace")
+    minified = layout.minify(text)
+    for form in documents.encode(text):
+        decoded = _decoded(documents.decode, form)
+        if decoded is None:
+            continue
+        if documents.same(text, decoded):
+            assert minified is not None
+            assert layout.minify(decoded) == minified
+    if minified is None:
+        return
+    assert layout.minify(minified) == minified
+    name = layout.find(text, minified)
+    if name != layout.IRREGULAR:
+        assert layout.apply(minified, name) == text
+
+
+def drive_tables(data: bytes) -> None:
+    """A document in tables reads back to the same tokens, unless it has duplicate keys or odd spellings of strings."""
+    text = data.decode("utf-8", "replace")
+    try:
+        document = orjson.loads(text)
+    except (orjson.JSONDecodeError, ValueError):
+        return
+    minified = orjson.dumps(document).decode()
+    tabled = tables.encode(minified)
+    if tabled is not None:
+        core, tail = tables.decode(tabled + "\n")
+        assert (core, tail) == (minified, "\n")
+
+
+def drive_listing(data: bytes) -> None:
+    """A grouped listing reads back to the same characters."""
+    text = data.decode("utf-8", "replace")
+    grouped = listings.encode(text)
+    if grouped is not None:
+        assert listings.decode(grouped) == text
+
+
+def drive_press(data: bytes) -> None:
+    """What is pressed is shorter by the yardstick, reads back, is the same every time, and is not pressed again."""
+    text = data.decode("utf-8", "replace")
+    sniff(text)
+    verdict = press(text, Floors(0, 0), Characters(4.0))
+    assert verdict == press(text, Floors(0, 0), Characters(4.0))
+    if verdict.action is Action.PRESSED:
+        assert verdict.after < verdict.before
+        back = unpress(verdict.text)
+        assert back == text or layout.minify(back) == layout.minify(text)
+        assert press(verdict.text, Floors(0, 0), Characters(4.0)).action is not Action.PRESSED
+
+
+def drive_coding(data: bytes) -> None:
+    """A content coding is undone within its bound, or refused."""
+    for coding in (b"gzip", b"deflate", b"br", b"zstd"):
+        try:
+            assert len(decode(data, coding, 1 << 16)) <= 1 << 16
+        except BadCoding:
+            pass
+
+
+def _decoded(decode_form: Callable[[str], str], form: str) -> str | None:
+    try:
+        return decode_form(form)
+    except (ValueError, RecursionError, json.JSONDecodeError):
+        return None
+
+
+DRIVES: Mapping[str, Callable[[bytes], None]] = {
+    name.removeprefix("drive_"): drive for name, drive in list(globals().items()) if name.startswith("drive_")
+}

@@ -1,0 +1,35 @@
+"""The `headroom` command."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from headroom import __version__, config
+
+_USAGE = """usage: headroom COMMAND
+
+  serve      run the proxy; `headroom serve --help` lists its settings
+  settings   print all settings as a table
+  version    print the version
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command. Exits with 64 for a command that does not exist."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = words[0] if words else "--help"
+    if command == "serve":
+        # Imported here, so that asking for the version does not load an event loop.
+        from headroom import serve  # noqa: PLC0415
+
+        serve.main(words[1:])
+    elif command == "settings":
+        sys.stdout.write(config.table())
+    elif command in ("version", "--version"):
+        sys.stdout.write(f"headroom {__version__}\n")
+    elif command in ("help", "--help", "-h"):
+        sys.stdout.write(_USAGE)
+    else:
+        sys.stderr.write(f"headroom: {command}: no such command\n{_USAGE}")
+        raise SystemExit(64)

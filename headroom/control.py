@@ -1,0 +1,208 @@
+"""The proxy's own endpoints: health, metrics, statistics."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import msgspec
+import orjson
+
+from headroom import __version__
+from headroom.metrics import Board, stats
+from headroom.wire.head import RequestHead
+
+NATIVE: Final = ("uvloop", "httptools", "msgspec", "orjson", "blake3", "tiktoken", "zstandard", "brotli")
+_SECURITY: Final = b"".join(
+    (
+        b"X-Content-Type-Options: nosniff\r\n",
+        b"X-Frame-Options: DENY\r\n",
+        b"Referrer-Policy: no-referrer\r\n",
+        b"Cache-Control: no-store\r\n",
+    )
+)
+_JSON: Final = b"application/json"
+_TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+class State(msgspec.Struct):
+    """What health reports are made of; the edge keeps it."""
+
+    ready: bool = False
+    draining: bool = False
+    store: str = ""
+    store_up: bool = True
+    yardstick: str = "not loaded"
+    config: Mapping[str, object] = {}
+
+
+class Reply(msgspec.Struct, frozen=True, gc=False):
+    """An answer of our own."""
+
+    status: int
+    body: bytes
+    content_type: bytes = _JSON
+
+
+class Control:
+    """Answers the control endpoints."""
+
+    def __init__(self, board: Board, state: Callable[[], State]) -> None:
+        self._board = board
+        self._state = state
+        self._begun = time.monotonic()
+        self._open: Mapping[str, Callable[[bool], Reply]] = {
+            "/livez": self._livez,
+            "/readyz": self._readyz,
+            "/health": self._health,
+            "/healthz": self._healthz,
+        }
+        self._guarded: Mapping[str, Callable[[bool], Reply]] = {"/metrics": self._metrics, "/stats": self._stats}
+
+    def answer(self, head: RequestHead, *, trusted: bool) -> Reply | None:
+        """The answer to a control request, or None where the path is not ours.
+
+        `trusted`: the caller is on this host and names it as loopback, or has sent the proxy token. Others are told
+        that guarded endpoints do not exist.
+        """
+        if head.method not in (b"GET", b"HEAD"):
+            return None
+        path = head.target.partition(b"?")[0].decode("latin-1")
+        make = self._open.get(path)
+        if make is not None:
+            return make(trusted)
+        make = self._guarded.get(path)
+        if make is None:
+            return None
+        return make(trusted) if trusted else Reply(404, b'{"error":"not found"}')
+
+    def _livez(self, trusted: bool) -> Reply:
+        return _json(200, {**self._who("healthy"), "alive": True})
+
+    def _healthz(self, trusted: bool) -> Reply:
+        return _json(200, {"ok": True, "service": "headroom-proxy"})
+
+    def _readyz(self, trusted: bool) -> Reply:
+        body = self._body()
+        return _json(200 if body["ready"] else 503, body)
+
+    def _health(self, trusted: bool) -> Reply:
+        body = self._body()
+        if trusted:
+            body["config"] = dict(self._state().config)
+        return _json(200, body)
+
+    def _metrics(self, trusted: bool) -> Reply:
+        return Reply(200, self._board.exposition(), _TEXT)
+
+    def _stats(self, trusted: bool) -> Reply:
+        return _json(200, {**self._who("healthy"), **stats(self._board)})
+
+    def _who(self, status: str) -> dict[str, object]:
+        return {
+            "service": "headroom-proxy",
+            "status": status,
+            "version": __version__,
+            "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
+            "uptime_seconds": round(time.monotonic() - self._begun, 1),
+        }
+
+    def _body(self) -> dict[str, object]:
+        state = self._state()
+        ready = state.ready and not state.draining
+        native = {name: _version_of(name) for name in NATIVE}
+        missing = [name for name, found in native.items() if found is None]
+        off = {"enabled": False, "ready": True, "status": "disabled"}
+        return {
+            **self._who("healthy" if ready and not missing else "unhealthy"),
+            "ready": ready,
+            "checks": {
+                "startup": {"enabled": True, "ready": ready, "status": "draining" if state.draining else "started"},
+                "http_client": {"enabled": True, "ready": True, "status": "ready"},
+                # A store that is down costs savings and no request, so it does not take the proxy out of service.
+                "store": {
+                    "enabled": True,
+                    "ready": True,
+                    "status": "up" if state.store_up else "down",
+                    "kind": state.store,
+                },
+                "yardstick": {"enabled": True, "ready": True, "status": state.yardstick},
+                "cache": off,
+                "rate_limiter": off,
+                "memory": off,
+                "upstream": off,
+            },
+            "core": "missing" if missing else "loaded",
+            "native": native,
+        }
+
+
+def _json(status: int, body: Mapping[str, object]) -> Reply:
+    return Reply(status, orjson.dumps(body))
+
+
+def _version_of(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+_REASONS: Final = {
+    200: b"OK",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    404: b"Not Found",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+}
+
+
+def render(reply: Reply, *, head_only: bool = False, close: bool = False, fields: bytes = b"") -> bytes:
+    """The answer's bytes, with the security fields of our own pages. `fields` are whole lines to add."""
+    return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b%b%b\r\n%b" % (
+        reply.status,
+        _REASONS.get(reply.status, b"Error"),
+        reply.content_type,
+        len(reply.body),
+        _SECURITY,
+        fields,
+        b"Connection: close\r\n" if close else b"",
+        b"" if head_only else reply.body,
+    )
+
+
+def is_loopback(peer: str) -> bool:
+    """Whether a peer address is this host's loopback; an absent peer (a Unix socket) counts as such."""
+    if not peer:
+        return True
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped.is_loopback
+    return address.is_loopback
+
+
+def names_loopback(host: bytes) -> bool:
+    """Whether a Host value names loopback: the defence against DNS rebinding. A missing one does not."""
+    name, _, port = host.strip().lower().rpartition(b":")
+    if not name or not port.isdigit():
+        name = host.strip().lower()
+    return name in (b"127.0.0.1", b"[::1]", b"localhost")
+
+
+def has_token(head: RequestHead, token: bytes) -> bool:
+    """Whether the request carries the proxy's own token. Constant time."""
+    return bool(token) and hmac.compare_digest(head.fields.get(b"x-headroom-proxy-token", b""), token)

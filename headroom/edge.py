@@ -1,0 +1,323 @@
+"""The proxy as an object: everything wired together, to be run by `serve` or inside another asyncio program.
+
+async with Edge(Config.of(port=0)) as edge:
+    client = Anthropic(base_url=f"http://127.0.0.1:{edge.port}")
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+import msgspec
+
+from headroom import control, plan, providers
+from headroom.config import SETTINGS, Config, ConfigError, data_directory
+from headroom.events import Event, Level, Refused, Stopped
+from headroom.exchange import Exchange, error_answer
+from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, StoreDown, Unauthorized
+from headroom.ledger import Ledger
+from headroom.logs import LogWriter
+from headroom.metrics import Board, Counters
+from headroom.shrink import Shrinker
+from headroom.store import MemoryStore, Store
+from headroom.store_sqlite import SqliteStore
+from headroom.wire.downstream import Downstream, RequestSink
+from headroom.wire.gate import Watch
+from headroom.wire.head import RequestHead
+from headroom.wire.origin import Origin
+from headroom.wire.pool import Pool
+from headroom.wire.reader import Data
+from headroom.wire.tls import client_context
+from headroom.wire.upstream import Dialer, UpstreamLink
+from headroom.zones import yardstick
+
+BACKLOG = 1024  # connections that wait to be accepted
+REQUEST_ID_LIMIT = 128  # characters of a client's own x-request-id that are taken over
+
+
+class Limits(msgspec.Struct, frozen=True, gc=False):
+    """What a client connection may take; see downstream.Limits."""
+
+    header_timeout: float
+    keep_alive_timeout: float
+    body_timeout: float
+    silence: float
+    head_limit: int
+    field_limit: int
+
+
+class Edge:
+    """One serving process's worth of proxy. Start it on a running loop; stop it with `drain` and `close`."""
+
+    def __init__(self, config: Config, board: Board | None = None, worker: int = 0) -> None:
+        self.config = config
+        self.board = board or Board()
+        self.counters: Counters = self.board.row(worker)
+        self.clients: set[Downstream] = set()
+        self.active: set[Exchange] = set()
+        self.draining = False
+        self.limits = Limits(
+            config.seconds("header_timeout"),
+            config.seconds("keep_alive_timeout"),
+            config.seconds("body_timeout"),
+            config.seconds("silence_timeout"),
+            config.whole("head_limit"),
+            config.whole("field_limit"),
+        )
+        self._concurrency = config.whole("concurrency")
+        self._body_limit = config.whole("body_limit")
+        self._token = config.proxy_token
+        self._prefix = secrets.token_hex(6)
+        self._count = 0
+        self._server: asyncio.Server | None = None
+        self._idle: asyncio.Event | None = None
+        self._log: LogWriter | None = None
+        self._control = control.Control(self.board, self._state)
+
+    async def start(self, listener: socket.socket | None = None) -> None:
+        """Open store and port. `listener` is a socket to serve instead of one of our own.
+
+        Raises ConfigError for what cannot be opened.
+        """
+        loop = asyncio.get_running_loop()
+        config = self.config
+        try:
+            self._log = LogWriter(cast(Level, config.text("log_level")), config.path("log_file"))
+        except OSError as error:
+            raise ConfigError(f"log_file: cannot write {config.path('log_file')}: {error.strerror}") from error
+        try:
+            context = client_context(config.path("ca_file"))
+        except OSError as error:
+            raise ConfigError(f"ca_file: cannot read {config.path('ca_file')}: {error.strerror or error}") from error
+        shortest = min(
+            self.limits.header_timeout, self.limits.keep_alive_timeout, self.limits.body_timeout, self.limits.silence
+        )
+        self.watch = Watch(loop, min(1.0, shortest / 4))
+        store = await self._open_store()
+        self.ledger = Ledger(store, config.whole("replay_cache"), config.seconds("store_timeout"))
+        self.shrinker = Shrinker(config, self.ledger)
+        self.dialer = Dialer(
+            self.watch,
+            context,
+            Pool[Origin, UpstreamLink](config.seconds("origin_keep_alive"), config.whole("origin_idle_limit")),
+            connect_timeout=config.seconds("connect_timeout"),
+            silence=config.seconds("silence_timeout"),
+            head_limit=self.limits.head_limit,
+            field_limit=self.limits.field_limit,
+        )
+        if listener is None:
+            listener = listen(config)
+        self.port: int = listener.getsockname()[1]
+        self._server = await loop.create_server(lambda: Downstream(self), sock=listener, backlog=BACKLOG)
+
+    def ended(self, exchange: Exchange) -> None:
+        """An exchange is over."""
+        self.active.discard(exchange)
+        self.counters.add("headroom_active", -1)
+        if self._idle is not None and not self.active:
+            self._idle.set()
+
+    def sink(self, event: Event) -> None:
+        """Log `event`; see events.Sink."""
+        if self._log is not None:
+            self._log(event)
+
+    async def drain(self, grace: float | None = None) -> int:
+        """Take no new connections, let exchanges end for `grace` seconds, and return how many were cut."""
+        self.draining = True
+        if self._server is not None:
+            self._server.close()
+        for client in list(self.clients):
+            client.close_when_idle()
+        if self.active:
+            self._idle = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.config.seconds("drain_timeout") if grace is None else grace):
+                    await self._idle.wait()
+        cut = len(self.active)
+        self.sink(Stopped(cut=cut))
+        return cut
+
+    async def close(self) -> None:
+        """Abort what is left and let go of everything."""
+        self.draining = True
+        if self._server is not None:
+            self._server.close()
+        for client in list(self.clients):
+            client.abort()
+        await asyncio.sleep(0)
+        self.dialer.close()
+        self.watch.close()
+        self.shrinker.close()
+        await self.ledger.close()
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.drain(0.0)
+        await self.close()
+
+    # What Downstream calls.
+
+    def begin(self, client: Downstream, head: RequestHead) -> RequestSink:
+        """Take a request: one of our own endpoints, a refusal, or an exchange."""
+        loopback = control.is_loopback(client.peer)
+        token = control.has_token(head, self._token)
+        reply = self._control.answer(
+            head, trusted=token or (loopback and control.names_loopback(head.fields.get(b"host", b"")))
+        )
+        if reply is not None:
+            return _Answer(
+                self, client, head, control.render(reply, head_only=head.method == b"HEAD", close=not head.keep_alive)
+            )
+        if not loopback and self._token and not token:
+            return self._turn_away(client, head, Unauthorized("send the proxy's token as x-headroom-proxy-token"))
+        found = plan.plan(head, self.config, loopback=loopback)
+        if isinstance(found, plan.Refusal):
+            fault: Fault = NotFound(found.reason) if found.status == 404 else _Misdirected(found.reason)
+            return self._turn_away(client, head, fault, found.dialect)
+        if self.draining:
+            return self._turn_away(client, head, Draining("the proxy is shutting down"), found.dialect)
+        if len(self.active) >= self._concurrency:
+            busy = Busy(f"{self._concurrency} exchanges are under way; try again shortly")
+            return self._turn_away(client, head, busy, found.dialect)
+        if found.mode == "rewrite" and head.length > self._body_limit:
+            return self._turn_away(
+                client, head, BodyTooLarge(f"the request body is over {self._body_limit} bytes"), found.dialect
+            )
+        return Exchange(self, client, head, found, self._identity(head))
+
+    def refuse(self, client: Downstream, fault: Fault) -> bytes:
+        """See downstream.Server: the answer to bytes that are no request, in the commonest provider's words."""
+        self._note(fault)
+        return error_answer(fault, providers.OPENAI_CHAT, self._next_id(), close=True)
+
+    def _turn_away(
+        self, client: Downstream, head: RequestHead, fault: Fault, dialect: providers.Dialect = providers.OPENAI_CHAT
+    ) -> RequestSink:
+        self._note(fault)
+        keep = head.length == 0 and head.keep_alive and not self.draining
+        data = error_answer(fault, dialect, self._identity(head), close=not keep, head_only=head.method == b"HEAD")
+        return _Answer(self, client, head, data, keep=keep)
+
+    def _note(self, fault: Fault) -> None:
+        event = Refused(fault=fault.name, reason=str(fault), status=fault.status)
+        self.counters(event)
+        self.sink(event)
+
+    def _identity(self, head: RequestHead) -> str:
+        """The client's own request id, if it sends a fit one, else ours."""
+        named = head.fields.get(b"x-request-id", b"")
+        if 0 < len(named) <= REQUEST_ID_LIMIT and named.isascii() and named.decode().isprintable():
+            return named.decode()
+        return self._next_id()
+
+    def _next_id(self) -> str:
+        self._count += 1
+        return f"hr_{self._prefix}{self._count:08x}"
+
+    async def _open_store(self) -> Store:
+        where = self.config.text("store")
+        ttl = self.config.seconds("store_ttl")
+        if where == "memory":
+            return MemoryStore(ttl)
+        store = SqliteStore(store_path(where), ttl)
+        try:
+            await store.open()
+        except StoreDown as fault:
+            # Not fatal: requests go on with originals, health says so, and the store is tried again with each of them.
+            self.sink(Refused(fault=fault.name, reason=str(fault), status=0))
+        return store
+
+    def _state(self) -> control.State:
+        loaded = "loaded" if yardstick.o200k_ready() else "not loaded"
+        return control.State(
+            ready=self._server is not None,
+            draining=self.draining,
+            store=self.ledger.store.kind,
+            store_up=self.ledger.up,
+            yardstick=self.shrinker.yardstick_fault or loaded,
+            config=_shown(self.config),
+        )
+
+
+class _Misdirected(Fault):
+    """A base URL that this caller may not name."""
+
+    status, blame = 400, "client"
+
+
+class _Answer:
+    """An answer of our own: given at once where a body would have to be read first, else when the request is whole."""
+
+    def __init__(
+        self, edge: Edge, client: Downstream, head: RequestHead, data: bytes, keep: bool | None = None
+    ) -> None:
+        self._client = client
+        self._data = data
+        self._keep = (head.keep_alive if keep is None else keep) and not edge.draining
+        self._early = head.length != 0
+        if self._early:
+            client.write(data)
+            client.finish(keep=False)
+
+    def request_data(self, data: Data) -> None:
+        """See RequestSink."""
+
+    def request_end(self) -> None:
+        """See RequestSink."""
+        if not self._early:
+            self._client.write(self._data)
+            self._client.finish(keep=self._keep)
+
+    def client_gone(self, fault: Fault) -> None:
+        """See RequestSink."""
+
+    def client_writable(self, writable: bool) -> None:
+        """See RequestSink."""
+
+
+def store_path(where: str) -> Path:
+    """Where the store's file is: as set, or in the user's data directory."""
+    return Path(where).expanduser() if where else data_directory() / "headroom.db"
+
+
+def listen(config: Config) -> socket.socket:
+    """The listening socket. Raises ConfigError where the address cannot be had."""
+    host, port = config.text("host"), config.whole("port")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"port: cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _shown(config: Config) -> Mapping[str, object]:
+    """The settings as health shows them to callers on this host."""
+    secret = {"proxy_token"}
+    return {
+        s.name: "set" if s.name in secret and config.proxy_token else str(config._values[s.name])
+        for s in SETTINGS
+        if s.name not in secret or config.proxy_token
+    }

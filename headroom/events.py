@@ -1,0 +1,151 @@
+"""What is worth telling: typed values, rendered to log lines and counted in metrics elsewhere.
+
+There is no field for a body, a credential or an original, so none can be logged.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import msgspec
+
+from headroom.shrink import Row
+from headroom.usage import Usage
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+class Event(
+    msgspec.Struct,
+    frozen=True,
+    gc=False,
+    tag_field="event",
+    tag=lambda name: "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_"),
+    omit_defaults=True,
+    kw_only=True,
+):
+    """The base of all events."""
+
+    @property
+    def level(self) -> Level:
+        """How much it matters."""
+        return "info"
+
+
+class Timings(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Milliseconds of one exchange, by step. `total` runs from the head's last byte to the answer's last."""
+
+    total: float
+    gather: float = 0.0
+    locate: float = 0.0
+    press: float = 0.0
+    store: float = 0.0
+    dial: float = 0.0
+    first_byte: float = 0.0
+
+
+class Request(Event, frozen=True, kw_only=True):
+    """One exchange is over.
+
+    Sizes are payload bytes. Token counts are those of the slots that were replaced; `saved_fresh` is the part saved in
+    slots sent for the first time. `bill` is the prompt's price in plain input tokens as the provider reported it,
+    `bill_saved` what it would have been more.
+    """
+
+    id: str
+    upstream_id: str = ""
+    method: str
+    path: str
+    route: str
+    api: str
+    mode: str
+    status: int
+    outcome: str
+    bytes_in: int = 0
+    bytes_out: int = 0
+    answer_bytes: int = 0
+    decided: int = 0
+    replayed: int = 0
+    tokens_before: int = 0
+    tokens_after: int = 0
+    saved_fresh: int = 0
+    usage: Usage | None = None
+    bill: float = 0.0
+    bill_saved: float = 0.0
+    note: str = ""
+    fault: str = ""
+    slots: tuple[Row, ...] = ()
+    ms: Timings
+
+
+class Started(Event, frozen=True, kw_only=True):
+    """The process listens."""
+
+    version: str
+    address: str
+    workers: int
+    store: str
+    mode: str
+
+
+class Stopped(Event, frozen=True, kw_only=True):
+    """The process has drained. `cut` exchanges were still under way when the time was up."""
+
+    cut: int = 0
+
+
+class WorkerEnded(Event, frozen=True, kw_only=True):
+    """A worker process ended by itself and is being replaced."""
+
+    pid: int
+    code: int
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "error"
+
+
+class Refused(Event, frozen=True, kw_only=True):
+    """Bytes from a client that are no request, or one that is not admitted."""
+
+    fault: str
+    reason: str
+    status: int
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "warning"
+
+
+class StoreTrouble(Event, frozen=True, kw_only=True):
+    """The store failed; originals were sent."""
+
+    id: str
+    note: str
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "warning"
+
+
+class ShrinkFailed(Event, frozen=True, kw_only=True):
+    """A fault of ours while rewriting; the original was sent."""
+
+    id: str
+    error: str
+    place: str
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "error"
+
+
+class Sink(Protocol):
+    """Takes events."""
+
+    def __call__(self, event: Event) -> None:
+        """Note `event`. Never raises."""

@@ -1,0 +1,542 @@
+"""One request and its answer: the only orchestration.
+
+It is the sink of both sides. Whatever is not to be rewritten is passed on in the very call that brought it; a request
+that may be rewritten is held, handed to the shrinker in a task, and sent on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+import orjson
+
+from headroom import conversation
+from headroom.config import Config
+from headroom.events import Refused, Request, ShrinkFailed, Sink, StoreTrouble, Timings
+from headroom.faults import BadCoding, BodyTooLarge, Busy, ClientGone, Draining, Fault
+from headroom.metrics import Counters
+from headroom.plan import Plan
+from headroom.providers import DROPPED_FIELDS, UPSTREAM_ID_FIELDS, Dialect
+from headroom.shrink import Receipt, Shrinker
+from headroom.usage import JsonListener, Listener, StreamListener, Usage
+from headroom.wire.coding import decode, identity
+from headroom.wire.downstream import Downstream
+from headroom.wire.framing import LAST_CHUNK
+from headroom.wire.head import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead, edit_head, hop_by_hop
+from headroom.wire.phase import Phase, Step, step
+from headroom.wire.reader import Data
+from headroom.wire.upstream import Dialer, UpstreamLink
+
+UNSENT_LIMIT: Final = 256 * 1024  # bytes kept for an origin that is not connected yet; then the client waits
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_NO_BODY: Final = Listener()
+_SILENT_MODES: Final = frozenset({"off"})
+
+
+class House(Protocol):
+    """What an exchange needs of the edge that it runs in."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def dialer(self) -> Dialer: ...
+    @property
+    def shrinker(self) -> Shrinker: ...
+    @property
+    def sink(self) -> Sink: ...
+    @property
+    def counters(self) -> Counters: ...
+    @property
+    def draining(self) -> bool: ...
+    @property
+    def active(self) -> set[Exchange]: ...
+    def ended(self, exchange: Exchange) -> None: ...
+
+
+class Exchange:
+    """One request and its answer."""
+
+    __slots__ = (
+        "_answer_bytes",
+        "_begun",
+        "_body",
+        "_body_bytes",
+        "_chunked_out",
+        "_client",
+        "_dechunk",
+        "_first_byte",
+        "_gather_end",
+        "_head",
+        "_house",
+        "_keep",
+        "_link",
+        "_listener",
+        "_ms_dial",
+        "_out_bytes",
+        "_phase",
+        "_plan",
+        "_receipt",
+        "_request_whole",
+        "_sent_at",
+        "_status",
+        "_task",
+        "_unsent",
+        "_upstream_id",
+        "id",
+    )
+
+    def __init__(self, house: House, client: Downstream, head: RequestHead, plan: Plan, identity_: str) -> None:
+        self.id = identity_
+        self._house = house
+        self._client = client
+        self._head = head
+        self._plan = plan
+        self._phase = Phase.GATHER
+        self._begun = time.perf_counter()
+        self._gather_end = self._sent_at = self._first_byte = 0.0
+        self._ms_dial = 0.0
+        self._body: list[bytes] = []
+        self._body_bytes = self._out_bytes = self._answer_bytes = 0
+        self._unsent: list[bytes] = []
+        self._link: UpstreamLink | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._listener: Listener = _NO_BODY
+        self._receipt: Receipt | None = None
+        self._request_whole = False
+        self._dechunk = False
+        self._keep = False
+        self._status = 0
+        self._upstream_id = ""
+        house.active.add(self)
+        house.counters.add("headroom_active", 1)
+        if plan.mode == "relay":
+            self._connect(self._request_head(None))
+        elif head.expects_continue:
+            client.write(_CONTINUE)
+
+    # The request: what Downstream calls.
+
+    def request_data(self, data: Data) -> None:
+        """See RequestSink."""
+        if self._plan.mode == "relay":
+            size = len(data.wire)
+            self._body_bytes += size
+            self._out_bytes += size
+            if self._link is not None and not self._unsent:
+                self._link.write(data.wire)
+            else:
+                self._unsent.append(data.wire)
+                if self._body_bytes > UNSENT_LIMIT:
+                    self._client.pause()
+            return
+        payload = data.payload()
+        self._body_bytes += len(payload)
+        if self._body_bytes > self._house.config.whole("body_limit"):
+            self.refuse(BodyTooLarge(f"the request body is over {self._house.config.whole('body_limit')} bytes"))
+            return
+        self._body.append(payload)
+
+    def request_end(self) -> None:
+        """See RequestSink."""
+        self._request_whole = True
+        self._gather_end = time.perf_counter()
+        if self._plan.mode == "rewrite":
+            if self._phase is not Phase.GATHER:
+                return
+            self._move(Step.HELD)
+            self._task = asyncio.get_running_loop().create_task(self._rewrite())
+        elif self._link is not None:
+            self._link.request_sent()
+
+    def client_gone(self, fault: Fault) -> None:
+        """See RequestSink."""
+        if self._phase is Phase.DONE:
+            return
+        link, self._link = self._link, None
+        if link is not None:
+            link.abort()
+        if self._task is not None:
+            self._task.cancel()
+        # A client that closes after the answer's own end, before its last framing byte, has got what it wanted.
+        complete = self._phase is Phase.RELAY and self._listener.finish() == "complete"
+        self._close("complete" if complete else "aborted", "" if complete else fault.name)
+
+    def client_writable(self, writable: bool) -> None:
+        """See RequestSink."""
+        if self._link is not None:
+            if writable:
+                self._link.resume()
+            else:
+                self._link.pause()
+
+    # Rewriting.
+
+    async def _rewrite(self) -> None:
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body.clear()
+        plain = body
+        coding = self._head.fields.get(b"content-encoding")
+        receipt: Receipt | None = None
+        try:
+            if not identity(coding):
+                plain = decode(body, coding or b"", self._house.config.whole("body_limit"))
+            fields = self._head.fields
+            dialect = self._plan.dialect
+            receipt = await self._house.shrinker.rewrite(
+                plain, dialect, conversation.caller(fields), conversation.session(fields, dialect)
+            )
+        except BadCoding as fault:
+            receipt = Receipt(plain, note=fault.name)
+        except Exception as error:
+            # The one broad except: whatever is wrong with us, the client's own bytes are right.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            self._house.sink(
+                ShrinkFailed(
+                    id=self.id, error=type(error).__name__, place=f"{place.filename.rpartition('/')[2]}:{place.lineno}"
+                )
+            )
+            receipt = Receipt(plain, note="shrink_failed")
+        if receipt.note == "store_down":
+            self._house.sink(StoreTrouble(id=self.id, note=self._house.shrinker.ledger.store.kind))
+        self._receipt = receipt
+        changed = receipt.body is not plain
+        out = receipt.body if changed else body
+        self._out_bytes = len(out)
+        self._task = None
+        self._connect(self._request_head(len(out) if changed or self._head.length == CHUNKED else None, changed) + out)
+        # What the next request needs is loaded while this one is answered.
+        if self._link is not None or self._task is not None:
+            self._house.shrinker.warm()
+
+    def _request_head(self, length: int | None, decoded: bool = False) -> bytes:
+        """The client's head as it goes to the origin. `length` is the new body's size, None where it is unchanged."""
+        head, plan = self._head, self._plan
+        fields = head.fields
+        raw = head.raw
+        line_end = raw.index(b"\r\n")
+        line = b"%b %b HTTP/1.1" % (head.method, plan.target)
+        if raw[:line_end] != line:
+            raw = line + raw[line_end:]
+        edits = [(name, b"") for name in hop_by_hop(fields)]
+        host_line = plan.origin.host_line
+        tail = b""
+        if b"host" in fields:
+            edits.append((b"host", host_line))
+        else:
+            tail += host_line
+        if head.upgrade:
+            edits = [edit for edit in edits if edit[0] not in (b"upgrade", b"connection")]
+        if self._house.config.on("strip_internal_headers"):
+            edits += [(name, b"") for name in fields if name.startswith(b"x-headroom-")]
+        edits += [(name, b"") for name in DROPPED_FIELDS if name in fields]
+        if length is not None:
+            if head.length == CHUNKED:
+                edits.append((b"transfer-encoding", b""))
+                tail += b"Content-Length: %d\r\n" % length
+            else:
+                edits.append((b"content-length", b"Content-Length: %d\r\n" % length))
+        if decoded and b"content-encoding" in fields:
+            edits.append((b"content-encoding", b""))
+        if plan.mode == "rewrite" and b"expect" in fields:
+            edits.append((b"expect", b""))
+        return edit_head(raw, edits, tail)
+
+    # Towards the origin.
+
+    def _connect(self, first: bytes) -> None:
+        """Send `first` on a leased connection, or on one that is being dialled."""
+        link = self._house.dialer.lease(self._plan.origin)
+        if link is not None:
+            self._attach(link, first)
+            return
+        self._move(Step.NEEDS_DIAL)
+        self._unsent.append(first)
+        self._task = asyncio.get_running_loop().create_task(self._dial())
+
+    async def _dial(self) -> None:
+        begun = time.perf_counter()
+        try:
+            link = await self._house.dialer.dial(self._plan.origin)
+        except Fault as fault:
+            self._task = None
+            self.answer_broken(fault)
+            return
+        self._task = None
+        self._ms_dial = (time.perf_counter() - begun) * 1000
+        unsent, self._unsent = self._unsent, []
+        self._attach(link, b"".join(unsent))
+        self._client.resume()
+
+    def _attach(self, link: UpstreamLink, first: bytes) -> None:
+        self._move(Step.CONNECTED)
+        self._link = link
+        self._sent_at = time.perf_counter()
+        link.lend(self, self._head.method)
+        link.write(first)
+        if self._request_whole:
+            link.request_sent()
+        if self._client.stalled:
+            link.pause()
+
+    def origin_writable(self, writable: bool) -> None:
+        """See AnswerSink."""
+        if writable:
+            self._client.resume()
+        else:
+            self._client.pause()
+
+    # The answer: what UpstreamLink calls.
+
+    def answer_head(self, head: ResponseHead) -> None:
+        """See AnswerSink."""
+        if head.interim:
+            if self._head.minor == 1 and not (head.status == 100 and self._plan.mode == "rewrite"):
+                self._client.write(head.raw)
+            return
+        self._status = head.status
+        self._first_byte = time.perf_counter()
+        for name in UPSTREAM_ID_FIELDS:
+            if name in head.fields:
+                self._upstream_id = head.fields[name].decode("latin-1")
+                break
+        if head.status == 101 and self._head.upgrade:
+            self._switch(head)
+            return
+        self._move(Step.ANSWERED)
+        self._listener = self._hear(head)
+        self._dechunk = head.length == CHUNKED and self._head.minor == 0
+        self._keep = (
+            self._head.keep_alive and self._request_whole and head.length != UNTIL_CLOSE and not self._house.draining
+        )
+        self._client.write(self._answer_head(head))
+
+    def answer_data(self, data: Data) -> None:
+        """See AnswerSink."""
+        wire, spans = data.wire, data.spans
+        if self._phase is Phase.TUNNEL:
+            self._answer_bytes += len(wire)
+            self._client.write(wire)
+            return
+        if spans is None:
+            self._answer_bytes += len(wire)
+            self._client.write(wire)
+            if self._listener is not _NO_BODY:
+                self._listener.feed((wire,))
+            return
+        if not self._dechunk:
+            self._client.write(wire)
+        if self._dechunk or self._listener is not _NO_BODY:
+            pieces = [wire[start:end] for start, end in spans]
+            if self._dechunk and pieces:
+                self._client.write(b"".join(pieces))
+            self._listener.feed(pieces)
+        for start, end in spans:
+            self._answer_bytes += end - start
+
+    def answer_end(self) -> None:
+        """See AnswerSink."""
+        self._link = None
+        if self._phase is Phase.TUNNEL:
+            self._close("complete", "")
+            self._client.finish(keep=False)
+            return
+        outcome = self._listener.finish() if self._listener is not _NO_BODY else "complete"
+        self._close(outcome, "")
+        self._client.finish(keep=self._keep)
+
+    def answer_broken(self, fault: Fault) -> None:
+        """See AnswerSink. Before the answer's head this is an error in the provider's words; after it, a cut."""
+        if self._phase is Phase.DONE:
+            return
+        self._link = None
+        if self._phase in (Phase.RELAY, Phase.TUNNEL):
+            self._close("truncated", fault.name)
+            self._client.cut()
+        else:
+            self.refuse(fault)
+
+    def _switch(self, head: ResponseHead) -> None:
+        self._move(Step.SWITCHED)
+        link = self._link
+        assert link is not None
+        self._client.write(edit_head(head.raw, [], self._own_fields(head.fields)))
+        self._client.tunnel = self._tunnel
+
+    def _tunnel(self, data: bytes) -> None:
+        self._body_bytes += len(data)
+        self._out_bytes += len(data)
+        if self._link is not None:
+            self._link.write(data)
+
+    def _hear(self, head: ResponseHead) -> Listener:
+        """Who listens beside the relay: nobody, where the answer says nothing about usage."""
+        if head.length == 0 or self._plan.route == "other" or head.status >= 400:
+            return _NO_BODY
+        kind = head.fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        coding = head.fields.get(b"content-encoding")
+        coding = None if identity(coding) else coding
+        config = self._house.config
+        if kind == b"text/event-stream":
+            return StreamListener(self._plan.dialect, coding, config.whole("event_limit"))
+        if kind == b"application/json":
+            return JsonListener(self._plan.dialect, coding, config.whole("answer_limit"))
+        return _NO_BODY
+
+    def _answer_head(self, head: ResponseHead) -> bytes:
+        """The origin's head as it goes to the client."""
+        edits = [(name, b"") for name in hop_by_hop(head.fields)]
+        if self._dechunk:
+            edits.append((b"transfer-encoding", b""))
+        tail = self._own_fields(head.fields)
+        if not self._keep:
+            tail += b"Connection: close\r\n"
+        return edit_head(head.raw, edits, tail)
+
+    def _own_fields(self, fields: Mapping[bytes, bytes]) -> bytes:
+        """What the proxy says in an answer's head: ids, and what it did to the request."""
+        ours = self.id.encode("latin-1")
+        lines = [b"x-headroom-request-id: " + ours]
+        if b"x-request-id" not in fields:
+            lines.append(b"x-request-id: " + ours)
+        if self._upstream_id:
+            lines.append(b"headroom-upstream-request-id: " + self._upstream_id.encode("latin-1"))
+        receipt = self._receipt
+        if receipt is not None:
+            lines.append(b"x-headroom-tokens-before: %d" % receipt.tokens_before)
+            lines.append(b"x-headroom-tokens-after: %d" % receipt.tokens_after)
+            lines.append(b"x-headroom-tokens-saved: %d" % (receipt.tokens_before - receipt.tokens_after))
+            forms = dict.fromkeys(row.form for row in receipt.rows if row.action == "pressed")
+            if forms:
+                lines.append(b"x-headroom-transforms: " + ",".join(forms).encode())
+            if receipt.note:
+                lines.append(b"x-headroom-compression-failed: true")
+                lines.append(b"x-headroom-note: " + receipt.note.encode())
+        return b"\r\n".join(lines) + b"\r\n"
+
+    # Endings.
+
+    def refuse(self, fault: Fault) -> None:
+        """Answer with an error of our own, in the provider's shape; no byte of another answer has been sent."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.abort()
+        self._status = fault.status
+        keep = self._request_whole and self._head.keep_alive and not self._house.draining
+        self._client.write(
+            error_answer(fault, self._plan.dialect, self.id, close=not keep, head_only=self._head.method == b"HEAD")
+        )
+        self._close("failed", fault.name)
+        self._client.finish(keep=keep)
+
+    def _move(self, what: Step) -> None:
+        self._phase = step(self._phase, what)
+
+    def _close(self, outcome: str, fault: str) -> None:
+        """Account for the exchange; nothing may be sent after this."""
+        self._move(Step.ENDED)
+        house = self._house
+        house.ended(self)
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+        self._task = None
+        end = time.perf_counter()
+        receipt = self._receipt
+        usage = self._listener.usage
+        bill, saved = _bill(self._plan.dialect, usage, receipt)
+        timings = Timings(
+            round((end - self._begun) * 1000, 3),
+            round((self._gather_end - self._begun) * 1000, 3) if receipt is not None else 0.0,
+            round(receipt.locate_ms, 3) if receipt is not None else 0.0,
+            round(receipt.press_ms, 3) if receipt is not None else 0.0,
+            round(receipt.store_ms, 3) if receipt is not None else 0.0,
+            round(self._ms_dial, 3),
+            round((self._first_byte - self._sent_at) * 1000, 3) if self._first_byte else 0.0,
+        )
+        event = Request(
+            id=self.id,
+            upstream_id=self._upstream_id,
+            method=self._head.method.decode("latin-1"),
+            path=self._head.target.partition(b"?")[0].decode("latin-1"),
+            route=self._plan.route,
+            api=str(self._plan.origin),
+            mode=self._plan.mode,
+            status=self._status,
+            outcome=outcome,
+            bytes_in=self._body_bytes,
+            bytes_out=self._out_bytes,
+            answer_bytes=self._answer_bytes,
+            fault=fault,
+            usage=usage,
+            bill=bill,
+            bill_saved=saved,
+            ms=timings,
+            decided=receipt.decided if receipt is not None else 0,
+            replayed=receipt.replayed if receipt is not None else 0,
+            tokens_before=receipt.tokens_before if receipt is not None else 0,
+            tokens_after=receipt.tokens_after if receipt is not None else 0,
+            saved_fresh=receipt.decided_saved if receipt is not None else 0,
+            note=receipt.note if receipt is not None else "",
+            slots=receipt.rows if receipt is not None else (),
+        )
+        house.counters(event)
+        house.sink(event)
+
+
+def _bill(dialect: Dialect, usage: Usage | None, receipt: Receipt | None) -> tuple[float, float]:
+    """The prompt's price as reported, and what the saved tokens would have added to it, in plain input tokens.
+
+    A token saved in a slot that is sent for the first time would have been written where the provider wrote anything,
+    else paid in full; one that is replayed would have been read where the provider read anything, else likewise.
+    """
+    if usage is None:
+        return 0.0, 0.0
+    prices = dialect.prices
+    bill = usage.uncached + usage.read * prices.read + usage.write * prices.write + usage.write_1h * prices.write_1h
+    if receipt is None:
+        return bill, 0.0
+    write = prices.write_1h if usage.write_1h else prices.write if usage.write else 1.0
+    read = prices.read if usage.read else write
+    old = receipt.tokens_before - receipt.tokens_after - receipt.decided_saved
+    return bill, receipt.decided_saved * write + old * read
+
+
+def error_answer(fault: Fault, dialect: Dialect, identity_: str, *, close: bool, head_only: bool = False) -> bytes:
+    """A fault in the provider's own error shape. Its text names what was wrong and never quotes what was sent."""
+    shape = dialect.errors
+    body = shape.body % {
+        "message": orjson.dumps(f"headroom: {fault}").decode(),
+        "kind": orjson.dumps(shape.kinds.get(fault.status, shape.other)).decode(),
+        "status": fault.status,
+    }
+    content = body.encode()
+    reason = {
+        400: b"Bad Request",
+        401: b"Unauthorized",
+        404: b"Not Found",
+        408: b"Request Timeout",
+        413: b"Content Too Large",
+        431: b"Request Header Fields Too Large",
+        502: b"Bad Gateway",
+        503: b"Service Unavailable",
+        504: b"Gateway Timeout",
+    }.get(fault.status, b"Error")
+    lines = [
+        b"HTTP/1.1 %d %b" % (fault.status, reason),
+        b"content-type: application/json",
+        b"content-length: %d" % len(content),
+        b"x-headroom-fault: " + fault.name.encode(),
+        b"x-headroom-request-id: " + identity_.encode("latin-1"),
+    ]
+    if fault.status == 503:
+        # Some clients give up at once on an overload answer that does not say when to come again.
+        lines.append(b"retry-after: 1")
+    if close:
+        lines.append(b"connection: close")
+    return b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if head_only else content)
+
+
+__all__ = ["LAST_CHUNK", "Busy", "ClientGone", "Draining", "Exchange", "House", "Refused", "error_answer"]

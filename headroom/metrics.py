@@ -1,0 +1,259 @@
+"""Counters that every worker writes and any worker can read: one fixed table in memory that the workers share.
+
+Each worker adds to its own row; a scrape sums the rows. So a scrape is right whichever worker answers it, a worker that
+dies takes nothing along, and counting costs an addition. Labels are enumerated here: no client can add one.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from headroom import faults, providers
+from headroom.events import Event, Refused, Request, ShrinkFailed
+from headroom.zones.press import Action
+
+OTHER: Final = "other"
+_FAULTS: Final = tuple(
+    sorted(cls().name for cls in vars(faults).values() if isinstance(cls, type) and issubclass(cls, faults.Fault))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One metric. `label` has the values `values`, and `other` for all else; no label where there are none."""
+
+    name: str
+    help: str
+    kind: Literal["counter", "gauge"] = "counter"
+    label: str = ""
+    values: tuple[str, ...] = ()
+
+
+_ROUTES: Final = tuple(sorted({route.name for route in providers.ROUTES}))
+_ACTIONS: Final = (
+    *(str(a) for a in Action),
+    "frozen",
+    "error_result",
+    "tool_policy",
+    "store_down",
+    "late",
+    "unreadable",
+)
+
+FAMILIES: Final[tuple[Family, ...]] = (
+    Family("headroom_requests", "Exchanges ended, by route", label="route", values=_ROUTES),
+    Family("headroom_answers", "Exchanges ended, by status class", label="status", values=("2xx", "3xx", "4xx", "5xx")),
+    Family(
+        "headroom_outcomes",
+        "Exchanges ended, by how the answer ended",
+        label="outcome",
+        values=("complete", "truncated", "errored", "aborted", "failed", "unread", "refused"),
+    ),
+    Family("headroom_faults", "Faults, by name", label="fault", values=_FAULTS),
+    Family("headroom_active", "Exchanges under way", "gauge"),
+    Family("headroom_clients", "Open client connections", "gauge"),
+    Family("headroom_body_bytes_in", "Request body bytes received"),
+    Family("headroom_body_bytes_out", "Request body bytes sent on"),
+    Family("headroom_answer_bytes", "Answer body bytes relayed"),
+    Family("headroom_slots", "Fresh slots, by what became of them", label="action", values=_ACTIONS),
+    Family("headroom_slots_replayed", "Slots replayed from the ledger"),
+    Family("headroom_slot_tokens_before", "Tokens of replaced slots as they came, each time they are sent"),
+    Family("headroom_slot_tokens_after", "Tokens of replaced slots as they went, each time they are sent"),
+    Family("headroom_tokens_saved_fresh", "Tokens saved in slots sent for the first time"),
+    Family(
+        "headroom_usage_tokens",
+        "Tokens that providers reported",
+        label="kind",
+        values=("uncached", "read", "write", "write_1h", "output"),
+    ),
+    Family("headroom_bill_forwarded", "Prompt bill as reported, in plain input tokens by cache price"),
+    Family("headroom_bill_saved", "What the prompt bill would have been more without the proxy, likewise"),
+    Family("headroom_shrink_failures", "Bodies sent as they came because of a fault of ours; must stay 0"),
+)
+SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+HISTOGRAMS: Final[Mapping[str, str]] = {
+    "headroom_added_seconds": "Time a request was held before it was sent on: gathering, rewriting, storing",
+    "headroom_first_byte_seconds": "From the request's last byte to the answer's first",
+    "headroom_exchange_seconds": "From the request head to the end of the answer",
+}
+
+
+def _layout() -> dict[tuple[str, str], int]:
+    places: dict[tuple[str, str], int] = {}
+    for family in FAMILIES:
+        for value in (*family.values, OTHER) if family.label else ("",):
+            places[family.name, value] = len(places)
+    for name in HISTOGRAMS:
+        for bound in (*map(str, SECONDS), "+Inf", "sum"):
+            places[name, bound] = len(places)
+    return places
+
+
+PLACES: Final = _layout()
+
+
+class Board:
+    """The shared table. Make it before workers are forked."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self._width = len(PLACES)
+        self._memory = mmap.mmap(-1, max(1, workers) * self._width * 8)
+        self._cells = memoryview(self._memory).cast("d")
+        self._workers = workers
+
+    def row(self, worker: int) -> Counters:
+        """The counters of one worker."""
+        return Counters(self._cells[worker * self._width : (worker + 1) * self._width])
+
+    def clear_gauges(self, worker: int) -> None:
+        """A worker has ended: what it had under way has ended with it."""
+        for family in FAMILIES:
+            if family.kind == "gauge":
+                self._cells[worker * self._width + PLACES[family.name, ""]] = 0.0
+
+    def total(self, name: str, value: str = "") -> float:
+        """The sum over all workers."""
+        place = PLACES[name, value]
+        return sum(self._cells[worker * self._width + place] for worker in range(self._workers))
+
+    def exposition(self) -> bytes:
+        """All metrics in Prometheus' text format 0.0.4."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Collector(self))
+        return generate_latest(registry)
+
+
+class Counters:
+    """One worker's row. Also a sink for events."""
+
+    __slots__ = ("_cells",)
+
+    def __init__(self, cells: memoryview[float]) -> None:
+        self._cells = cells
+
+    def add(self, name: str, amount: float = 1.0, value: str = "") -> None:
+        """Add to a metric; unknown label values count as `other`."""
+        place = PLACES.get((name, value))
+        self._cells[PLACES[name, OTHER] if place is None else place] += amount
+
+    def observe(self, name: str, seconds: float) -> None:
+        """Put one observation into a histogram."""
+        bound = next((str(limit) for limit in SECONDS if seconds <= limit), "+Inf")
+        self._cells[PLACES[name, bound]] += 1
+        self._cells[PLACES[name, "sum"]] += seconds
+
+    def __call__(self, event: Event) -> None:
+        """See events.Sink."""
+        if type(event) is Request:
+            self._request(event)
+        elif type(event) is Refused:
+            self.add("headroom_faults", 1, event.fault)
+            self.add("headroom_outcomes", 1, "refused")
+            self.add("headroom_answers", 1, f"{event.status // 100}xx")
+        elif type(event) is ShrinkFailed:
+            self.add("headroom_shrink_failures")
+
+    def _request(self, event: Request) -> None:
+        cells = self._cells
+        self.add("headroom_requests", 1, event.route)
+        self.add("headroom_answers", 1, f"{event.status // 100}xx")
+        self.add("headroom_outcomes", 1, event.outcome)
+        cells[_IN] += event.bytes_in
+        cells[_OUT] += event.bytes_out
+        cells[_ANSWER] += event.answer_bytes
+        self.observe("headroom_exchange_seconds", event.ms.total / 1000)
+        if event.ms.first_byte:
+            self.observe("headroom_first_byte_seconds", event.ms.first_byte / 1000)
+        if event.fault or event.note:
+            self.add("headroom_faults", 1, event.fault or event.note)
+        if event.mode == "rewrite":
+            self._rewritten(event)
+        if event.usage is not None:
+            for kind in ("uncached", "read", "write", "write_1h", "output"):
+                self.add("headroom_usage_tokens", getattr(event.usage, kind), kind)
+            self.add("headroom_bill_forwarded", event.bill)
+            self.add("headroom_bill_saved", event.bill_saved)
+
+    def _rewritten(self, event: Request) -> None:
+        ms = event.ms
+        self.observe("headroom_added_seconds", (ms.gather + ms.locate + ms.press + ms.store) / 1000)
+        for row in event.slots:
+            self.add("headroom_slots", 1, row.action)
+        self.add("headroom_slots_replayed", event.replayed)
+        self.add("headroom_slot_tokens_before", event.tokens_before)
+        self.add("headroom_slot_tokens_after", event.tokens_after)
+        self.add("headroom_tokens_saved_fresh", event.saved_fresh)
+
+
+_IN: Final = PLACES["headroom_body_bytes_in", ""]
+_OUT: Final = PLACES["headroom_body_bytes_out", ""]
+_ANSWER: Final = PLACES["headroom_answer_bytes", ""]
+
+
+class _Collector(Collector):
+    def __init__(self, board: Board) -> None:
+        self._board = board
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, zeros included, so that they are there from the first scrape on."""
+        board = self._board
+        for family in FAMILIES:
+            labels = [family.label] if family.label else []
+            metric = (CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily)(
+                family.name, family.help, labels=labels
+            )
+            for value in (*family.values, OTHER) if family.label else ("",):
+                metric.add_metric([value] if labels else [], board.total(family.name, value))
+            yield metric
+        for name, text in HISTOGRAMS.items():
+            running = 0.0
+            buckets: list[tuple[str, float]] = []
+            for bound in (*map(str, SECONDS), "+Inf"):
+                running += board.total(name, bound)
+                buckets.append((bound, running))
+            histogram = HistogramMetricFamily(name, text)
+            histogram.add_metric([], buckets, board.total(name, "sum"))
+            yield histogram
+
+
+def stats(board: Board) -> dict[str, object]:
+    """The figures of `/stats`. Token counts are exact by the yardstick; the bill is in plain input tokens."""
+    before, after = board.total("headroom_slot_tokens_before"), board.total("headroom_slot_tokens_after")
+    forwarded, saved = board.total("headroom_bill_forwarded"), board.total("headroom_bill_saved")
+    return {
+        "requests": {
+            name: int(board.total("headroom_requests", name))
+            for name in (*_ROUTES, OTHER)
+            if board.total("headroom_requests", name)
+        },
+        "outcomes": {v: int(board.total("headroom_outcomes", v)) for v in _values("headroom_outcomes")},
+        "active": int(board.total("headroom_active")),
+        "slots": {v: int(board.total("headroom_slots", v)) for v in _values("headroom_slots")},
+        "slots_replayed": int(board.total("headroom_slots_replayed")),
+        "tokens": {
+            "before": int(before),
+            "after": int(after),
+            "saved": int(before - after),
+            "saved_when_first_sent": int(board.total("headroom_tokens_saved_fresh")),
+        },
+        "usage": {v: int(board.total("headroom_usage_tokens", v)) for v in _values("headroom_usage_tokens")},
+        "bill": {
+            "unit": "plain input tokens, cache reads and writes weighted by their price",
+            "forwarded": round(forwarded, 1),
+            "direct": round(forwarded + saved, 1),
+            "saved": round(saved, 1),
+            "ratio": round(forwarded / (forwarded + saved), 4) if forwarded + saved else None,
+        },
+        "shrink_failures": int(board.total("headroom_shrink_failures")),
+    }
+
+
+def _values(name: str) -> tuple[str, ...]:
+    return next(family.values for family in FAMILIES if family.name == name)

@@ -1,0 +1,194 @@
+"""What is to be done with a request, decided from its head alone. Pure; the only policy decision."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Literal
+
+import msgspec
+import orjson
+
+from headroom import providers
+from headroom.config import Config
+from headroom.providers import Dialect, Route
+from headroom.wire.head import RequestHead
+from headroom.wire.origin import Origin, parse_origin
+
+
+class Plan(msgspec.Struct, frozen=True, gc=False):
+    """Where a request goes and how.
+
+    `relay`: pieces are passed on as they come. `rewrite`: the body is held, located and spliced. `target` is the
+    request target at the origin. `bypass` says that the client opted out.
+    """
+
+    mode: Literal["relay", "rewrite"]
+    route: str
+    dialect: Dialect
+    origin: Origin
+    target: bytes
+    bypass: bool = False
+
+
+class Refusal(msgspec.Struct, frozen=True, gc=False):
+    """A request that has no place to go. `reason` is for the caller."""
+
+    status: int
+    reason: str
+    dialect: Dialect
+
+
+def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal:
+    """Decide where a request goes, by the order of the routing table. Cost: a dictionary look-up or a few patterns.
+
+    `loopback` says whether the caller is on this host, who alone may name any base URL.
+    """
+    target = head.target
+    if not target.startswith(b"/"):
+        target = _origin_form(target)
+    raw_path, mark, query = target.partition(b"?")
+    path = raw_path.decode("latin-1")
+    fields = head.fields
+    route, named = find_route(head.method, path)
+    if route is not None and route.api == "openai" and _is_chatgpt(fields):
+        api, forward = "chatgpt", route.chatgpt or path
+    elif route is not None:
+        api, forward = route.api, route.forward or path
+    else:
+        api, forward = _catch_all(path, fields)
+    dialect = route.dialect if route is not None else providers.API_ERRORS.get(api, providers.OPENAI_CHAT)
+    if named and "{" in forward:
+        forward = forward.format_map(named)
+    base = fields.get(b"x-headroom-base-url")
+    if base is not None:
+        origin = _named_origin(base, config, loopback)
+        if origin is None:
+            return Refusal(400, "x-headroom-base-url: not an allowed base URL; see allowed_base_urls", dialect)
+        original = fields.get(b"x-headroom-original-path", b"").decode("latin-1")
+        if original.startswith("/") and not original.startswith("//") and not set(original) & set("?# "):
+            forward = original
+    else:
+        origin = _configured(api, config, named)
+        if origin is None:
+            return Refusal(404, f"no origin is set for this path; set {providers.APIS[api]}", dialect)
+    bypass = _bypassed(fields)
+    rewrite = (
+        route is not None
+        and route.rewrite
+        and route.dialect.shape is not None
+        and not bypass
+        and config.text("compression_mode") != "off"
+        and _is_json(fields.get(b"content-type", b"application/json"))
+        and not head.upgrade
+    )
+    return Plan(
+        "rewrite" if rewrite else "relay",
+        route.name if route is not None else "other",
+        dialect,
+        origin,
+        origin.prefix + forward.encode("latin-1") + mark + query,
+        bypass,
+    )
+
+
+_EXACT: dict[tuple[bytes, str], Route] = {}
+_PATTERNS: list[Route] = []
+for _route in providers.ROUTES:
+    if "{" in _route.path or _route.method == b"*":
+        _PATTERNS.append(_route)
+    else:
+        _EXACT[_route.method, _route.path] = _route
+
+
+@lru_cache(maxsize=1024)
+def find_route(method: bytes, path: str) -> tuple[Route | None, Mapping[str, str]]:
+    """The first route for `method` and `path`, and what its pattern's names stand for."""
+    exact = _EXACT.get((method, path))
+    if exact is not None:
+        return exact, {}
+    for route in _PATTERNS:
+        if route.method in (method, b"*"):
+            match = route.pattern.fullmatch(path)
+            if match is not None:
+                return route, match.groupdict()
+    return None, {}
+
+
+def _origin_form(target: bytes) -> bytes:
+    """The path and query of an absolute target (RFC 9112 §3.2.2); `*` and others become paths that no route has."""
+    _, scheme, rest = target.partition(b"://")
+    if not scheme:
+        return b"/" + target
+    slash = rest.find(b"/")
+    return rest[slash:] if slash >= 0 else b"/"
+
+
+def _catch_all(path: str, fields: Mapping[bytes, bytes]) -> tuple[str, str]:
+    """Which API a path that is no route belongs to, and the path there."""
+    if _is_chatgpt(fields):
+        models = providers.MODELS_PATHS.fullmatch(path) is not None
+        return "chatgpt", providers.CHATGPT_MODELS if models else path
+    if b"x-goog-api-key" in fields:
+        return "gemini", path
+    bearer = fields.get(b"authorization", b"")
+    if b"x-api-key" in fields or b"anthropic-version" in fields or bearer.startswith(b"Bearer sk-ant-"):
+        return "anthropic", path
+    return "openai", path
+
+
+def _is_chatgpt(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether a request is made with a ChatGPT login: an account field, or a bearer token that names an account."""
+    if providers.ACCOUNT_FIELD in fields:
+        return True
+    authorization = fields.get(b"authorization", b"")
+    return authorization.startswith(b"Bearer ") and authorization.count(b".") >= 2 and _names_account(authorization[7:])
+
+
+@lru_cache(maxsize=64)
+def _names_account(token: bytes) -> bool:
+    """Whether a JSON web token's payload names an account. Its signature is the provider's to check."""
+    try:
+        segment = token.split(b".")[1]
+        claim: object = orjson.loads(base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4)))
+    except (binascii.Error, ValueError):
+        return False
+    for key in providers.ACCOUNT_CLAIM:
+        claim = claim.get(key) if isinstance(claim, dict) else None
+    return isinstance(claim, str) and bool(claim.strip())
+
+
+def _configured(api: str, config: Config, named: Mapping[str, str]) -> Origin | None:
+    origin = config.origin(providers.APIS[api])
+    if origin is not None and api == "vertex" and origin.host == providers.VERTEX_DEFAULT:
+        location = named.get("location", "")
+        if location.replace("-", "").isalnum() and location != "global":
+            host = providers.VERTEX_REGIONAL.format(location=location)
+        else:
+            host = providers.VERTEX_GLOBAL
+        return Origin(origin.secure, host, origin.port, origin.prefix)
+    return origin
+
+
+def _named_origin(value: bytes, config: Config, loopback: bool) -> Origin | None:
+    """The origin a caller names, if it may: any from this host, else one of the allowed."""
+    try:
+        origin = parse_origin(value.decode("ascii"))
+    except (ValueError, UnicodeDecodeError):
+        return None
+    origin = Origin(origin.secure, origin.host, origin.port)
+    allowed = {(o.secure, o.host, o.port) for o in config.allowed_base_urls}
+    return origin if loopback or (origin.secure, origin.host, origin.port) in allowed else None
+
+
+def _bypassed(fields: Mapping[bytes, bytes]) -> bool:
+    return (
+        fields.get(b"x-headroom-bypass", b"").strip().lower() == b"true"
+        or fields.get(b"x-headroom-mode", b"").strip().lower() == b"passthrough"
+    )
+
+
+def _is_json(content_type: bytes) -> bool:
+    return content_type.partition(b";")[0].strip().lower() == b"application/json"

@@ -1,0 +1,397 @@
+"""Dialects, routes, prices and error shapes of the providers: data, and nothing that acts.
+
+Adding an endpoint adds a row here and a recorded request to the tests. No provider is named in any other file.
+Sources: the providers' API references; cache prices as published by them, relative to one plain input token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from headroom.zones.shape import Call, Result, Shape
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageFields:
+    """Where token counts are in a usage object. `read_included`: whether `input` counts cached tokens as well."""
+
+    at: tuple[Path, ...]
+    input: Path
+    output: Path
+    read: Path
+    write: Path = ()
+    write_1h: Path = ()
+    read_included: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamWords:
+    """How a dialect's event stream ends. `needles`: no event without one of them says anything about usage or end."""
+
+    done_events: frozenset[bytes] = frozenset()
+    done_data: bytes = b""
+    done_key: bytes = b""
+    error_events: frozenset[bytes] = frozenset()
+    error_prefix: bytes = b'{"error"'
+    needles: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What a token costs in the prompt, relative to one that is neither read from nor written to the cache."""
+
+    read: float
+    write: float = 1.0
+    write_1h: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorShape:
+    """How the provider words an error. `body` has the places ``%(message)s``, ``%(kind)s``, ``%(status)d``."""
+
+    body: str
+    kinds: Mapping[int, str]
+    other: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """One request and answer format. `shape` is None where its requests are never rewritten."""
+
+    name: str
+    shape: Shape | None
+    usage: UsageFields
+    stream: StreamWords
+    prices: Prices
+    errors: ErrorShape
+    session_fields: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One endpoint. `api` names the origin (a key of `APIS`), `forward` the path it has there if another.
+
+    `rewrite` routes have their bodies located; all others are relayed as they come in both directions.
+    """
+
+    name: str
+    method: bytes
+    path: str
+    dialect: Dialect
+    api: str
+    rewrite: bool = False
+    forward: str = ""
+    chatgpt: str = ""
+    pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # `{name}` stands for one path segment, `{name*}` for the rest of the path.
+        escaped = re.sub(
+            r"\\\{(\w+)(\\\*)?\\\}", lambda m: f"(?P<{m[1]}>{'.+' if m[2] else '[^/]+'})", re.escape(self.path)
+        )
+        object.__setattr__(self, "pattern", re.compile(escaped))
+
+
+ERRORS_ANTHROPIC = ErrorShape(
+    body='{"type":"error","error":{"type":%(kind)s,"message":%(message)s}}',
+    kinds={
+        400: "invalid_request_error",
+        401: "authentication_error",
+        404: "not_found_error",
+        408: "timeout_error",
+        413: "request_too_large",
+        431: "request_too_large",
+        503: "overloaded_error",
+        504: "timeout_error",
+    },
+    other="api_error",
+)
+ERRORS_OPENAI = ErrorShape(
+    body='{"error":{"message":%(message)s,"type":%(kind)s,"param":null,"code":null}}',
+    kinds={
+        400: "invalid_request_error",
+        401: "authentication_error",
+        404: "invalid_request_error",
+        408: "invalid_request_error",
+        413: "invalid_request_error",
+        431: "invalid_request_error",
+    },
+    other="server_error",
+)
+ERRORS_GEMINI = ErrorShape(
+    body='{"error":{"code":%(status)d,"message":%(message)s,"status":%(kind)s}}',
+    kinds={
+        400: "INVALID_ARGUMENT",
+        401: "UNAUTHENTICATED",
+        404: "NOT_FOUND",
+        408: "DEADLINE_EXCEEDED",
+        413: "INVALID_ARGUMENT",
+        431: "INVALID_ARGUMENT",
+        503: "UNAVAILABLE",
+        504: "DEADLINE_EXCEEDED",
+    },
+    other="UNAVAILABLE",
+)
+
+ANTHROPIC = Dialect(
+    name="anthropic",
+    shape=Shape(
+        name="anthropic",
+        items="messages",
+        content="content",
+        result=Result(
+            nested=True,
+            tag="type",
+            tags=frozenset({"tool_result"}),
+            text="content",
+            call_id="tool_use_id",
+            error="is_error",
+        ),
+        call=Call(path=("content",), tags=frozenset({"tool_use"}), call_id="id", name=("name",)),
+        model_roles=frozenset({"assistant"}),
+        marker="cache_control",
+        session=("metadata", "user_id"),
+    ),
+    usage=UsageFields(
+        at=(("message", "usage"), ("usage",)),
+        input=("input_tokens",),
+        output=("output_tokens",),
+        read=("cache_read_input_tokens",),
+        write=("cache_creation_input_tokens",),
+        write_1h=("cache_creation", "ephemeral_1h_input_tokens"),
+        read_included=False,
+    ),
+    stream=StreamWords(
+        done_events=frozenset({b"message_stop"}),
+        error_events=frozenset({b"error"}),
+        error_prefix=b'{"type":"error"',
+        needles=(b'"usage"', b"message_stop", b"error"),
+    ),
+    prices=Prices(read=0.1, write=1.25, write_1h=2.0),
+    errors=ERRORS_ANTHROPIC,
+    session_fields=(b"x-claude-code-session-id", b"x-session-id"),
+)
+OPENAI_CHAT = Dialect(
+    name="openai_chat",
+    shape=None,
+    usage=UsageFields(
+        at=(("usage",),),
+        input=("prompt_tokens",),
+        output=("completion_tokens",),
+        read=("prompt_tokens_details", "cached_tokens"),
+        read_included=True,
+    ),
+    stream=StreamWords(done_data=b"[DONE]", needles=(b'"usage"', b"[DONE]", b'"error"')),
+    prices=Prices(read=0.5),
+    errors=ERRORS_OPENAI,
+    session_fields=(b"session-id", b"x-session-id"),
+)
+OPENAI_RESPONSES = Dialect(
+    name="openai_responses",
+    shape=None,
+    usage=UsageFields(
+        at=(("response", "usage"), ("usage",)),
+        input=("input_tokens",),
+        output=("output_tokens",),
+        read=("input_tokens_details", "cached_tokens"),
+        read_included=True,
+    ),
+    stream=StreamWords(
+        done_events=frozenset(
+            {b"response.completed", b"response.incomplete", b"response.failed", b"response.cancelled"}
+        ),
+        error_events=frozenset({b"error", b"response.failed"}),
+        needles=(
+            b'"usage"',
+            b"response.completed",
+            b"response.incomplete",
+            b"response.failed",
+            b"response.cancelled",
+            b"error",
+        ),
+    ),
+    prices=Prices(read=0.5),
+    errors=ERRORS_OPENAI,
+    session_fields=(b"session-id", b"x-session-id"),
+)
+GEMINI = Dialect(
+    name="gemini",
+    shape=None,
+    usage=UsageFields(
+        at=(("usageMetadata",), ("response", "usageMetadata")),
+        input=("promptTokenCount",),
+        output=("candidatesTokenCount",),
+        read=("cachedContentTokenCount",),
+        read_included=True,
+    ),
+    stream=StreamWords(done_key=b'"finishReason"', needles=(b'"usageMetadata"', b'"finishReason"', b'"error"')),
+    prices=Prices(read=0.25),
+    errors=ERRORS_GEMINI,
+    session_fields=(b"x-session-id",),
+)
+DIALECTS: Final = (ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, GEMINI)
+
+APIS: Final[Mapping[str, str]] = {
+    "anthropic": "anthropic_api_url",
+    "openai": "openai_api_url",
+    "gemini": "gemini_api_url",
+    "cloudcode": "cloudcode_api_url",
+    "vertex": "vertex_api_url",
+    "bedrock": "bedrock_api_url",
+    "chatgpt": "chatgpt_url",
+}
+"""Origins by name, and the setting each is configured by."""
+
+API_ERRORS: Final[Mapping[str, Dialect]] = {
+    "anthropic": ANTHROPIC,
+    "bedrock": ANTHROPIC,
+    "gemini": GEMINI,
+    "cloudcode": GEMINI,
+    "vertex": GEMINI,
+}
+"""Whose words an origin's errors use, on paths that are no route; OpenAI's for the others."""
+
+
+def _post(
+    name: str, path: str, dialect: Dialect, api: str, *, rewrite: bool = False, forward: str = "", chatgpt: str = ""
+) -> Route:
+    return Route(
+        name=name,
+        method=b"POST",
+        path=path,
+        dialect=dialect,
+        api=api,
+        rewrite=rewrite,
+        forward=forward,
+        chatgpt=chatgpt,
+    )
+
+
+_CODEX = "/backend-api/codex/responses"
+_RESPONSES = ("/v1/responses", "/v1/codex/responses", "/backend-api/responses", _CODEX)
+
+ROUTES: Final[tuple[Route, ...]] = (
+    _post("messages", "/v1/messages", ANTHROPIC, "anthropic", rewrite=True),
+    _post("messages.count_tokens", "/v1/messages/count_tokens", ANTHROPIC, "anthropic"),
+    Route(name="messages.batches", method=b"*", path="/v1/messages/{rest*}", dialect=ANTHROPIC, api="anthropic"),
+    _post("chat.completions", "/v1/chat/completions", OPENAI_CHAT, "openai"),
+    *(
+        _post("responses", path, OPENAI_RESPONSES, "openai", forward="/v1/responses", chatgpt=_CODEX)
+        for path in _RESPONSES
+    ),
+    *(
+        Route(
+            name="responses.websocket",
+            method=b"GET",
+            path=path,
+            dialect=OPENAI_RESPONSES,
+            api="openai",
+            forward="/v1/responses",
+            chatgpt=_CODEX,
+        )
+        for path in _RESPONSES
+    ),
+    *(
+        Route(
+            name="responses.sub",
+            method=b"*",
+            path=path + "/{rest*}",
+            dialect=OPENAI_RESPONSES,
+            api="openai",
+            forward="/v1/responses/{rest}",
+            chatgpt=_CODEX + "/{rest}",
+        )
+        for path in _RESPONSES
+    ),
+    Route(name="conversations", method=b"*", path="/v1/conversations{rest*}", dialect=OPENAI_RESPONSES, api="openai"),
+    *(
+        _post(
+            f"images.{verb}", f"/v1/images/{verb}", OPENAI_CHAT, "openai", chatgpt=f"/backend-api/codex/images/{verb}"
+        )
+        for verb in ("generations", "edits")
+    ),
+    *(
+        _post("passthrough", path, OPENAI_CHAT, "openai")
+        for path in ("/v1/embeddings", "/v1/moderations", "/v1/audio/transcriptions", "/v1/audio/speech")
+    ),
+    Route(name="batches", method=b"*", path="/v1/batches", dialect=OPENAI_CHAT, api="openai"),
+    Route(name="batches", method=b"*", path="/v1/batches/{rest*}", dialect=OPENAI_CHAT, api="openai"),
+    _post("gemini.generate", "/v1beta/models/{model}:generateContent", GEMINI, "gemini"),
+    _post("gemini.stream", "/v1beta/models/{model}:streamGenerateContent", GEMINI, "gemini"),
+    _post("gemini.count", "/v1beta/models/{model}:countTokens", GEMINI, "gemini"),
+    Route(name="gemini.other", method=b"*", path="/v1beta/{rest*}", dialect=GEMINI, api="gemini"),
+    _post("cloudcode.stream", "/v1internal:streamGenerateContent", GEMINI, "cloudcode"),
+    _post(
+        "cloudcode.stream",
+        "/v1/v1internal:streamGenerateContent",
+        GEMINI,
+        "cloudcode",
+        forward="/v1internal:streamGenerateContent",
+    ),
+    Route(name="cloudcode.other", method=b"*", path="/v1internal:{rest*}", dialect=GEMINI, api="cloudcode"),
+    Route(
+        name="cloudcode.other",
+        method=b"*",
+        path="/v1/v1internal:{rest*}",
+        dialect=GEMINI,
+        api="cloudcode",
+        forward="/v1internal:{rest}",
+    ),
+    Route(
+        name="vertex.anthropic",
+        method=b"POST",
+        dialect=ANTHROPIC,
+        api="vertex",
+        path="/{version}/projects/{project}/locations/{location}/publishers/anthropic/models/{rest*}",
+    ),
+    Route(
+        name="vertex.anthropic",
+        method=b"POST",
+        dialect=ANTHROPIC,
+        api="vertex",
+        path="/projects/{project}/locations/{location}/publishers/anthropic/models/{model*}",
+        forward="/v1/projects/{project}/locations/{location}/publishers/anthropic/models/{model}",
+    ),
+    Route(
+        name="vertex.other",
+        method=b"*",
+        dialect=GEMINI,
+        api="vertex",
+        path="/{version}/projects/{project}/locations/{location}/{rest*}",
+    ),
+    _post("bedrock", "/model/{rest*}", ANTHROPIC, "bedrock"),
+)
+
+CREDENTIAL_FIELDS: Final = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
+"""Request fields that say who is asking. Their digest enters conversation keys; their values go nowhere."""
+
+DROPPED_FIELDS: Final = (b"x-openai-internal-codex-responses-lite",)
+"""Request fields that newer models refuse and clients still send."""
+
+UPSTREAM_ID_FIELDS: Final = (b"request-id", b"x-request-id")
+"""Answer fields with the provider's own request id, the first one there is."""
+
+SESSION_FIELD: Final = b"x-headroom-session-id"
+ACCOUNT_FIELD: Final = b"chatgpt-account-id"
+ACCOUNT_CLAIM: Final = ("https://api.openai.com/auth", "chatgpt_account_id")
+"""Where a ChatGPT login shows in a bearer token."""
+MODELS_PATHS: Final = re.compile(r"/v1/models(?:/[^/]+)?")
+CHATGPT_MODELS: Final = "/backend-api/codex/models"
+VERTEX_DEFAULT: Final = "us-central1-aiplatform.googleapis.com"
+VERTEX_GLOBAL: Final = "aiplatform.googleapis.com"
+VERTEX_REGIONAL: Final = "{location}-aiplatform.googleapis.com"
+
+CLIENT_LINES: Final[tuple[tuple[str, str], ...]] = (
+    ("Claude Code", "export ANTHROPIC_BASE_URL={base}"),
+    ("Codex", 'codex -c openai_base_url="{base}/v1"'),
+    ("Gemini CLI", "export GOOGLE_GEMINI_BASE_URL={base}"),
+    ("Anthropic SDK", 'Anthropic(base_url="{base}")'),
+    ("OpenAI SDK", 'OpenAI(base_url="{base}/v1")'),
+    ("Gemini SDK", 'genai.Client(http_options={{"base_url": "{base}"}})'),
+)
+"""What to set for each client."""

@@ -1,0 +1,339 @@
+"""One held body: located, replayed, pressed, recorded, spliced.
+
+Only here do zones and ledger meet. What needs neither disk nor long computing is done at once; a body with nothing new
+in it costs no await.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+import msgspec
+
+from headroom.config import Config
+from headroom.faults import NotJson, PressLate, StoreDown
+from headroom.ledger import Decision, Ledger, Pressing, text_key
+from headroom.providers import DIALECTS, Dialect
+from headroom.zones import yardstick
+from headroom.zones.locate import Located, Locator, Slot
+from headroom.zones.press import Action, Floors, Verdict, press
+from headroom.zones.splice import Edit, splice, to_text, to_token
+
+LOAD_SECONDS = 3.0  # longest wait for the token ranks, once per process
+
+Skip = Literal["frozen", "error_result", "tool_policy", "typed", "store_down", "late", "unreadable"]
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """The manifest's line about one fresh slot. Sizes are bytes of its token; tokens are by the yardstick."""
+
+    item: int
+    tool: str
+    action: str
+    kind: str = ""
+    form: str = ""
+    bytes_in: int = 0
+    bytes_out: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+class Receipt(msgspec.Struct, frozen=True, gc=False):
+    """What was done to one body.
+
+    `body` is what is to be sent: the very object that was given where nothing was changed. Token counts are over the
+    slots that were replaced. `note` names what went wrong, if anything: a fault's name.
+    """
+
+    body: bytes
+    decided: int = 0
+    replayed: int = 0
+    tokens_before: int = 0
+    tokens_after: int = 0
+    decided_saved: int = 0
+    rows: tuple[Row, ...] = ()
+    note: str = ""
+    frozen: int = 0
+    items: int = 0
+    locate_ms: float = 0.0
+    store_ms: float = 0.0
+    press_ms: float = 0.0
+
+
+class Shrinker:
+    """Rewrites bodies. One per process; its locators' memos are used on the event loop's thread only."""
+
+    def __init__(self, config: Config, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.late = 0
+        self._observe = config.text("compression_mode") == "observe"
+        self._frozen_rule = config.on("cache_control_auto_frozen")
+        self._fresh_frozen = config.text("fresh_turn") == "frozen"
+        self._policy = config.tool_policy
+        self._floors = Floors(config.whole("json_floor"), config.whole("search_floor"))
+        self._error_floor = config.whole("error_floor")
+        self._inline = config.whole("inline_bytes")
+        self._deadline = (
+            config.seconds("press_deadline"),
+            config.seconds("press_deadline_per_kib"),
+            config.seconds("press_deadline_limit"),
+        )
+        self._by_characters = config.text("token_yardstick") == "characters"
+        self._locators: Mapping[str, Locator] = {d.name: Locator(d.shape) for d in DIALECTS if d.shape is not None}
+        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="press")
+        self._loading: asyncio.Task[yardstick.Yardstick] | None = None
+        self.yardstick_fault = ""
+
+    def close(self) -> None:
+        """Let go of the threads; one that is pressing ends after its text."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def warm(self) -> None:
+        """Begin to load the token ranks in a thread, if that has not been done."""
+        if self._loading is None and not self._by_characters and not yardstick.o200k_ready():
+            self._loading = asyncio.get_running_loop().create_task(self._load())
+
+    async def rewrite(self, body: bytes, dialect: Dialect, caller: bytes, session: bytes) -> Receipt:
+        """What to send in `body`'s place. Never raises for anything in the body; a fault of ours is the caller's."""
+        begun = time.perf_counter()
+        try:
+            located = self._locators[dialect.name].locate(body, caller, session)
+        except NotJson as fault:
+            return Receipt(body, note=fault.name, locate_ms=_since(begun))
+        locate_ms = _since(begun)
+        if not (located.old or located.fresh):
+            return Receipt(body, frozen=located.frozen, items=located.items, locate_ms=locate_ms)
+        note = ""
+        begun = time.perf_counter()
+        try:
+            await self._recall(located)
+        except StoreDown as fault:
+            note = fault.name
+        store_ms = _since(begun)
+        undecided = [slot for slot in located.fresh if self.ledger.get(slot.key) is None]
+        new: frozenset[bytes] = frozenset()
+        rows: tuple[Row, ...] = ()
+        press_ms = 0.0
+        if undecided and located.utf8:
+            begun = time.perf_counter()
+            work = _Fresh(body, located, undecided, note)
+            rows, decisions = await self._decide(work, dialect)
+            press_ms = _since(begun)
+            if decisions and not self._observe:
+                begun = time.perf_counter()
+                try:
+                    await self.ledger.record(decisions)
+                    new = frozenset(pressing.key for pressing in decisions)
+                except StoreDown as fault:
+                    work.note = fault.name
+                    rows = tuple(
+                        msgspec.structs.replace(r, action="store_down") if r.action == "pressed" else r for r in rows
+                    )
+                store_ms += _since(begun)
+            note = work.note
+        receipt = self._splice(body, located, new)
+        return msgspec.structs.replace(
+            receipt,
+            rows=rows,
+            note=note,
+            frozen=located.frozen,
+            items=located.items,
+            locate_ms=locate_ms,
+            store_ms=store_ms,
+            press_ms=press_ms,
+        )
+
+    async def _recall(self, located: Located) -> None:
+        """Learn from the store what memory does not know of this body's slots. Raises StoreDown."""
+        ledger = self.ledger
+        ledger.forget_absence([slot.key for slot in located.fresh])
+        unknown = ledger.unknown([slot.key for slot in located.old])
+        unknown += ledger.unknown([slot.key for slot in located.fresh])
+        if unknown:
+            await ledger.recall(list(dict.fromkeys(unknown)))
+
+    def _splice(self, body: bytes, located: Located, new: frozenset[bytes]) -> Receipt:
+        """Put every decision in its place: new ones, and all that were made before."""
+        edits: list[Edit] = []
+        replayed: list[bytes] = []
+        before = after = saved = 0
+        get = self.ledger.get
+        for slots in (located.old, located.fresh):
+            for slot in slots:
+                decision = get(slot.key)
+                if decision is None:
+                    continue
+                edits.append(Edit(slot.start, slot.end, decision.token))
+                before += decision.before
+                after += decision.after
+                if slot.key in new:
+                    saved += decision.before - decision.after
+                else:
+                    replayed.append(slot.key)
+        if not edits or self._observe or not (located.utf8 and _is_utf8_outside(body, located.span)):
+            return Receipt(body)
+        self.ledger.seen(replayed, time.monotonic())
+        decided = len(edits) - len(replayed)
+        return Receipt(splice(body, edits), decided, len(replayed), before, after, saved)
+
+    async def _decide(self, work: _Fresh, dialect: Dialect) -> tuple[tuple[Row, ...], list[Pressing]]:
+        """Press the fresh slots that may be pressed. Returns the manifest and what is to be recorded."""
+        names: Mapping[str, str] = {}
+        if self._policy:
+            names = self._locators[dialect.name].tool_names(work.body, work.located.fresh_from)
+        rows: list[Row] = []
+        jobs: list[tuple[Slot, str]] = []
+        for slot in work.slots:
+            text, skip = self._admit(slot, work, names)
+            if skip:
+                rows.append(_row(slot, names, skip))
+            else:
+                jobs.append((slot, text))
+        if not jobs:
+            return tuple(rows), []
+        try:
+            before = await self.ledger.first_pressings([work.text_key(slot) for slot, _ in jobs])
+        except StoreDown as fault:
+            work.note = fault.name
+            return (*rows, *(_row(slot, names, "store_down") for slot, _ in jobs)), []
+        repeated = [slot for slot, _ in jobs if before.get(work.text_key(slot), slot.key) != slot.key]
+        again = {slot.key for slot in repeated}
+        rows += [_row(slot, names, Action.PRESSED_BEFORE) for slot in repeated]
+        jobs = [(slot, text) for slot, text in jobs if slot.key not in again]
+        verdicts = await self._press([text for _, text in jobs], work)
+        pressings: list[Pressing] = []
+        for (slot, _), verdict in zip(jobs, verdicts, strict=False):
+            token = to_token(verdict.text) if verdict.action is Action.PRESSED else b""
+            rows.append(_row(slot, names, verdict.action, verdict, len(token)))
+            if token:
+                decision = Decision(token, verdict.before, verdict.after, verdict.form)
+                pressings.append(Pressing(slot.key, work.text_key(slot), decision))
+        rows += [_row(slot, names, "late") for slot, _ in jobs[len(verdicts) :]]
+        return tuple(rows), pressings
+
+    def _admit(self, slot: Slot, work: _Fresh, names: Mapping[str, str]) -> tuple[str, Skip | None]:
+        """The slot's text, or why it is left alone."""
+        if work.note == "store_down":
+            return "", "store_down"
+        if self._fresh_frozen and self._frozen_rule and slot.item < work.located.frozen:
+            return "", "frozen"
+        if self._policy.get(names.get(slot.call_id, "").lower()) == "none":
+            return "", "tool_policy"
+        try:
+            text = to_text(work.token(slot))
+        except ValueError:
+            return "", "unreadable"
+        if slot.error and len(text) <= self._error_floor:
+            return "", "error_result"
+        return text, None
+
+    async def _press(self, texts: Sequence[str], work: _Fresh) -> list[Verdict]:
+        """Verdicts on the first texts, in order: all of them, unless the deadline came first."""
+        size = sum(map(len, texts))
+        base, per_kib, most = self._deadline
+        done: list[Verdict] = []
+        try:
+            measure = await self._measure()
+            if size <= self._inline:
+                return [press(text, self._floors, measure) for text in texts]
+            stop: list[bool] = []
+            job = asyncio.get_running_loop().run_in_executor(
+                self._threads, _press_all, texts, self._floors, measure, done, stop
+            )
+            try:
+                await asyncio.wait_for(job, min(base + per_kib * size / 1024, most))
+            except TimeoutError:
+                raise PressLate(f"pressing {size} characters") from None
+            finally:
+                stop.append(True)
+        except PressLate as fault:
+            self.late += 1
+            work.note = fault.name
+        return list(done)
+
+    async def _measure(self) -> yardstick.Yardstick:
+        """The yardstick. Raises PressLate while the ranks are still being loaded."""
+        if self._by_characters:
+            return yardstick.Characters()
+        if yardstick.o200k_ready() and not self.yardstick_fault:
+            return yardstick.o200k()
+        self.warm()
+        if self._loading is None:
+            return yardstick.o200k()
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._loading), LOAD_SECONDS)
+        except TimeoutError:
+            raise PressLate("the token ranks are still being loaded") from None
+
+    async def _load(self) -> yardstick.Yardstick:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, yardstick.o200k)
+        except yardstick.RanksDamaged as error:
+            self.yardstick_fault = str(error)
+            return yardstick.Characters()
+
+
+class _Fresh:
+    """The fresh slots of one body while they are being decided."""
+
+    __slots__ = ("body", "located", "note", "slots")
+
+    def __init__(self, body: bytes, located: Located, slots: list[Slot], note: str) -> None:
+        self.body = body
+        self.located = located
+        self.slots = slots
+        self.note = note
+
+    def token(self, slot: Slot) -> bytes:
+        """The slot's bytes, quotes included."""
+        return self.body[slot.start : slot.end]
+
+    def text_key(self, slot: Slot) -> bytes:
+        """The name of the slot's text within its conversation."""
+        return text_key(self.located.conversation, self.token(slot))
+
+
+def _press_all(
+    texts: Sequence[str], floors: Floors, measure: yardstick.Yardstick, done: list[Verdict], stop: list[bool]
+) -> None:
+    """Press text after text until told to stop. Runs on a thread; each verdict is whole when it is appended."""
+    for text in texts:
+        if stop:
+            return
+        done.append(press(text, floors, measure))
+
+
+def _row(slot: Slot, names: Mapping[str, str], action: str, verdict: Verdict | None = None, size: int = 0) -> Row:
+    tool = names.get(slot.call_id, "")
+    if verdict is None:
+        return Row(slot.item, tool, action, bytes_in=slot.end - slot.start)
+    return Row(
+        slot.item,
+        tool,
+        str(action),
+        str(verdict.kind),
+        verdict.form,
+        slot.end - slot.start,
+        size,
+        verdict.before,
+        verdict.after,
+    )
+
+
+def _is_utf8_outside(body: bytes, span: tuple[int, int]) -> bool:
+    """Whether the body is valid UTF-8 before and after its items; they themselves were checked one by one."""
+    view = memoryview(body)
+    try:
+        str(view[: span[0]], "utf-8")
+        str(view[span[1] :], "utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _since(begun: float) -> float:
+    return (time.perf_counter() - begun) * 1000

@@ -1,0 +1,61 @@
+"""JSON documents: without the blanks between tokens, and with tables where arrays are uniform.
+
+The first line says what was done: ``[json; layout was 2 blanks a level]`` or, with tables, how to read them. Blanks
+after the document (a line break at the end) stay where they are.
+"""
+
+from __future__ import annotations
+
+import re
+
+from headroom.zones import layout, tables
+
+TITLE = "[json; layout was "
+_HOW = (
+    "; @n is table n below: a header, then a row a line; name=value holds for every row; "
+    "empty cell: no such key; ~: null"
+)
+_TITLE = re.compile(rf"\[json; layout was ([^\];]+)({re.escape(_HOW)})?\]")
+
+
+def encode(text: str) -> list[str]:
+    """Shorter forms of `text`, the plainest first; none where it is not JSON."""
+    core = text.rstrip(" \t\r\n")
+    tail = text[len(core) :]
+    minified = layout.minify(core)
+    if minified is None:
+        return []
+    name = layout.find(core, minified)
+    forms: list[str] = []
+    if name != layout.COMPACT:
+        forms.append(f"{TITLE}{name}]\n{minified}{tail}")
+    tabled = tables.encode(minified)
+    if tabled is not None:
+        forms.append(f"{TITLE}{name}{_HOW}]\n{tabled}{tail}")
+    return forms
+
+
+def decode(pressed: str) -> str:
+    """What `encode` was given; for an irregular layout, the document without blanks. Raises ValueError."""
+    title, _, rest = pressed.partition("\n")
+    match = _TITLE.fullmatch(title)
+    if match is None:
+        raise ValueError("not a pressed JSON document")
+    if match[2]:
+        core, tail = tables.decode(rest)
+    else:
+        core = rest.rstrip(" \t\r\n")
+        tail = rest[len(core) :]
+    return layout.apply(core, match[1]) + tail
+
+
+def same(text: str, decoded: str) -> bool:
+    """Whether `decoded` is `text`, or its tokens where the layout was too irregular to be named."""
+    if text == decoded:
+        return True
+    minified = layout.minify(text)
+    return (
+        minified is not None
+        and layout.find(text.rstrip(" \t\r\n"), minified) == layout.IRREGULAR
+        and (minified == layout.minify(decoded))
+    )

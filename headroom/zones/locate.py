@@ -1,0 +1,380 @@
+"""Finding slots: the JSON string tokens of a request body that may be replaced, and which of them are fresh.
+
+One msgspec pass over the body checks its grammar and yields each item (message, input item) as a view. Items seen
+before are recognised by the BLAKE3 of their bytes and are not decoded again. Offsets come from buffer addresses, so
+nothing is built for content that is only passed on.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import orjson
+from blake3 import blake3
+
+from headroom.faults import NotJson
+from headroom.zones.shape import Shape
+
+RAW = msgspec.Raw
+_NONE = RAW(b"")
+
+MEMO_LIMIT = 50_000  # items; about 300 bytes each
+TYPED_FLOOR = 512  # bytes of token below which a typed text is never looked at
+
+
+class Spot(msgspec.Struct, frozen=True, gc=False):
+    """A slot within its item: offsets in bytes from the item's begin, quotes included.
+
+    `digest` is the BLAKE3 of its token. `call_id` is empty for text that a person typed.
+    """
+
+    start: int
+    end: int
+    digest: bytes
+    call_id: str
+    error: bool
+
+
+class Facts(msgspec.Struct, frozen=True, gc=False):
+    """What one item's bytes say, wherever the item stands.
+
+    `opening` is the digest of what the user says in it, markers and the form of the content left out; empty for items
+    that are not the user's.
+    """
+
+    by_model: bool
+    marked: bool
+    utf8: bool
+    spots: tuple[Spot, ...]
+    opening: bytes = b""
+
+
+class Slot(msgspec.Struct, frozen=True, gc=False):
+    """A slot in a body. `key` names it in the ledger; `item` is the index of its item."""
+
+    start: int
+    end: int
+    key: bytes
+    item: int
+    call_id: str
+    error: bool
+
+
+class Located(msgspec.Struct, frozen=True, gc=False):
+    """A body's slots in document order.
+
+    `fresh` begins at item `fresh_from`: all that follows the last item a model made. `frozen` is the index of the
+    highest marked item plus one, or 0. `utf8` says whether the items are valid UTF-8. `conversation` names the
+    conversation: the same on every turn, and another for another caller, session or opening. `span` is where the
+    items are.
+    """
+
+    old: list[Slot]
+    fresh: list[Slot]
+    items: int
+    fresh_from: int
+    frozen: int
+    utf8: bool
+    conversation: bytes
+    span: tuple[int, int]
+
+
+class _Buffer(ctypes.Structure):
+    """The head of CPython's Py_buffer, with room for the rest."""
+
+    _fields_ = (("address", ctypes.c_void_p), ("object", ctypes.py_object), ("rest", ctypes.c_byte * 128))
+
+
+# By item access: each is an object of this module alone, so that argument types set elsewhere cannot collide.
+_get_buffer = ctypes.pythonapi["PyObject_GetBuffer"]
+_get_buffer.argtypes = (ctypes.py_object, ctypes.c_void_p, ctypes.c_int)
+_get_buffer.restype = ctypes.c_int
+_release_buffer = ctypes.pythonapi["PyBuffer_Release"]
+_release_buffer.argtypes = (ctypes.c_void_p,)
+_release_buffer.restype = None
+
+
+def address(data: bytes | msgspec.Raw) -> int:
+    """Where `data`'s bytes are in memory. Means something only while `data` is alive."""
+    buffer = _Buffer()
+    _get_buffer(data, ctypes.addressof(buffer), 0)
+    where = buffer.address
+    _release_buffer(ctypes.addressof(buffer))
+    return int(where or 0)
+
+
+class Locator:
+    """Locates the slots of one dialect's bodies. Keeps the memo of items; for one thread at a time."""
+
+    def __init__(self, shape: Shape, memo_limit: int = MEMO_LIMIT) -> None:
+        result = shape.result
+        self._shape = shape
+        self._tag = shape.name.encode() + b"\0"
+        self._limit = memo_limit
+        self._memo: OrderedDict[bytes, Facts] = OrderedDict()
+        self._top = msgspec.json.Decoder(msgspec.defstruct("Top", _top_fields(shape), gc=False))
+        carried = {result.tag, result.text, result.call_id, result.error}
+        self._item = _raw_decoder("Item", {"role", "type", shape.content} | (set() if result.nested else carried))
+        self._block = _raw_decoder("Block", {"type", "text", shape.marker} | (carried if result.nested else set()))
+
+    def locate(self, body: bytes, caller: bytes, session: bytes = b"") -> Located:
+        """Find the slots of `body`. Raises NotJson where it is not a body of this dialect.
+
+        `caller` and `session` say whose conversation it is; without `session` the body's own is used. With the
+        conversation's opening they enter the keys of slots that have no call id. Cost: msgspec's pass and one hash of
+        the items that were seen before; items that are new are decoded once.
+        """
+        top = self._decode(body)
+        raws: Sequence[msgspec.Raw] = getattr(top, self._shape.items)
+        if not raws:
+            return Located([], [], 0, 0, 0, True, b"", (0, 0))
+        begin = at = address(raws[0]) - address(body)
+        facts: list[Facts] = []
+        starts: list[int] = []
+        memo = self._memo
+        for raw in raws:
+            digest = blake3(raw).digest()
+            known = memo.get(digest)
+            if known is None:
+                known = self._learn(digest, raw)
+            at = _next_item(body, at)
+            starts.append(at)
+            at += len(raw)
+            facts.append(known)
+        fresh_from = frozen = len(raws)
+        while fresh_from and not facts[fresh_from - 1].by_model:
+            fresh_from -= 1
+        while frozen and not facts[frozen - 1].marked:
+            frozen -= 1
+        opening = next((known.opening for known in facts if known.opening), b"")
+        conversation = self._conversation(caller, session or self._session(top), opening)
+        old: list[Slot] = []
+        fresh: list[Slot] = []
+        for index, known in enumerate(facts):
+            if known.spots:
+                (fresh if index >= fresh_from else old).extend(self._slots(known, starts[index], index, conversation))
+        utf8 = all(known.utf8 for known in facts)
+        return Located(old, fresh, len(raws), fresh_from, frozen, utf8, conversation, (begin, at))
+
+    def tool_names(self, body: bytes, before: int) -> dict[str, str]:
+        """Names of the tools called in the run of model-made items that ends before item `before`, by call id."""
+        names: dict[str, str] = {}
+        call = self._shape.call
+        raws: Sequence[msgspec.Raw] = getattr(self._decode(body), self._shape.items)
+        for raw in reversed(raws[:before]):
+            known = self._memo.get(blake3(raw).digest())
+            if known is not None and not known.by_model:
+                break
+            try:
+                made = orjson.loads(bytes(raw))
+            except orjson.JSONDecodeError:
+                continue
+            for value in _follow(made, call.path):
+                if isinstance(value, dict) and (not call.tags or value.get("type") in call.tags):
+                    identity, name = value.get(call.call_id), next(_follow(value, call.name), None)
+                    if isinstance(identity, str) and isinstance(name, str):
+                        names.setdefault(identity, name)
+        return names
+
+    def _decode(self, body: bytes) -> msgspec.Struct:
+        try:
+            return self._top.decode(body)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+            raise NotJson(str(error) or "nested too deeply") from error
+
+    def _session(self, top: msgspec.Struct) -> bytes:
+        """What the body itself names as its session: the raw value at the shape's place."""
+        path = self._shape.session
+        if not path:
+            return b""
+        value: msgspec.Raw = getattr(top, path[0])
+        for key in path[1:]:
+            inner = _decode(_raw_decoder("Session", {key}), value)
+            if inner is None:
+                return b""
+            value = getattr(inner, key)
+        return bytes(value)
+
+    def _conversation(self, caller: bytes, session: bytes, opening: bytes) -> bytes:
+        parts = (self._tag, caller, session, opening)
+        return blake3(b"".join(b"%d:%b" % (len(part), part) for part in parts)).digest()
+
+    def _slots(self, facts: Facts, start: int, item: int, conversation: bytes) -> Iterator[Slot]:
+        for spot in facts.spots:
+            yield Slot(
+                start + spot.start, start + spot.end, self._key(spot, conversation), item, spot.call_id, spot.error
+            )
+
+    def _key(self, spot: Spot, conversation: bytes) -> bytes:
+        owner = b"\x01" + spot.call_id.encode() if spot.call_id else b"\x02" + conversation
+        return blake3(b"%b%d:%b%b" % (self._tag, len(owner), owner, spot.digest)).digest()
+
+    def _learn(self, digest: bytes, raw: msgspec.Raw) -> Facts:
+        facts = self._memo[digest] = self._read(raw)
+        if len(self._memo) > self._limit:
+            self._memo.popitem(last=False)
+        return facts
+
+    def _read(self, raw: msgspec.Raw) -> Facts:
+        """Decode one item as far as its slots need. An item of another shape has none."""
+        shape = self._shape
+        item = _decode(self._item, raw)
+        if item is None:
+            return Facts(False, False, _is_utf8(raw), ())
+        role, kind = _word(getattr(item, "role")), _word(getattr(item, "type"))
+        content: msgspec.Raw = getattr(item, shape.content)
+        blocks = [
+            block for block in (_decode(self._block, element) for element in _elements(content)) if block is not None
+        ]
+        by_model = role in shape.model_roles or kind in shape.model_types
+        marked = bool(shape.marker) and any(self._has_marker(block) for block in blocks)
+        utf8 = _is_utf8(raw)
+        if by_model or not utf8:
+            return Facts(by_model, marked, utf8, ())
+        spots = tuple(self._spots(item, role, content, blocks, address(raw)))
+        opening = self._opening(content, blocks) if role in shape.user_roles else b""
+        return Facts(False, marked, utf8, spots, opening)
+
+    def _opening(self, content: msgspec.Raw, blocks: list[msgspec.Struct]) -> bytes:
+        """A digest of an item's text that is the same whether it is one string or a list of one text block."""
+        tokens = [content] if _is_string(content) else [getattr(block, "text") for block in blocks]
+        return blake3(b"\0".join(bytes(token) for token in tokens if _is_string(token))).digest()
+
+    def _spots(
+        self, item: msgspec.Struct, role: str, content: msgspec.Raw, blocks: list[msgspec.Struct], here: int
+    ) -> Iterator[Spot]:
+        shape, result = self._shape, self._shape.result
+        if not result.nested and _word(getattr(item, result.tag)) in result.tags:
+            yield from self._result_spots(item, here)
+        elif role in shape.user_roles:
+            if _is_string(content):
+                yield from _typed_spot(content, here)
+            for block in blocks:
+                if result.nested and _word(getattr(block, result.tag)) in result.tags:
+                    yield from self._result_spots(block, here)
+                elif _is_string(text := getattr(block, "text")):
+                    yield from _typed_spot(text, here)
+
+    def _result_spots(self, carrier: msgspec.Struct, here: int) -> Iterator[Spot]:
+        """The texts of one tool result: a string, or the `text` of each part."""
+        result = self._shape.result
+        call_id = _word(getattr(carrier, result.call_id))
+        if not call_id:
+            return
+        error = bool(result.error) and bytes(getattr(carrier, result.error)) == b"true"
+        text: msgspec.Raw = getattr(carrier, result.text)
+        tokens = (
+            [text]
+            if _is_string(text)
+            else [
+                getattr(part, "text") for part in (_decode(self._block, e) for e in _elements(text)) if part is not None
+            ]
+        )
+        for token in tokens:
+            if _is_string(token):
+                yield _spot(token, here, call_id, error)
+
+    def _has_marker(self, block: msgspec.Struct) -> bool:
+        """Whether a block carries a marker, itself or on a part of its result."""
+        marker = self._shape.marker
+        if getattr(block, marker) is not _NONE:
+            return True
+        result = self._shape.result
+        if not result.nested or _word(getattr(block, result.tag)) not in result.tags:
+            return False
+        parts = (_decode(self._block, element) for element in _elements(getattr(block, result.text)))
+        return any(part is not None and getattr(part, marker) is not _NONE for part in parts)
+
+
+def frozen_count(body: bytes, shape: Shape) -> int:
+    """The index of the highest marked item plus one, or 0; also 0 for a body of another shape.
+
+    Markers count on the elements of an item's content list and on the parts of a tool result; those in `system`,
+    `tools`, or on the item itself do not.
+    """
+    try:
+        return Locator(shape).locate(body, b"").frozen
+    except NotJson:
+        return 0
+
+
+def _raw_decoder(name: str, fields: set[str]) -> msgspec.json.Decoder[msgspec.Struct]:
+    """A decoder of objects that keeps `fields` as views and checks, but does not build, all else.
+
+    The default is one sentinel rather than None: msgspec drops the Raw arm of `Raw | None`.
+    """
+    known = sorted(field for field in fields if field)
+    return msgspec.json.Decoder(msgspec.defstruct(name, [(field, RAW, _NONE) for field in known], gc=False))
+
+
+def _top_fields(shape: Shape) -> list[tuple[str, type] | tuple[str, type, msgspec.Raw]]:
+    fields: list[tuple[str, type] | tuple[str, type, msgspec.Raw]] = [(shape.items, list[RAW])]
+    if shape.session:
+        fields.append((shape.session[0], RAW, _NONE))
+    return fields
+
+
+def _decode(decoder: msgspec.json.Decoder[msgspec.Struct], raw: msgspec.Raw) -> msgspec.Struct | None:
+    """The object in `raw`, or None where it is something else."""
+    try:
+        return decoder.decode(raw)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return None
+
+
+_ELEMENTS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[RAW])
+
+
+def _elements(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    """The elements of a JSON array; none for anything else."""
+    if len(raw) == 0 or memoryview(raw)[0] != 0x5B:
+        return []
+    return _ELEMENTS.decode(raw)
+
+
+def _is_string(raw: msgspec.Raw) -> bool:
+    return len(raw) > 0 and memoryview(raw)[0] == 0x22
+
+
+def _word(raw: msgspec.Raw) -> str:
+    """The text of a JSON string; empty for anything else."""
+    return orjson.loads(bytes(raw)) if _is_string(raw) else ""
+
+
+def _is_utf8(raw: msgspec.Raw) -> bool:
+    try:
+        str(memoryview(raw), "utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _spot(token: msgspec.Raw, here: int, call_id: str, error: bool) -> Spot:
+    start = address(token) - here
+    return Spot(start, start + len(token), blake3(token).digest(), call_id, error)
+
+
+def _typed_spot(token: msgspec.Raw, here: int) -> Iterator[Spot]:
+    if len(token) >= TYPED_FLOOR:
+        yield _spot(token, here, "", False)
+
+
+def _next_item(body: bytes, at: int) -> int:
+    """Where the item at or after `at` begins, past blanks and one comma."""
+    while body[at] in b" \t\r\n,":
+        at += 1
+    return at
+
+
+def _follow(value: object, path: tuple[str, ...]) -> Iterator[object]:
+    """The values at `path` below `value`, lists being entered on the way."""
+    if isinstance(value, list):
+        for element in value:
+            yield from _follow(element, path)
+    elif not path:
+        yield value
+    elif isinstance(value, dict) and path[0] in value:
+        yield from _follow(value[path[0]], path[1:])

@@ -1,0 +1,127 @@
+"""One text in, a shorter one that says the same out, or the reason why not.
+
+Order: floor, then the kind's candidates, then the token gate, then the proof: the shorter text is decoded and compared
+in the same call, so a wrong press costs savings and never content. Nothing here depends on time, order or load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+
+import msgspec
+
+from headroom.zones import documents, listings
+from headroom.zones.detect import Kind, sniff
+from headroom.zones.yardstick import Yardstick
+
+CHECK_LIMIT = 16 * 1024 * 1024  # characters; a longer text cannot be proven in bounded memory, so it is not pressed
+
+
+class Action(StrEnum):
+    """What became of a text."""
+
+    PRESSED = "pressed"
+    BELOW_FLOOR = "below_floor"
+    NO_FORM = "no_form"
+    NOT_SMALLER = "not_smaller"
+    UNPROVEN = "unproven"
+    PRESSED_BEFORE = "pressed_before"
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """What became of one text. `text` is the shorter one if `action` is PRESSED, else empty.
+
+    `before` and `after` are tokens by the yardstick; 0 where nothing was counted.
+    """
+
+    action: Action
+    kind: Kind
+    form: str = ""
+    text: str = ""
+    before: int = 0
+    after: int = 0
+
+
+class Form(msgspec.Struct, frozen=True, gc=False):
+    """A lossless way to write one kind of text. `same(x, decode(y))` must hold for every y in `encode(x)`."""
+
+    name: str
+    title: str
+    encode: Callable[[str], list[str]]
+    decode: Callable[[str], str]
+    same: Callable[[str, str], bool]
+
+
+def _equal(text: str, decoded: str) -> bool:
+    return text == decoded
+
+
+def _listing(text: str) -> list[str]:
+    grouped = listings.encode(text)
+    return [] if grouped is None else [grouped]
+
+
+FORMS: Mapping[Kind, tuple[Form, ...]] = {
+    Kind.JSON: (Form("json", documents.TITLE, documents.encode, documents.decode, documents.same),),
+    Kind.SEARCH: (Form("search", listings.TITLE, _listing, listings.decode, _equal),),
+}
+TITLES: tuple[str, ...] = tuple(form.title for forms in FORMS.values() for form in forms)
+
+
+class Floors(msgspec.Struct, frozen=True, gc=False):
+    """Smallest texts that are pressed, in UTF-8 bytes, by kind."""
+
+    json: int = 1024
+    search: int = 1024
+
+    def of(self, kind: Kind) -> int:
+        """The floor of `kind`."""
+        return self.search if kind is Kind.SEARCH else self.json
+
+
+def press(text: str, floors: Floors, yardstick: Yardstick) -> Verdict:
+    """Shorten `text` without loss. Cost: linear in its length; most of it is counting tokens."""
+    kind = sniff(text)
+    forms = FORMS.get(kind, ())
+    if not forms:
+        return Verdict(Action.NO_FORM, kind)
+    if len(text) > CHECK_LIMIT or (len(text) < floors.of(kind) and len(text.encode()) < floors.of(kind)):
+        return Verdict(Action.BELOW_FLOOR, kind)
+    # A text that begins as a form does would be decoded as one by whoever reads it back.
+    if text.startswith(TITLES):
+        return Verdict(Action.NO_FORM, kind)
+    candidates = [(candidate, form) for form in forms for candidate in form.encode(text)]
+    if not candidates:
+        return Verdict(Action.NO_FORM, kind)
+    # Fewest characters first: forms of one text differ in structure, not in script, so tokens follow characters.
+    candidates.sort(key=lambda pair: len(pair[0]))
+    shortest, form = candidates[0]
+    if len(shortest) >= len(text):
+        return Verdict(Action.NOT_SMALLER, kind, form.name)
+    after = yardstick.count(shortest)
+    for candidate, other in candidates[1:2]:
+        if len(candidate) * 10 < len(shortest) * 11 and not yardstick.exceeds(candidate, after - 1):
+            shortest, form, after = candidate, other, yardstick.count(candidate)
+    before = yardstick.count(text)
+    if after >= before:
+        return Verdict(Action.NOT_SMALLER, kind, form.name, "", before, after)
+    if not _proven(text, shortest, form):
+        return Verdict(Action.UNPROVEN, kind, form.name, "", before, after)
+    return Verdict(Action.PRESSED, kind, form.name, shortest, before, after)
+
+
+def unpress(text: str) -> str:
+    """The text that was pressed into `text`; `text` itself where it is in none of the forms. Raises ValueError."""
+    for forms in FORMS.values():
+        for form in forms:
+            if text.startswith(form.title):
+                return form.decode(text)
+    return text
+
+
+def _proven(text: str, pressed: str, form: Form) -> bool:
+    try:
+        return form.same(text, form.decode(pressed))
+    except (ValueError, msgspec.MsgspecError, RecursionError):
+        return False

@@ -1,0 +1,1 @@
+"""Stand-ins the test suite runs against: a scripted model provider."""
