@@ -364,6 +364,7 @@ class Exchange:
         link = self._link
         assert link is not None
         self._client.write(edit_head(head.raw, [], self._own_fields(head.fields)))
+        link.open_ended()
         self._client.tunnel = self._tunnel
 
     def _tunnel(self, data: bytes) -> None:

@@ -53,8 +53,8 @@ def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal
     path = raw_path.decode("latin-1")
     fields = head.fields
     route, named = find_route(head.method, path)
-    if route is not None and route.api == "openai" and _is_chatgpt(fields):
-        api, forward = "chatgpt", route.chatgpt or path
+    if route is not None and route.api == providers.ACCOUNT_FOR and _has_account(fields):
+        api, forward = providers.ACCOUNT_API, route.account or path
     elif route is not None:
         api, forward = route.api, route.forward or path
     else:
@@ -128,19 +128,17 @@ def _origin_form(target: bytes) -> bytes:
 
 def _catch_all(path: str, fields: Mapping[bytes, bytes]) -> tuple[str, str]:
     """Which API a path that is no route belongs to, and the path there."""
-    if _is_chatgpt(fields):
+    if _has_account(fields):
         models = providers.MODELS_PATHS.fullmatch(path) is not None
-        return "chatgpt", providers.CHATGPT_MODELS if models else path
-    if b"x-goog-api-key" in fields:
-        return "gemini", path
-    bearer = fields.get(b"authorization", b"")
-    if b"x-api-key" in fields or b"anthropic-version" in fields or bearer.startswith(b"Bearer sk-ant-"):
-        return "anthropic", path
-    return "openai", path
+        return providers.ACCOUNT_API, providers.ACCOUNT_MODELS if models else path
+    for name, begin, api in providers.CATCH_ALL:
+        if name in fields and fields[name].startswith(begin):
+            return api, path
+    return providers.CATCH_ALL_ELSE, path
 
 
-def _is_chatgpt(fields: Mapping[bytes, bytes]) -> bool:
-    """Whether a request is made with a ChatGPT login: an account field, or a bearer token that names an account."""
+def _has_account(fields: Mapping[bytes, bytes]) -> bool:
+    """Whether a request is made with an account's login: an account field, or a bearer token that names one."""
     if providers.ACCOUNT_FIELD in fields:
         return True
     authorization = fields.get(b"authorization", b"")
@@ -162,12 +160,12 @@ def _names_account(token: bytes) -> bool:
 
 def _configured(api: str, config: Config, named: Mapping[str, str]) -> Origin | None:
     origin = config.origin(providers.APIS[api])
-    if origin is not None and api == "vertex" and origin.host == providers.VERTEX_DEFAULT:
+    if origin is not None and api == providers.REGIONAL_API and origin.host == providers.REGION_DEFAULT:
         location = named.get("location", "")
         if location.replace("-", "").isalnum() and location != "global":
-            host = providers.VERTEX_REGIONAL.format(location=location)
+            host = providers.REGION_HOST.format(location=location)
         else:
-            host = providers.VERTEX_GLOBAL
+            host = providers.REGION_GLOBAL
         return Origin(origin.secure, host, origin.port, origin.prefix)
     return origin
 

@@ -76,7 +76,8 @@ class Dialect:
 class Route:
     """One endpoint. `api` names the origin (a key of `APIS`), `forward` the path it has there if another.
 
-    `rewrite` routes have their bodies located; all others are relayed as they come in both directions.
+    `rewrite` routes have their bodies located; all others are relayed as they come in both directions. `account` is the
+    path at `ACCOUNT_API` for callers who are logged in with an account there.
     """
 
     name: str
@@ -86,7 +87,7 @@ class Route:
     api: str
     rewrite: bool = False
     forward: str = ""
-    chatgpt: str = ""
+    account: str = ""
     pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -258,7 +259,7 @@ API_ERRORS: Final[Mapping[str, Dialect]] = {
 
 
 def _post(
-    name: str, path: str, dialect: Dialect, api: str, *, rewrite: bool = False, forward: str = "", chatgpt: str = ""
+    name: str, path: str, dialect: Dialect, api: str, *, rewrite: bool = False, forward: str = "", account: str = ""
 ) -> Route:
     return Route(
         name=name,
@@ -268,7 +269,7 @@ def _post(
         api=api,
         rewrite=rewrite,
         forward=forward,
-        chatgpt=chatgpt,
+        account=account,
     )
 
 
@@ -281,7 +282,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(name="messages.batches", method=b"*", path="/v1/messages/{rest*}", dialect=ANTHROPIC, api="anthropic"),
     _post("chat.completions", "/v1/chat/completions", OPENAI_CHAT, "openai"),
     *(
-        _post("responses", path, OPENAI_RESPONSES, "openai", forward="/v1/responses", chatgpt=_CODEX)
+        _post("responses", path, OPENAI_RESPONSES, "openai", forward="/v1/responses", account=_CODEX)
         for path in _RESPONSES
     ),
     *(
@@ -292,7 +293,7 @@ ROUTES: Final[tuple[Route, ...]] = (
             dialect=OPENAI_RESPONSES,
             api="openai",
             forward="/v1/responses",
-            chatgpt=_CODEX,
+            account=_CODEX,
         )
         for path in _RESPONSES
     ),
@@ -304,14 +305,14 @@ ROUTES: Final[tuple[Route, ...]] = (
             dialect=OPENAI_RESPONSES,
             api="openai",
             forward="/v1/responses/{rest}",
-            chatgpt=_CODEX + "/{rest}",
+            account=_CODEX + "/{rest}",
         )
         for path in _RESPONSES
     ),
     Route(name="conversations", method=b"*", path="/v1/conversations{rest*}", dialect=OPENAI_RESPONSES, api="openai"),
     *(
         _post(
-            f"images.{verb}", f"/v1/images/{verb}", OPENAI_CHAT, "openai", chatgpt=f"/backend-api/codex/images/{verb}"
+            f"images.{verb}", f"/v1/images/{verb}", OPENAI_CHAT, "openai", account=f"/backend-api/codex/images/{verb}"
         )
         for verb in ("generations", "edits")
     ),
@@ -323,6 +324,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(name="batches", method=b"*", path="/v1/batches/{rest*}", dialect=OPENAI_CHAT, api="openai"),
     _post("gemini.generate", "/v1beta/models/{model}:generateContent", GEMINI, "gemini"),
     _post("gemini.stream", "/v1beta/models/{model}:streamGenerateContent", GEMINI, "gemini"),
+    # The SDK leaves the version's `beta` out where it is given a base URL alone.
+    _post("gemini.generate", "/v1/models/{model}:generateContent", GEMINI, "gemini"),
+    _post("gemini.stream", "/v1/models/{model}:streamGenerateContent", GEMINI, "gemini"),
     _post("gemini.count", "/v1beta/models/{model}:countTokens", GEMINI, "gemini"),
     Route(name="gemini.other", method=b"*", path="/v1beta/{rest*}", dialect=GEMINI, api="gemini"),
     _post("cloudcode.stream", "/v1internal:streamGenerateContent", GEMINI, "cloudcode"),
@@ -380,11 +384,23 @@ SESSION_FIELD: Final = b"x-headroom-session-id"
 ACCOUNT_FIELD: Final = b"chatgpt-account-id"
 ACCOUNT_CLAIM: Final = ("https://api.openai.com/auth", "chatgpt_account_id")
 """Where a ChatGPT login shows in a bearer token."""
+ACCOUNT_API: Final = "chatgpt"
+ACCOUNT_FOR: Final = "openai"
+"""Callers logged in with an account reach this API's routes at `ACCOUNT_API`."""
+CATCH_ALL: Final[tuple[tuple[bytes, bytes, str], ...]] = (
+    (b"x-goog-api-key", b"", "gemini"),
+    (b"x-api-key", b"", "anthropic"),
+    (b"anthropic-version", b"", "anthropic"),
+    (b"authorization", b"Bearer sk-ant-", "anthropic"),
+)
+"""Where paths that are no route go: the first whose field is there and begins so; else to `CATCH_ALL_ELSE`."""
+CATCH_ALL_ELSE: Final = "openai"
+REGIONAL_API: Final = "vertex"
 MODELS_PATHS: Final = re.compile(r"/v1/models(?:/[^/]+)?")
-CHATGPT_MODELS: Final = "/backend-api/codex/models"
-VERTEX_DEFAULT: Final = "us-central1-aiplatform.googleapis.com"
-VERTEX_GLOBAL: Final = "aiplatform.googleapis.com"
-VERTEX_REGIONAL: Final = "{location}-aiplatform.googleapis.com"
+ACCOUNT_MODELS: Final = "/backend-api/codex/models"
+REGION_DEFAULT: Final = "us-central1-aiplatform.googleapis.com"
+REGION_GLOBAL: Final = "aiplatform.googleapis.com"
+REGION_HOST: Final = "{location}-aiplatform.googleapis.com"
 
 CLIENT_LINES: Final[tuple[tuple[str, str], ...]] = (
     ("Claude Code", "export ANTHROPIC_BASE_URL={base}"),

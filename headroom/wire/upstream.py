@@ -98,6 +98,10 @@ class UpstreamLink(asyncio.Protocol):
         """The whole request is written: once it is answered, the connection can be lent again."""
         self._sent = True
 
+    def open_ended(self) -> None:
+        """Protocols were switched: silence is no fault any more."""
+        self._dialer.watch.discard(self)
+
     def abort(self) -> None:
         """End lease and connection at once: the origin stops working for nobody."""
         self._sink = None

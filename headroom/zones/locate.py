@@ -16,12 +16,14 @@ import orjson
 from blake3 import blake3
 
 from headroom.faults import NotJson
+from headroom.zones.prefix import LEAST, Prefix, Prefixes
 from headroom.zones.shape import Shape
 
 RAW = msgspec.Raw
 _NONE = RAW(b"")
 
 MEMO_LIMIT = 50_000  # items; about 300 bytes each
+_STEADY = 4  # items before the last model-made one that no client is known to touch again
 TYPED_FLOOR = 512  # bytes of token below which a typed text is never looked at
 
 
@@ -106,6 +108,26 @@ def address(data: bytes | msgspec.Raw) -> int:
     return int(where or 0)
 
 
+class _Read(msgspec.Struct, frozen=True, gc=False):
+    """All items of a body: their facts, where they begin, where the last one ends; and the session it names."""
+
+    facts: list[Facts]
+    starts: list[int]
+    end: int
+    session: bytes
+
+
+class _Learnt(msgspec.Struct, frozen=True, gc=False):
+    """What a beginning of a body says: `_Read` up to `items`, and its slots within one conversation."""
+
+    items: int
+    facts: list[Facts]
+    starts: list[int]
+    slots: list[Slot]
+    conversation: bytes
+    session: bytes
+
+
 class Locator:
     """Locates the slots of one dialect's bodies. Keeps the memo of items; for one thread at a time."""
 
@@ -115,7 +137,9 @@ class Locator:
         self._tag = shape.name.encode() + b"\0"
         self._limit = memo_limit
         self._memo: OrderedDict[bytes, Facts] = OrderedDict()
+        self._prefixes: Prefixes[_Learnt] = Prefixes()
         self._top = msgspec.json.Decoder(msgspec.defstruct("Top", _top_fields(shape), gc=False))
+        self._named = {key: _raw_decoder("Named", {key}) for key in shape.session[1:]}
         carried = {result.tag, result.text, result.call_id, result.error}
         self._item = _raw_decoder("Item", {"role", "type", shape.content} | (set() if result.nested else carried))
         self._block = _raw_decoder("Block", {"type", "text", shape.marker} | (carried if result.nested else set()))
@@ -124,14 +148,69 @@ class Locator:
         """Find the slots of `body`. Raises NotJson where it is not a body of this dialect.
 
         `caller` and `session` say whose conversation it is; without `session` the body's own is used. With the
-        conversation's opening they enter the keys of slots that have no call id. Cost: msgspec's pass and one hash of
-        the items that were seen before; items that are new are decoded once.
+        conversation's opening they enter the keys of slots that have no call id. Cost: hashing the beginning that was
+        seen before, and msgspec's pass over the rest; items that are new are decoded once.
         """
+        owner = blake3(b"%d:%b%b" % (len(caller), caller, session)).digest()
+        prefix = self._prefixes.find(owner, body)
+        read = None if prefix is None else self._read_on(body, prefix)
+        if read is None:
+            prefix, read = None, self._read_all(body)
+        if not read.facts:
+            return Located([], [], 0, 0, 0, True, b"", (0, 0))
+        facts = read.facts
+        fresh_from = frozen = len(facts)
+        while fresh_from and not facts[fresh_from - 1].by_model:
+            fresh_from -= 1
+        while frozen and not facts[frozen - 1].marked:
+            frozen -= 1
+        opening = next((known.opening for known in facts if known.opening), b"")
+        conversation = self._conversation(caller, session or read.session, opening)
+        old: list[Slot] = []
+        fresh: list[Slot] = []
+        known_items = 0
+        if prefix is not None and prefix.learnt.conversation == conversation and prefix.learnt.items <= fresh_from:
+            old += prefix.learnt.slots
+            known_items = prefix.learnt.items
+        for index in range(known_items, len(facts)):
+            known = facts[index]
+            if known.spots:
+                slots = self._slots(known, read.starts[index], index, conversation)
+                (fresh if index >= fresh_from else old).extend(slots)
+        self._remember(owner, body, read, old, fresh_from, conversation, 0 if prefix is None else prefix.length)
+        utf8 = all(known.utf8 for known in facts)
+        return Located(old, fresh, len(facts), fresh_from, frozen, utf8, conversation, (read.starts[0], read.end))
+
+    def _read_all(self, body: bytes) -> _Read:
+        """Read a body from its first byte. Raises NotJson."""
         top = self._decode(body)
         raws: Sequence[msgspec.Raw] = getattr(top, self._shape.items)
-        if not raws:
-            return Located([], [], 0, 0, 0, True, b"", (0, 0))
-        begin = at = address(raws[0]) - address(body)
+        begin = address(raws[0]) - address(body) if raws else 0
+        facts, starts, end = self._items(body, raws, begin)
+        return _Read(facts, starts, end, self._session(top))
+
+    def _read_on(self, body: bytes, prefix: Prefix[_Learnt]) -> _Read | None:
+        """Read what follows a known beginning; None where it has to be read from the first byte after all.
+
+        The rest is put behind a beginning that stands for the known one, with one number for all its items. If that
+        number is not where it was put, the rest has a list of items of its own, which then counts (the last of
+        duplicate keys does).
+        """
+        learnt = prefix.learnt
+        stand_in = b'{"%b":[0' % self._shape.items.encode()
+        rest = stand_in + body[prefix.length :]
+        try:
+            top = self._top.decode(rest)
+        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+            return None
+        raws: Sequence[msgspec.Raw] = getattr(top, self._shape.items)
+        if not raws or address(raws[0]) - address(rest) != len(stand_in) - 1:
+            return None
+        facts, starts, end = self._items(body, raws[1:], prefix.length)
+        return _Read(learnt.facts + facts, learnt.starts + starts, end, self._session(top) or learnt.session)
+
+    def _items(self, body: bytes, raws: Sequence[msgspec.Raw], at: int) -> tuple[list[Facts], list[int], int]:
+        """Facts and places of consecutive items, the first of which begins at or after `at`, and where they end."""
         facts: list[Facts] = []
         starts: list[int] = []
         memo = self._memo
@@ -144,20 +223,29 @@ class Locator:
             starts.append(at)
             at += len(raw)
             facts.append(known)
-        fresh_from = frozen = len(raws)
-        while fresh_from and not facts[fresh_from - 1].by_model:
-            fresh_from -= 1
-        while frozen and not facts[frozen - 1].marked:
-            frozen -= 1
-        opening = next((known.opening for known in facts if known.opening), b"")
-        conversation = self._conversation(caller, session or self._session(top), opening)
-        old: list[Slot] = []
-        fresh: list[Slot] = []
-        for index, known in enumerate(facts):
-            if known.spots:
-                (fresh if index >= fresh_from else old).extend(self._slots(known, starts[index], index, conversation))
-        utf8 = all(known.utf8 for known in facts)
-        return Located(old, fresh, len(raws), fresh_from, frozen, utf8, conversation, (begin, at))
+        return facts, starts, at
+
+    def _remember(
+        self, owner: bytes, body: bytes, read: _Read, old: list[Slot], fresh_from: int, conversation: bytes, known: int
+    ) -> None:
+        """Keep the beginnings that the next body will most likely have too.
+
+        One ends with the last item a model made, one some items earlier: clients move markers on the last two.
+        """
+        ends: list[tuple[int, _Learnt]] = []
+        for items in (fresh_from - _STEADY, fresh_from):
+            if items < 1:
+                continue
+            end = read.starts[items] if items < len(read.starts) else read.end
+            # Back from the next item's begin over blanks and the comma, to the end of this one.
+            while body[end - 1] in b" \t\r\n," and end > read.starts[items - 1]:
+                end -= 1
+            if end > known:
+                slots = [slot for slot in old if slot.item < items]
+                learnt = _Learnt(items, read.facts[:items], read.starts[:items], slots, conversation, read.session)
+                ends.append((end, learnt))
+        if ends and ends[-1][0] >= LEAST:
+            self._prefixes.keep(owner, body, ends)
 
     def tool_names(self, body: bytes, before: int) -> dict[str, str]:
         """Names of the tools called in the run of model-made items that ends before item `before`, by call id."""
@@ -192,7 +280,7 @@ class Locator:
             return b""
         value: msgspec.Raw = getattr(top, path[0])
         for key in path[1:]:
-            inner = _decode(_raw_decoder("Session", {key}), value)
+            inner = _decode(self._named[key], value)
             if inner is None:
                 return b""
             value = getattr(inner, key)
