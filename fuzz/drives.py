@@ -138,7 +138,8 @@ def drive_sse(data: bytes) -> None:
         for part in parts:
             raw += splitter.feed(part)
         assert b"".join(raw) + splitter.rest == data
-        found = [event for event in map(parse_event, raw) if event is not None]
+        read = [parse_event(event, first=at == 0) for at, event in enumerate(raw)]
+        found = [event for event in read if event is not None]
         if not data.endswith(b"\r"):  # the naive splitter takes a last CR for a whole line end
             assert [((event.name or b"message").decode("utf-8", "replace"), event.data) for event in found] == expected
 
@@ -151,7 +152,7 @@ _LOCATOR = Locator(_SHAPE)
 def naive_results(body: bytes) -> list[tuple[str, str]]:
     """(call id, text) of every tool result of the user's in a messages body, in order, by decoding all of it."""
     found: list[tuple[str, str]] = []
-    for item in json.loads(body, parse_int=str)["messages"]:
+    for item in json.loads(body.decode("utf-8", "replace"), parse_int=str)["messages"]:
         if not isinstance(item, dict) or item.get("role") != "user" or not isinstance(item.get("content"), list):
             continue
         for block in item["content"]:
@@ -219,6 +220,7 @@ def drive_splice(data: bytes) -> None:
 def drive_documents(data: bytes) -> None:
     """Every JSON form reads back: the text itself, or its tokens where its layout has no name."""
     text = data.decode("utf-8", "replace")
+    _decoded(documents.decode, text)
     minified = layout.minify(text)
     for form in documents.encode(text):
         decoded = _decoded(documents.decode, form)
@@ -237,7 +239,9 @@ def drive_documents(data: bytes) -> None:
 
 def drive_tables(data: bytes) -> None:
     """A document in tables reads back to the same tokens, unless it has duplicate keys or odd spellings of strings."""
-    minified = layout.minify(data.decode("utf-8", "replace"))
+    text = data.decode("utf-8", "replace")
+    _decoded(lambda pressed: tables.decode(pressed)[0], text)
+    minified = layout.minify(text)
     if minified is None:
         return
     tabled = tables.encode(minified)
@@ -271,8 +275,10 @@ def _distinct(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def drive_listing(data: bytes) -> None:
-    """A grouped listing reads back to the same characters."""
+    """A grouped listing reads back to the same characters; any other text is read or refused."""
     text = data.decode("utf-8", "replace")
+    _decoded(listings.decode, text)
+    _decoded(listings.decode, f"{listings.TITLE}]\n{text}")
     grouped = listings.encode(text)
     if grouped is not None:
         assert listings.decode(grouped) == text
@@ -282,6 +288,7 @@ def drive_press(data: bytes) -> None:
     """What is pressed is shorter by the yardstick, reads back, is the same every time, and is not pressed again."""
     text = data.decode("utf-8", "replace")
     sniff(text)
+    _decoded(unpress, text)
     verdict = press(text, Floors(0, 0), Characters(4.0))
     assert verdict == press(text, Floors(0, 0), Characters(4.0))
     if verdict.action is Action.PRESSED:

@@ -7,7 +7,6 @@ with 78 (EX_CONFIG), so that a supervisor does not start it again and again.
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import os
 import re
@@ -271,7 +270,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "compression",
     ),
     Setting(
-        "inline_bytes", "4KiB", _bytes(0), "Fresh text up to this size is pressed on the event loop", "compression"
+        "inline_bytes", "2KiB", _bytes(0), "Fresh text up to this size is pressed on the event loop", "compression"
     ),
     Setting("press_deadline", "200ms", _time(0), "Time for pressing one request's fresh text", "compression"),
     Setting("press_deadline_per_kib", "2ms", _time(0), "Added to it per KiB of fresh text", "compression"),
@@ -472,6 +471,8 @@ def _file(path: str) -> dict[str, str]:
 
 
 def _nearest(name: str, known: list[str]) -> str:
+    import difflib  # noqa: PLC0415 - needed only to word an error
+
     near = difflib.get_close_matches(name, known, 1)
     return f"; the nearest is {near[0]}" if near else ""
 

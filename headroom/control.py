@@ -7,7 +7,7 @@ import ipaddress
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -146,7 +146,10 @@ def _json(status: int, body: Mapping[str, object]) -> Reply:
     return Reply(status, orjson.dumps(body))
 
 
+@cache
 def _version_of(name: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - asked for by health alone
+
     try:
         return version(name)
     except PackageNotFoundError:

@@ -78,7 +78,7 @@ class Edge:
         self._prefix = secrets.token_hex(6)
         self._count = 0
         self._server: asyncio.Server | None = None
-        self._idle: asyncio.Event | None = None
+        self._gone: asyncio.Event | None = None
         self._log: LogWriter | None = None
         self._control = control.Control(self.board, self._state)
 
@@ -87,22 +87,23 @@ class Edge:
 
         Raises ConfigError for what cannot be opened.
         """
-        loop = asyncio.get_running_loop()
         config = self.config
-        try:
-            self._log = LogWriter(cast(Level, config.text("log_level")), config.path("log_file"))
-        except OSError as error:
-            raise ConfigError(f"log_file: cannot write {config.path('log_file')}: {error.strerror}") from error
         try:
             context = client_context(config.path("ca_file"))
         except OSError as error:
             raise ConfigError(f"ca_file: cannot read {config.path('ca_file')}: {error.strerror or error}") from error
-        shortest = min(
-            self.limits.header_timeout, self.limits.keep_alive_timeout, self.limits.body_timeout, self.limits.silence
-        )
+        if listener is None:
+            listener = listen(config)
+        try:
+            self._log = LogWriter(cast(Level, config.text("log_level")), config.path("log_file"))
+        except OSError as error:
+            listener.close()
+            raise ConfigError(f"log_file: cannot write {config.path('log_file')}: {error.strerror}") from error
+        loop = asyncio.get_running_loop()
+        limits = self.limits
+        shortest = min(limits.header_timeout, limits.keep_alive_timeout, limits.body_timeout, limits.silence)
         self.watch = Watch(loop, min(1.0, shortest / 4))
-        store = await self._open_store()
-        self.ledger = Ledger(store, config.whole("replay_cache"), config.seconds("store_timeout"))
+        self.ledger = Ledger(await self._open_store(), config.whole("replay_cache"), config.seconds("store_timeout"))
         self.shrinker = Shrinker(config, self.ledger)
         self.dialer = Dialer(
             self.watch,
@@ -110,11 +111,9 @@ class Edge:
             Pool[Origin, UpstreamLink](config.seconds("origin_keep_alive"), config.whole("origin_idle_limit")),
             connect_timeout=config.seconds("connect_timeout"),
             silence=config.seconds("silence_timeout"),
-            head_limit=self.limits.head_limit,
-            field_limit=self.limits.field_limit,
+            head_limit=limits.head_limit,
+            field_limit=limits.field_limit,
         )
-        if listener is None:
-            listener = listen(config)
         self.port: int = listener.getsockname()[1]
         self._server = await loop.create_server(lambda: Downstream(self), sock=listener, backlog=BACKLOG)
 
@@ -122,8 +121,20 @@ class Edge:
         """An exchange is over."""
         self.active.discard(exchange)
         self.counters.add("headroom_active", -1)
-        if self._idle is not None and not self.active:
-            self._idle.set()
+
+    def joined(self, client: Downstream) -> None:
+        """See downstream.Server. A connection that was accepted in the moment of closing goes again."""
+        self.clients.add(client)
+        self.counters.add("headroom_clients", 1)
+        if self.draining:
+            client.abort()
+
+    def left(self, client: Downstream) -> None:
+        """See downstream.Server."""
+        self.clients.discard(client)
+        self.counters.add("headroom_clients", -1)
+        if self._gone is not None and not self.clients:
+            self._gone.set()
 
     def sink(self, event: Event) -> None:
         """Log `event`; see events.Sink."""
@@ -137,11 +148,11 @@ class Edge:
             self._server.close()
         for client in list(self.clients):
             client.close_when_idle()
-        if self.active:
-            self._idle = asyncio.Event()
+        if self.clients:
+            self._gone = asyncio.Event()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.config.seconds("drain_timeout") if grace is None else grace):
-                    await self._idle.wait()
+                    await self._gone.wait()
         cut = len(self.active)
         self.sink(Stopped(cut=cut))
         return cut
@@ -153,10 +164,10 @@ class Edge:
             self._server.close()
         for client in list(self.clients):
             client.abort()
-        await asyncio.sleep(0)
-        self.dialer.close()
+        await asyncio.sleep(0)  # the loop tells the exchanges
+        await self.dialer.close()
         self.watch.close()
-        self.shrinker.close()
+        await self.shrinker.close()
         await self.ledger.close()
         if self._log is not None:
             self._log.close()
@@ -183,7 +194,10 @@ class Edge:
         )
         if reply is not None:
             return _Answer(
-                self, client, head, control.render(reply, head_only=head.method == b"HEAD", close=not head.keep_alive)
+                self,
+                client,
+                head,
+                control.render(reply, head_only=head.method == b"HEAD", close=self.draining or not head.keep_alive),
             )
         if not loopback and self._token and not token:
             return self._turn_away(client, head, Unauthorized("send the proxy's token as x-headroom-proxy-token"))
@@ -284,6 +298,10 @@ class _Answer:
         if not self._early:
             self._client.write(self._data)
             self._client.finish(keep=self._keep)
+
+    def request_broken(self, fault: Fault) -> None:
+        """See RequestSink."""
+        self.request_end()
 
     def client_gone(self, fault: Fault) -> None:
         """See RequestSink."""

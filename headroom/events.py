@@ -131,6 +131,17 @@ class StoreTrouble(Event, frozen=True, kw_only=True):
         return "warning"
 
 
+class MarkerOrder(Event, frozen=True, kw_only=True):
+    """A cache marker with the long lifetime comes after one with the short. Forwarded as it came."""
+
+    id: str
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "warning"
+
+
 class ShrinkFailed(Event, frozen=True, kw_only=True):
     """A fault of ours while rewriting; the original was sent."""
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import Final, Protocol
 
 import orjson
 
 from headroom import conversation
 from headroom.config import Config
-from headroom.events import Refused, Request, ShrinkFailed, Sink, StoreTrouble, Timings
-from headroom.faults import BadCoding, BodyTooLarge, Busy, ClientGone, Draining, Fault
+from headroom.events import MarkerOrder, Request, ShrinkFailed, Sink, StoreTrouble, Timings
+from headroom.faults import BadCoding, BadResponse, BodyTooLarge, Fault
 from headroom.metrics import Counters
 from headroom.plan import Plan
 from headroom.providers import DROPPED_FIELDS, UPSTREAM_ID_FIELDS, Dialect
@@ -25,16 +25,15 @@ from headroom.shrink import Receipt, Shrinker
 from headroom.usage import JsonListener, Listener, StreamListener, Usage
 from headroom.wire.coding import decode, identity
 from headroom.wire.downstream import Downstream
-from headroom.wire.framing import LAST_CHUNK
 from headroom.wire.head import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead, edit_head, hop_by_hop
 from headroom.wire.phase import Phase, Step, step
 from headroom.wire.reader import Data
 from headroom.wire.upstream import Dialer, UpstreamLink
 
 UNSENT_LIMIT: Final = 256 * 1024  # bytes kept for an origin that is not connected yet; then the client waits
+NEVER_FORWARDED: Final = (b"x-headroom-proxy-token",)  # whatever is set: it is ours, and a secret
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_BODY: Final = Listener()
-_SILENT_MODES: Final = frozenset({"off"})
 
 
 class House(Protocol):
@@ -123,7 +122,7 @@ class Exchange:
     def request_data(self, data: Data) -> None:
         """See RequestSink."""
         if self._plan.mode == "relay":
-            size = len(data.wire)
+            size = len(data.wire) if data.spans is None else sum(end - start for start, end in data.spans)
             self._body_bytes += size
             self._out_bytes += size
             if self._link is not None and not self._unsent:
@@ -148,16 +147,29 @@ class Exchange:
             if self._phase is not Phase.GATHER:
                 return
             self._move(Step.HELD)
-            self._task = asyncio.get_running_loop().create_task(self._rewrite())
+            self._begin(self._rewrite())
         elif self._link is not None:
             self._link.request_sent()
+
+    def request_broken(self, fault: Fault) -> None:
+        """See RequestSink."""
+        if self._phase in (Phase.RELAY, Phase.TUNNEL):
+            link, self._link = self._link, None
+            if link is not None:
+                link.abort()
+            self._close("aborted", fault.name)
+            self._client.cut()
+        elif self._phase is not Phase.DONE:
+            self.refuse(fault)
 
     def client_gone(self, fault: Fault) -> None:
         """See RequestSink."""
         if self._phase is Phase.DONE:
             return
         link, self._link = self._link, None
-        if link is not None:
+        if link is not None and self._phase is Phase.TUNNEL:
+            link.hang_up()
+        elif link is not None:
             link.abort()
         if self._task is not None:
             self._task.cancel()
@@ -172,6 +184,19 @@ class Exchange:
                 self._link.resume()
             else:
                 self._link.pause()
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        self._task = asyncio.get_running_loop().create_task(work)
+        self._task.add_done_callback(self._check_task)
+
+    def _check_task(self, task: asyncio.Task[None]) -> None:
+        """A task that ended by a fault of ours must not leave its client waiting."""
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        self._house.sink(_failure(self.id, error))
+        if self._phase is not Phase.DONE:
+            self._close("failed", "internal")
+            self._client.cut()
 
     # Rewriting.
 
@@ -193,15 +218,12 @@ class Exchange:
             receipt = Receipt(plain, note=fault.name)
         except Exception as error:
             # The one broad except: whatever is wrong with us, the client's own bytes are right.
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            self._house.sink(
-                ShrinkFailed(
-                    id=self.id, error=type(error).__name__, place=f"{place.filename.rpartition('/')[2]}:{place.lineno}"
-                )
-            )
+            self._house.sink(_failure(self.id, error))
             receipt = Receipt(plain, note="shrink_failed")
         if receipt.note == "store_down":
             self._house.sink(StoreTrouble(id=self.id, note=self._house.shrinker.ledger.store.kind))
+        if receipt.long_after_short:
+            self._house.sink(MarkerOrder(id=self.id))
         self._receipt = receipt
         changed = receipt.body is not plain
         out = receipt.body if changed else body
@@ -230,6 +252,7 @@ class Exchange:
             tail += host_line
         if head.upgrade:
             edits = [edit for edit in edits if edit[0] not in (b"upgrade", b"connection")]
+        edits += [(name, b"") for name in NEVER_FORWARDED if name in fields]
         if self._house.config.on("strip_internal_headers"):
             edits += [(name, b"") for name in fields if name.startswith(b"x-headroom-")]
         edits += [(name, b"") for name in DROPPED_FIELDS if name in fields]
@@ -255,7 +278,7 @@ class Exchange:
             return
         self._move(Step.NEEDS_DIAL)
         self._unsent.append(first)
-        self._task = asyncio.get_running_loop().create_task(self._dial())
+        self._begin(self._dial())
 
     async def _dial(self) -> None:
         begun = time.perf_counter()
@@ -268,8 +291,8 @@ class Exchange:
         self._task = None
         self._ms_dial = (time.perf_counter() - begun) * 1000
         unsent, self._unsent = self._unsent, []
-        self._attach(link, b"".join(unsent))
         self._client.resume()
+        self._attach(link, b"".join(unsent))
 
     def _attach(self, link: UpstreamLink, first: bytes) -> None:
         self._move(Step.CONNECTED)
@@ -286,7 +309,7 @@ class Exchange:
         """See AnswerSink."""
         if writable:
             self._client.resume()
-        else:
+        elif not self._request_whole or self._phase is Phase.TUNNEL:
             self._client.pause()
 
     # The answer: what UpstreamLink calls.
@@ -305,6 +328,9 @@ class Exchange:
                 break
         if head.status == 101 and self._head.upgrade:
             self._switch(head)
+            return
+        if head.status == 101:
+            self.refuse(BadResponse("the origin switched protocols unasked"))
             return
         self._move(Step.ANSWERED)
         self._listener = self._hear(head)
@@ -346,7 +372,7 @@ class Exchange:
             return
         outcome = self._listener.finish() if self._listener is not _NO_BODY else "complete"
         self._close(outcome, "")
-        self._client.finish(keep=self._keep)
+        self._client.finish(keep=self._keep and not self._house.draining)
 
     def answer_broken(self, fault: Fault) -> None:
         """See AnswerSink. Before the answer's head this is an error in the provider's words; after it, a cut."""
@@ -366,6 +392,10 @@ class Exchange:
         self._client.write(edit_head(head.raw, [], self._own_fields(head.fields)))
         link.open_ended()
         self._client.tunnel = self._tunnel
+        self._client.resume()
+        early = self._client.take_held()
+        if early:
+            self._tunnel(early)
 
     def _tunnel(self, data: bytes) -> None:
         self._body_bytes += len(data)
@@ -505,6 +535,13 @@ def _bill(dialect: Dialect, usage: Usage | None, receipt: Receipt | None) -> tup
     return bill, receipt.decided_saved * write + old * read
 
 
+def _failure(identity_: str, error: BaseException) -> ShrinkFailed:
+    """Where an error came from. Its text is left out: it may quote a body."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{place.filename.rpartition('/')[2]}:{place.lineno}"
+    return ShrinkFailed(id=identity_, error=type(error).__name__, place=where)
+
+
 def error_answer(fault: Fault, dialect: Dialect, identity_: str, *, close: bool, head_only: bool = False) -> bytes:
     """A fault in the provider's own error shape. Its text names what was wrong and never quotes what was sent."""
     shape = dialect.errors
@@ -538,6 +575,3 @@ def error_answer(fault: Fault, dialect: Dialect, identity_: str, *, close: bool,
     if close:
         lines.append(b"connection: close")
     return b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if head_only else content)
-
-
-__all__ = ["LAST_CHUNK", "Busy", "ClientGone", "Draining", "Exchange", "House", "Refused", "error_answer"]

@@ -111,9 +111,9 @@ def find_route(method: bytes, path: str) -> tuple[Route | None, Mapping[str, str
         return exact, {}
     for route in _PATTERNS:
         if route.method in (method, b"*"):
-            match = route.pattern.fullmatch(path)
-            if match is not None:
-                return route, match.groupdict()
+            named = route.match(path)
+            if named is not None:
+                return route, named
     return None, {}
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from headroom.zones.shape import Call, Result, Shape
@@ -88,14 +89,18 @@ class Route:
     rewrite: bool = False
     forward: str = ""
     account: str = ""
-    pattern: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        # `{name}` stands for one path segment, `{name*}` for the rest of the path.
-        escaped = re.sub(
-            r"\\\{(\w+)(\\\*)?\\\}", lambda m: f"(?P<{m[1]}>{'.+' if m[2] else '[^/]+'})", re.escape(self.path)
-        )
-        object.__setattr__(self, "pattern", re.compile(escaped))
+    def match(self, path: str) -> Mapping[str, str] | None:
+        """What the names in `path` stand for, or None where it is another path."""
+        found = _pattern(self.path).fullmatch(path)
+        return None if found is None else found.groupdict()
+
+
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    """`{name}` stands for one path segment, `{name*}` for the rest of the path. Compiled when first needed."""
+    escaped = re.escape(path)
+    return re.compile(re.sub(r"\\\{(\w+)(\\\*)?\\\}", lambda m: f"(?P<{m[1]}>{'.+' if m[2] else '[^/]+'})", escaped))
 
 
 ERRORS_ANTHROPIC = ErrorShape(
@@ -156,6 +161,8 @@ ANTHROPIC = Dialect(
         call=Call(path=("content",), tags=frozenset({"tool_use"}), call_id="id", name=("name",)),
         model_roles=frozenset({"assistant"}),
         marker="cache_control",
+        lifetime="ttl",
+        long_lifetime="1h",
         session=("metadata", "user_id"),
     ),
     usage=UsageFields(
@@ -373,6 +380,24 @@ ROUTES: Final[tuple[Route, ...]] = (
 
 CREDENTIAL_FIELDS: Final = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
 """Request fields that say who is asking. Their digest enters conversation keys; their values go nowhere."""
+
+KEY_FIELDS: Final = (b"x-api-key", b"x-goog-api-key", b"api-key")
+KEY_TOKENS: Final = (b"sk-",)
+LOGIN_TOKENS: Final = (b"sk-ant-oat",)
+"""What tells an API key from a login: fields, and how bearer tokens begin."""
+
+SUBSCRIPTION_AGENTS: Final = (
+    b"claude-cli/",
+    b"claude-code/",
+    b"codex-cli/",
+    b"codex_cli_rs/",
+    b"cursor/",
+    b"claude-vscode/",
+    b"github-copilot/",
+    b"anthropic-cli/",
+    b"antigravity/",
+)
+"""User agents of programs that are paid for by subscription, in lower case."""
 
 DROPPED_FIELDS: Final = (b"x-openai-internal-codex-responses-lite",)
 """Request fields that newer models refuse and clients still send."""

@@ -59,6 +59,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     note: str = ""
     frozen: int = 0
     items: int = 0
+    long_after_short: bool = False
     locate_ms: float = 0.0
     store_ms: float = 0.0
     press_ms: float = 0.0
@@ -88,9 +89,12 @@ class Shrinker:
         self._loading: asyncio.Task[yardstick.Yardstick] | None = None
         self.yardstick_fault = ""
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of the threads; one that is pressing ends after its text."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._loading is not None:
+            self._loading.cancel()
+            await asyncio.wait([self._loading])
 
     def warm(self) -> None:
         """Begin to load the token ranks in a thread, if that has not been done."""
@@ -106,7 +110,13 @@ class Shrinker:
             return Receipt(body, note=fault.name, locate_ms=_since(begun))
         locate_ms = _since(begun)
         if not (located.old or located.fresh):
-            return Receipt(body, frozen=located.frozen, items=located.items, locate_ms=locate_ms)
+            return Receipt(
+                body,
+                frozen=located.frozen,
+                items=located.items,
+                long_after_short=located.long_after_short,
+                locate_ms=locate_ms,
+            )
         note = ""
         begun = time.perf_counter()
         try:
@@ -142,6 +152,7 @@ class Shrinker:
             note=note,
             frozen=located.frozen,
             items=located.items,
+            long_after_short=located.long_after_short,
             locate_ms=locate_ms,
             store_ms=store_ms,
             press_ms=press_ms,

@@ -92,7 +92,7 @@ class Listener:
 class StreamListener(Listener):
     """Hears an event stream, coded or not."""
 
-    __slots__ = ("_counts", "_deaf", "_done", "_errored", "_splitter", "_unpack", "_words")
+    __slots__ = ("_counts", "_deaf", "_done", "_errored", "_first", "_splitter", "_unpack", "_words")
 
     def __init__(self, dialect: Dialect, coding: bytes | None, event_limit: int) -> None:
         self._words = dialect.stream
@@ -102,6 +102,7 @@ class StreamListener(Listener):
         self._deaf = coding is not None and self._unpack is None
         self._done = False
         self._errored = False
+        self._first = True
 
     def feed(self, payload: Iterable[bytes]) -> None:
         """See Listener. Cost: a few substring searches per event that says nothing about usage or end."""
@@ -111,10 +112,12 @@ class StreamListener(Listener):
             for coded in payload:
                 piece = coded if self._unpack is None else self._unpack.feed(coded)
                 if self._splitter.idle and piece.endswith(b"\n\n") and not self._worth_reading(piece):
+                    self._first = False
                     continue
                 for raw in self._splitter.feed(piece):
                     if self._worth_reading(raw):
                         self._read(raw)
+                    self._first = False
         except (EventTooBig, BadCoding):
             self._deaf = True
 
@@ -135,7 +138,7 @@ class StreamListener(Listener):
         return any(needle in raw for needle in self._words.needles)
 
     def _read(self, raw: bytes) -> None:
-        event = parse_event(raw)
+        event = parse_event(raw, first=self._first)
         if event is None:
             return
         words = self._words

@@ -1,4 +1,7 @@
-"""Event loops for asynchronous tests: a module that sets ``LOOPS`` runs each of them on every loop named there."""
+"""Event loops for asynchronous tests.
+
+A module that sets ``LOOPS`` runs each of its tests on every loop named there; one marked ``one_loop`` runs on the last.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,17 @@ FACTORIES: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
 }
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """See pytest."""
+    config.addinivalue_line("markers", "one_loop: waits for timers or moves much, and is the same on every event loop")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """See pytest-asyncio."""
     names = getattr(getattr(item, "module", None), "LOOPS", ("asyncio",))
+    if item.get_closest_marker("one_loop") is not None:
+        names = names[-1:]
     return {name: FACTORIES[name] for name in names}

@@ -31,19 +31,26 @@ class _Zlib:
         self._bits = window_bits
         self._limit = limit
         self._inflate = zlib.decompressobj(window_bits)
+        self._undecided = b"" if window_bits == zlib.MAX_WBITS else None
         self._begun = False
 
     def feed(self, data: bytes) -> bytes:
+        if self._undecided is not None:
+            data = self._undecided + data
+            if len(data) < 2:
+                self._undecided = data
+                return b""
+            self._undecided = None
+            # RFC 1950 §2.2: the first two bytes of a zlib header are a multiple of 31, its method is 8.
+            if data[0] & 15 != 8 or (data[0] << 8 | data[1]) % 31:
+                self._bits = -zlib.MAX_WBITS
+                self._inflate = zlib.decompressobj(self._bits)
         out: list[bytes] = []
         while data:
             try:
                 out.append(self._inflate.decompress(data, self._limit + 1))
             except zlib.error as error:
-                if self._bits != zlib.MAX_WBITS or self._begun:
-                    raise BadCoding(f"damaged body: {error}") from error
-                self._bits = -zlib.MAX_WBITS
-                self._inflate = zlib.decompressobj(self._bits)
-                continue
+                raise BadCoding(f"damaged body: {error}") from error
             self._begun = True
             if self._inflate.unconsumed_tail:
                 raise BadCoding(f"body unpacks to more than {self._limit} bytes")
@@ -53,7 +60,7 @@ class _Zlib:
         return b"".join(out)
 
     def finish(self) -> bytes:
-        if self._begun and not self._inflate.eof:
+        if self._undecided or (self._begun and not self._inflate.eof):
             raise BadCoding("body ends inside its coding")
         return b""
 

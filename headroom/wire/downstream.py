@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from headroom.faults import ClientGone, Fault, HeadTimeout
-from headroom.wire.gate import Watch, no_delay, reset
+from headroom.wire.gate import Watch, hung_up, no_delay, reset, unsent
 from headroom.wire.head import RequestHead
 from headroom.wire.reader import Broken, Data, End, RequestEvent, RequestReader
 
 HELD_LIMIT = 64 * 1024  # bytes of pipelined requests kept while one is being answered; then reading pauses
+TAKE = 10.0  # seconds for a client to take what came before an answer broke off
 LINGER = 3.0  # seconds to read on after an early answer, so that a reset does not overtake it (RFC 9112 §9.6)
 
 
@@ -24,8 +25,11 @@ class RequestSink(Protocol):
     def request_end(self) -> None:
         """The request is complete."""
 
+    def request_broken(self, fault: Fault) -> None:
+        """The rest of the request is no body. It may still be answered, if that has not begun."""
+
     def client_gone(self, fault: Fault) -> None:
-        """The client left, stalled, or broke its framing. Nothing can be answered any more."""
+        """The client left or stalled. Nothing can be answered any more."""
 
     def client_writable(self, writable: bool) -> None:
         """The client takes (no) more bytes for now."""
@@ -70,9 +74,11 @@ class Server(Protocol):
     def limits(self) -> Limits:
         """The limits in force."""
 
-    @property
-    def clients(self) -> set[Downstream]:
-        """The open connections."""
+    def joined(self, client: Downstream) -> None:
+        """A connection is open."""
+
+    def left(self, client: Downstream) -> None:
+        """A connection is closed."""
 
     def begin(self, client: Downstream, head: RequestHead) -> RequestSink:
         """Take a request. Its sink ends it with `Downstream.finish` or `Downstream.cut`."""
@@ -160,10 +166,7 @@ class Downstream(asyncio.Protocol):
             self._state = _CLOSED
             self._transport.close()
         elif self._state == _BODY:
-            self._state = _LINGER
-            self.resume()
-            if self._transport.can_write_eof():
-                self._transport.write_eof()
+            self._linger()
         elif keep:
             self._state = _IDLE
             self.resume()
@@ -181,12 +184,13 @@ class Downstream(asyncio.Protocol):
         self._sink = None
         self.tunnel = None
         self._state = _CLOSED
-        if self._transport.get_write_buffer_size() == 0 or self._ended:
-            reset(self._transport)
-        else:
-            self._cutting = True
-            self._since = self._server.watch.now
-            self._transport.set_write_buffer_limits(high=0)
+        self._since = self._server.watch.now
+        self._cutting = True
+        self._reset_when_taken()
+
+    def take_held(self) -> bytes:
+        """What the client has sent after its request: the first bytes of the protocol it switched to."""
+        return self._reader.take_held()
 
     def close_when_idle(self) -> None:
         """Draining: close now if no request is under way, else after the answer (the sink says so in it)."""
@@ -207,7 +211,7 @@ class Downstream(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if isinstance(peer, tuple) else ""
         no_delay(transport)
-        self._server.clients.add(self)
+        self._server.joined(self)
         self._server.watch.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -231,7 +235,7 @@ class Downstream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
-        self._server.clients.discard(self)
+        self._server.left(self)
         self._server.watch.discard(self)
         self._state = _CLOSED
         sink, self._sink = self._sink, None
@@ -249,16 +253,17 @@ class Downstream(asyncio.Protocol):
     def resume_writing(self) -> None:
         """See asyncio.Protocol."""
         self._stalled = False
-        if self._cutting:
-            reset(self._transport)
-        elif self._sink is not None:
+        if self._sink is not None:
             self._sink.client_writable(True)
 
     def check(self, now: float) -> None:
         """Called by the watch: end what the client has not finished in time."""
         limits = self._server.limits
         waited = now - self._since
-        if self._stalled or self._cutting:
+        if not self._reading and self._sink is not None and hung_up(self._transport):
+            # While nothing is read, the end of the client's stream is not seen either.
+            self._leave(ClientGone("the client closed the connection"))
+        elif self._stalled or self._cutting:
             if waited > limits.silence:
                 reset(self._transport)
         elif self._state == _IDLE:
@@ -272,6 +277,17 @@ class Downstream(asyncio.Protocol):
                 self._leave(ClientGone(f"no byte of the request body for {limits.body_timeout:g} s"))
         elif self._state == _LINGER and waited > LINGER:
             self._transport.close()
+
+    def _reset_when_taken(self) -> None:
+        """Reset once the client's system has taken all that was written; a reset would drop what it has not."""
+        transport = self._transport
+        if transport.is_closing():
+            return
+        waiting = transport.get_write_buffer_size() or unsent(transport)
+        if not waiting or self._ended or self._server.watch.now - self._since > TAKE:
+            reset(transport)
+        else:
+            asyncio.get_running_loop().call_later(0.005, self._reset_when_taken)
 
     # Reading.
 
@@ -325,14 +341,24 @@ class Downstream(asyncio.Protocol):
             if self._sink is None:
                 self._refuse(event.fault)
             else:
-                self._leave(event.fault)
+                self._sink.request_broken(event.fault)
 
     def _refuse(self, fault: Fault) -> None:
         """Answer bytes that are no request, and close."""
-        if self._state != _LINGER:
-            self._transport.write(self._server.refuse(self, fault))
-        self._state = _CLOSED
-        self._transport.close()
+        if self._state == _LINGER:
+            self._state = _CLOSED
+            self._transport.close()
+            return
+        self._transport.write(self._server.refuse(self, fault))
+        self._linger()
+
+    def _linger(self) -> None:
+        """End our side and read on for a while: closing with bytes unread would reset what was just written."""
+        self._state = _LINGER
+        self._since = self._server.watch.now
+        self.resume()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
 
     def _leave(self, fault: Fault) -> None:
         """Give up on a client in the middle of its request."""

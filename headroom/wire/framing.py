@@ -10,8 +10,6 @@ from headroom.faults import Fault
 TRAILER_LIMIT = 8 * 1024  # bytes of trailer section; trailers carry a checksum or a signature at most
 LINE_LIMIT = 256  # bytes of a chunk-size line with its extensions; nginx and llhttp users send none
 
-LAST_CHUNK = b"0\r\n\r\n"
-
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # 15 hex digits: 2^60 bytes, beyond any body and within a signed 64-bit integer for whoever reads it after us.
 _STRICT_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
@@ -78,6 +76,8 @@ class ChunkWalker:
             line = self._line + data[at : end + 1] if self._line else data[at : end + 1]
             self._line = b""
             at = end + 1
+            if len(line) > (TRAILER_LIMIT if self._at == _TRAILERS else LINE_LIMIT):
+                raise self._broken("chunk line too long")
             self._take(line)
         return at
 
@@ -112,8 +112,3 @@ class ChunkWalker:
                 raise self._broken("malformed trailer")
             if self._trailers > TRAILER_LIMIT:
                 raise self._broken("trailers too long")
-
-
-def chunk(payload: bytes) -> bytes:
-    """One chunk that holds `payload`, which must not be empty."""
-    return b"%x\r\n%b\r\n" % (len(payload), payload)

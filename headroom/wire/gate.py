@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import select
 import socket
 import struct
+import sys
+import termios
 from typing import Protocol
 
+_HANGUP = getattr(select, "POLLRDHUP", select.POLLHUP)
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -50,10 +55,41 @@ class Watch:
             member.check(self.now)
 
 
+def unsent(transport: asyncio.Transport) -> int:
+    """Bytes handed to the system that the peer has not acknowledged; 0 where the system does not say."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return 0
+    try:
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+    except OSError:
+        return 0
+
+
+def hung_up(transport: asyncio.Transport) -> bool:
+    """Whether the peer's end of its stream waits in the socket, unread. Cost: one system call."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return True
+    poll = select.poll()
+    poll.register(sock.fileno(), _HANGUP)
+    return bool(poll.poll(0))
+
+
+def silent(transport: asyncio.Transport) -> bool:
+    """Whether nothing waits in the socket unread: neither bytes nor an end. Cost: one system call."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN | _HANGUP)
+    return not poll.poll(0)
+
+
 def reset(transport: asyncio.Transport) -> None:
     """Close at once with RST, so that no peer can take what it has for a complete message."""
     sock: socket.socket | None = transport.get_extra_info("socket")
-    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+    if sock is not None and sock.fileno() >= 0 and sock.family in (socket.AF_INET, socket.AF_INET6):
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         except OSError:

@@ -15,7 +15,7 @@ import msgspec
 
 from headroom.faults import BadRequest, BadResponse, Fault, HeadTooLarge, UpstreamCut
 from headroom.wire.framing import ChunkWalker
-from headroom.wire.head import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead, tokens
+from headroom.wire.head import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 
 HEAD_LIMIT = 64 * 1024  # bytes; node allows 16 KiB, nginx 32 KiB: agents send long beta and metadata headers
 FIELD_LIMIT = 128  # fields; HAProxy allows 101
@@ -90,6 +90,7 @@ class _Heads:
     def on_header(self, name: bytes, value: bytes) -> None:
         """httptools' callback, once per field."""
         name = name.lower()
+        value = value.rstrip(b" \t")  # llhttp takes the blanks before a value off, and leaves those after it
         self._count += 1
         fields = self._fields
         fields[name] = fields[name] + b", " + value if name in fields else value
@@ -104,7 +105,7 @@ class _Heads:
             self._seen = 0
             return head
         if len(buffer) > self._head_limit:
-            raise HeadTooLarge(f"message head over {self._head_limit} bytes")
+            raise (HeadTooLarge if broken is BadRequest else broken)(f"message head over {self._head_limit} bytes")
         start = self._seen
         if buffer.count(b"\n", start) != buffer.count(b"\r\n", max(0, start - 1)):
             raise broken("bare LF in message head")
@@ -120,12 +121,19 @@ class _Heads:
         except httptools.HttpParserUpgrade:
             pass  # the head is complete; whether to switch is decided later, by the answer
         except httptools.HttpParserError as error:
-            raise broken(f"malformed head: {error}") from error
+            # A 101 without an Upgrade field ends the parser's work as well, under another name.
+            if not str(error).startswith("Pause on"):
+                raise broken(f"malformed head: {error}") from error
         finally:
             self._fields = {}
         if self._count > self._field_limit:
-            raise HeadTooLarge(f"more than {self._field_limit} header fields")
+            raise (HeadTooLarge if broken is BadRequest else broken)(f"more than {self._field_limit} header fields")
         return fields
+
+    def take_held(self) -> bytes:
+        """What came after the message, to be passed on unread: protocols were switched."""
+        held, self._buffer = self._buffer, b""
+        return held
 
     @property
     def held(self) -> int:
@@ -205,7 +213,7 @@ class RequestReader(_Heads):
         fields = self._fields_of(parser, judged, BadRequest)
         minor = _minor(parser.get_http_version(), BadRequest)
         host = fields.get(b"host")
-        if (host is None and minor == 1) or (host is not None and not _HOST.fullmatch(host.strip(b" \t"))):
+        if (host is None and minor == 1) or (host is not None and not _HOST.fullmatch(host)):
             raise BadRequest("exactly one valid Host field is required")  # RFC 9112 §3.2
         head = RequestHead(method, self._target, minor, fields, _request_length(fields, minor), raw)
         rest, self._buffer = self._buffer, b""
@@ -371,7 +379,7 @@ def _request_length(fields: dict[bytes, bytes], minor: int) -> int:
     coding = fields.get(b"transfer-encoding")
     length = fields.get(b"content-length")
     if coding is not None:
-        if length is not None or minor == 0 or coding.strip(b" \t").lower() != b"chunked":
+        if length is not None or minor == 0 or coding.lower() != b"chunked":
             raise BadRequest("Transfer-Encoding must be exactly `chunked`, on HTTP/1.1, without Content-Length")
         return CHUNKED
     return 0 if length is None else _digits(length, BadRequest)
@@ -385,16 +393,15 @@ def _response_length(fields: dict[bytes, bytes], status: int, method: bytes) -> 
     if coding is not None:
         if b"content-length" in fields:
             raise BadResponse("Transfer-Encoding together with Content-Length")
-        codings = tokens(coding)
-        if b"chunked" in codings[:-1]:
-            raise BadResponse("chunked is not the last transfer coding, or is there twice")
-        return CHUNKED if codings[-1] == b"chunked" else UNTIL_CLOSE
+        # Another coding would have to be undone for a client that did not ask for it with TE.
+        if coding.lower() != b"chunked":
+            raise BadResponse("a transfer coding other than `chunked`")
+        return CHUNKED
     length = fields.get(b"content-length")
     return UNTIL_CLOSE if length is None else _digits(length, BadResponse)
 
 
 def _digits(value: bytes, broken: type[Fault]) -> int:
-    value = value.strip(b" \t")
     if not value.isdigit() or len(value) > 18:
         raise broken("Content-Length must be one decimal number")
     return int(value)

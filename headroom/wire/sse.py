@@ -81,15 +81,15 @@ class SseSplitter:
         return events
 
 
-def parse_event(raw: bytes) -> SseEvent | None:
-    """Read one raw event. None where it holds no data line: comments, pings without data, a lone name.
+def parse_event(raw: bytes, *, first: bool = False) -> SseEvent | None:
+    """Read one raw event; the `first` of a stream may begin with a byte order mark. None where it holds no data line: comments, pings without data, a lone name.
 
     One blank after the colon is dropped and no more; `id`, `retry` and unknown fields are ignored; a line without a
     colon is a field with an empty value; the last `event` wins.
     """
     name = b""
     data: list[bytes] = []
-    if raw.startswith(_BOM):
+    if first and raw.startswith(_BOM):
         raw = raw[3:]
     for line in raw.split(b"\n") if b"\r" not in raw else _LINE_END.split(raw):
         if not line or line[0] == 0x3A:

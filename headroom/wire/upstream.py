@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import select
 import ssl
 from typing import Protocol, cast
 
-from headroom.faults import BadResponse, DialFailed, DialTimeout, Fault, UpstreamCut, UpstreamSilent
-from headroom.wire.gate import Watch, no_delay, reset
+from headroom.faults import DialFailed, DialTimeout, Fault, UpstreamCut, UpstreamSilent
+from headroom.wire.gate import Watch, no_delay, reset, silent
 from headroom.wire.head import ResponseHead
 from headroom.wire.origin import Origin
 from headroom.wire.pool import Pool
@@ -41,7 +40,6 @@ class UpstreamLink(asyncio.Protocol):
     __slots__ = (
         "_dialer",
         "_paused",
-        "_poll",
         "_reader",
         "_reusable",
         "_sent",
@@ -61,7 +59,6 @@ class UpstreamLink(asyncio.Protocol):
         self._reusable = True
         self._sent = False
         self._paused = False
-        self._poll: select.poll | None = None
         self.heard = dialer.watch.now
 
     # What the holder of the lease calls.
@@ -102,6 +99,12 @@ class UpstreamLink(asyncio.Protocol):
         """Protocols were switched: silence is no fault any more."""
         self._dialer.watch.discard(self)
 
+    def hang_up(self) -> None:
+        """End the lease; what was written still goes to the origin, then the connection closes."""
+        self._sink = None
+        self._dialer.watch.discard(self)
+        self._transport.close()
+
     def abort(self) -> None:
         """End lease and connection at once: the origin stops working for nobody."""
         self._sink = None
@@ -114,14 +117,8 @@ class UpstreamLink(asyncio.Protocol):
 
     @property
     def usable(self) -> bool:
-        """Whether a request may be written: not closing, and no close is waiting unread in the socket."""
-        if self._transport.is_closing():
-            return False
-        if self._poll is None:
-            self._poll = select.poll()
-            sock = self._transport.get_extra_info("socket")
-            self._poll.register(sock.fileno(), select.POLLRDHUP if hasattr(select, "POLLRDHUP") else select.POLLHUP)
-        return not self._poll.poll(0)
+        """Whether a request may be written: not closing, and neither an end nor stray bytes wait in the socket."""
+        return not self._transport.is_closing() and silent(self._transport)
 
     # What the event loop calls.
 
@@ -131,6 +128,8 @@ class UpstreamLink(asyncio.Protocol):
         self._transport = transport
         no_delay(transport)
         self._dialer.links.add(self)
+        if self._dialer.closing:
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -154,12 +153,17 @@ class UpstreamLink(asyncio.Protocol):
                 return
 
     def eof_received(self) -> bool:
-        """See asyncio.Protocol."""
+        """See asyncio.Protocol. The answer ends here, whatever of the request is still unsent."""
+        self._ended(None)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self._dialer.links.discard(self)
+        self._ended(exc)
+
+    def _ended(self, exc: Exception | None) -> None:
+        """No byte will come any more: the end of a close-delimited answer, or a cut."""
         sink = self._sink
         if sink is None:
             return
@@ -197,6 +201,8 @@ class UpstreamLink(asyncio.Protocol):
         keep = self._reusable and self._sent and self._reader.between_messages and not self._transport.is_closing()
         if keep:
             self._dialer.give_back(self)
+        elif self._transport.get_write_buffer_size():
+            self._transport.abort()  # the rest of a request that has been answered; nobody may ever read it
         else:
             self._transport.close()
         sink.answer_end()
@@ -236,8 +242,15 @@ class Dialer:
         self._context = context
         self._pool = pool
         self._connect_timeout = connect_timeout
+        self._dials: set[asyncio.Task[None]] = set()
+        self._closing = False
         self._fresh_sessions: dict[Origin, float] = {}
         watch.add(self)
+
+    @property
+    def closing(self) -> bool:
+        """Whether connections that come up now are not wanted any more."""
+        return self._closing
 
     def lease(self, origin: Origin) -> UpstreamLink | None:
         """An idle connection to `origin`, or None: then `dial`."""
@@ -246,6 +259,10 @@ class Dialer:
     async def dial(self, origin: Origin) -> UpstreamLink:
         """A new connection. Raises DialTimeout or DialFailed; then not a byte of a request was sent."""
         loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        if task is not None:
+            self._dials.add(task)
+            task.add_done_callback(self._dials.discard)
         try:
             async with asyncio.timeout(self._connect_timeout):
                 _, link = await loop.create_connection(
@@ -278,12 +295,17 @@ class Dialer:
         for link in self._pool.expire(now):
             link.close()
 
-    def close(self) -> None:
-        """Close idle connections and abort the others."""
+    async def close(self) -> None:
+        """Close idle connections, abort the others, and wait for the dials under way to end."""
+        self._closing = True
         for link in self._pool.clear():
             link.close()
         for link in list(self.links):
             link.abort()
-
-
-__all__ = ["AnswerSink", "BadResponse", "Dialer", "UpstreamLink"]
+        while self._dials:
+            await asyncio.wait(self._dials)
+        # A connection's end is told in the loop's next round.
+        for _ in range(10):
+            if not self.links:
+                return
+            await asyncio.sleep(0)

@@ -44,7 +44,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     """What one item's bytes say, wherever the item stands.
 
     `opening` is the digest of what the user says in it, markers and the form of the content left out; empty for items
-    that are not the user's.
+    that are not the user's. `lifetimes` says of each marker, in order, whether it asks for the long one.
     """
 
     by_model: bool
@@ -52,6 +52,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     utf8: bool
     spots: tuple[Spot, ...]
     opening: bytes = b""
+    lifetimes: tuple[bool, ...] = ()
 
 
 class Slot(msgspec.Struct, frozen=True, gc=False):
@@ -71,7 +72,7 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     `fresh` begins at item `fresh_from`: all that follows the last item a model made. `frozen` is the index of the
     highest marked item plus one, or 0. `utf8` says whether the items are valid UTF-8. `conversation` names the
     conversation: the same on every turn, and another for another caller, session or opening. `span` is where the
-    items are.
+    items are. `long_after_short`: a marker with the long lifetime follows one with the short.
     """
 
     old: list[Slot]
@@ -82,6 +83,7 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     utf8: bool
     conversation: bytes
     span: tuple[int, int]
+    long_after_short: bool = False
 
 
 class _Buffer(ctypes.Structure):
@@ -139,6 +141,7 @@ class Locator:
         self._memo: OrderedDict[bytes, Facts] = OrderedDict()
         self._prefixes: Prefixes[_Learnt] = Prefixes()
         self._top = msgspec.json.Decoder(msgspec.defstruct("Top", _top_fields(shape), gc=False))
+        self._marker = _raw_decoder("Marker", {shape.lifetime})
         self._named = {key: _raw_decoder("Named", {key}) for key in shape.session[1:]}
         carried = {result.tag, result.text, result.call_id, result.error}
         self._item = _raw_decoder("Item", {"role", "type", shape.content} | (set() if result.nested else carried))
@@ -179,7 +182,8 @@ class Locator:
                 (fresh if index >= fresh_from else old).extend(slots)
         self._remember(owner, body, read, old, fresh_from, conversation, 0 if prefix is None else prefix.length)
         utf8 = all(known.utf8 for known in facts)
-        return Located(old, fresh, len(facts), fresh_from, frozen, utf8, conversation, (read.starts[0], read.end))
+        span = (read.starts[0], read.end)
+        return Located(old, fresh, len(facts), fresh_from, frozen, utf8, conversation, span, _long_after_short(facts))
 
     def _read_all(self, body: bytes) -> _Read:
         """Read a body from its first byte. Raises NotJson."""
@@ -314,17 +318,17 @@ class Locator:
             return Facts(False, False, _is_utf8(raw), ())
         role, kind = _word(getattr(item, "role")), _word(getattr(item, "type"))
         content: msgspec.Raw = getattr(item, shape.content)
-        blocks = [
-            block for block in (_decode(self._block, element) for element in _elements(content)) if block is not None
-        ]
+        blocks = list(_objects(self._block, content))
         by_model = role in shape.model_roles or kind in shape.model_types
-        marked = bool(shape.marker) and any(self._has_marker(block) for block in blocks)
+        markers = [marker for block in blocks for marker in self._markers(block)] if shape.marker else []
+        lifetimes = tuple(self._is_long(marker) for marker in markers)
+        marked = bool(markers)
         utf8 = _is_utf8(raw)
         if by_model or not utf8:
-            return Facts(by_model, marked, utf8, ())
+            return Facts(by_model, marked, utf8, (), b"", lifetimes)
         spots = tuple(self._spots(item, role, content, blocks, address(raw)))
         opening = self._opening(content, blocks) if role in shape.user_roles else b""
-        return Facts(False, marked, utf8, spots, opening)
+        return Facts(False, marked, utf8, spots, opening, lifetimes)
 
     def _opening(self, content: msgspec.Raw, blocks: list[msgspec.Struct]) -> bytes:
         """A digest of an item's text that is the same whether it is one string or a list of one text block."""
@@ -354,27 +358,27 @@ class Locator:
             return
         error = bool(result.error) and bytes(getattr(carrier, result.error)) == b"true"
         text: msgspec.Raw = getattr(carrier, result.text)
-        tokens = (
-            [text]
-            if _is_string(text)
-            else [
-                getattr(part, "text") for part in (_decode(self._block, e) for e in _elements(text)) if part is not None
-            ]
-        )
+        tokens = [text] if _is_string(text) else [getattr(part, "text") for part in _objects(self._block, text)]
         for token in tokens:
             if _is_string(token):
                 yield _spot(token, here, call_id, error)
 
-    def _has_marker(self, block: msgspec.Struct) -> bool:
-        """Whether a block carries a marker, itself or on a part of its result."""
-        marker = self._shape.marker
-        if getattr(block, marker) is not _NONE:
-            return True
-        result = self._shape.result
-        if not result.nested or _word(getattr(block, result.tag)) not in result.tags:
+    def _markers(self, block: msgspec.Struct) -> Iterator[msgspec.Raw]:
+        """The markers on a block, or on the parts of its result."""
+        name, result = self._shape.marker, self._shape.result
+        if getattr(block, name) is not _NONE:
+            yield getattr(block, name)
+        if result.nested and _word(getattr(block, result.tag)) in result.tags:
+            for part in _objects(self._block, getattr(block, result.text)):
+                if getattr(part, name) is not _NONE:
+                    yield getattr(part, name)
+
+    def _is_long(self, marker: msgspec.Raw) -> bool:
+        """Whether a marker asks for the long lifetime; anything else counts as the short one."""
+        if not self._shape.lifetime:
             return False
-        parts = (_decode(self._block, element) for element in _elements(getattr(block, result.text)))
-        return any(part is not None and getattr(part, marker) is not _NONE for part in parts)
+        inner = _decode(self._marker, marker)
+        return inner is not None and _word(getattr(inner, self._shape.lifetime)) == self._shape.long_lifetime
 
 
 def frozen_count(body: bytes, shape: Shape) -> int:
@@ -387,6 +391,17 @@ def frozen_count(body: bytes, shape: Shape) -> int:
         return Locator(shape).locate(body, b"").frozen
     except NotJson:
         return 0
+
+
+def _long_after_short(facts: list[Facts]) -> bool:
+    """Whether a marker with the long lifetime comes after one with the short, which providers refuse or ignore."""
+    short = False
+    for known in facts:
+        for long in known.lifetimes:
+            if long and short:
+                return True
+            short = short or not long
+    return False
 
 
 def _raw_decoder(name: str, fields: set[str]) -> msgspec.json.Decoder[msgspec.Struct]:
@@ -411,6 +426,14 @@ def _decode(decoder: msgspec.json.Decoder[msgspec.Struct], raw: msgspec.Raw) -> 
         return decoder.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
+
+
+def _objects(decoder: msgspec.json.Decoder[msgspec.Struct], raw: msgspec.Raw) -> Iterator[msgspec.Struct]:
+    """The objects among the elements of a JSON array."""
+    for element in _elements(raw):
+        found = _decode(decoder, element)
+        if found is not None:
+            yield found
 
 
 _ELEMENTS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[RAW])

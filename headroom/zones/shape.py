@@ -40,7 +40,8 @@ class Call:
 class Shape:
     """One dialect's body. `items` is the top-level list of turns; `content` an item's list of blocks.
 
-    `marker` is the key of a cache breakpoint; `session` leads to what names the session, from the top.
+    `marker` is the key of a cache breakpoint, `lifetime` the key in it that says for how long, `long_lifetime` the
+    longer value. `session` leads to what names the session, from the top.
     """
 
     name: str
@@ -52,4 +53,6 @@ class Shape:
     model_types: frozenset[str] = field(default=frozenset())
     user_roles: frozenset[str] = field(default=frozenset({"user"}))
     marker: str = ""
+    lifetime: str = ""
+    long_lifetime: str = ""
     session: tuple[str, ...] = ()

@@ -14,8 +14,6 @@ import threading
 from importlib.resources import files
 from typing import Protocol
 
-import tiktoken
-
 RANKS_SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
 
 # The pre-tokenizer of o200k_base, as published with the ranks.
@@ -73,6 +71,9 @@ class O200k:
     name = "o200k"
 
     def __init__(self) -> None:
+        # Loaded with the ranks, when a token is first counted: a start needs neither.
+        import tiktoken  # noqa: PLC0415
+
         self._encoding = tiktoken.Encoding(
             "o200k_base", pat_str=_PATTERN, mergeable_ranks=_ranks(), special_tokens=_SPECIAL
         )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 from headroom.config import Config
 from headroom.edge import Edge
+from headroom.wire.downstream import Downstream
+from headroom.wire.upstream import UpstreamLink
 
 
 def edge_to(url: str, **settings: object) -> Edge:
@@ -18,3 +22,18 @@ def edge_to(url: str, **settings: object) -> Edge:
         "gemini_api_url": url,
     }
     return Edge(Config.of(**{**values, **settings}))
+
+
+def unsent(edge: Edge) -> int:
+    """Bytes that wait in the proxy for a peer that does not read."""
+    return sum(end._transport.get_write_buffer_size() for end in _ends(edge))
+
+
+def shrink_send_buffers(edge: Edge) -> None:
+    """Let the kernel take little of what the proxy writes, so that the rest waits where a test can see it."""
+    for end in _ends(edge):
+        end._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+
+def _ends(edge: Edge) -> list[Downstream | UpstreamLink]:
+    return [*edge.clients, *edge.dialer.links]

@@ -30,36 +30,10 @@ def plain(text: str) -> str:
 
 
 TRICKY = (
-    *(
-        "",
-        " ",
-        ",",
-        "a,b",
-        'say "no"',
-        "two\nlines",
-        "cr\rlf\r\n",
-        "\u2028",
-        "a\u2029b",
-        "\x85",
-        " leading",
-        "trailing ",
-    ),
+    *("", " ", ",", "a,b", 'say "no"', "two\nlines", "cr\rlf\r\n", "\u2028", "a\u2029b", "\x85", " leading", "blank "),
     *("007", "12", "1.0", "-0", "1e5", "0x1", "null", "true", "nullable", "@1", "@12 and more", "@1[2] a,b", "~", "=x"),
-    *(
-        "{",
-        "[[1]]",
-        "}",
-        "a.b",
-        "[json; layout was compact]",
-        "[matches by file]",
-        "\\",
-        "\x7f",
-        "\t",
-        "\x00",
-        "é",
-        "😀",
-    ),
-    *("|", "--", "3:x", "a=b", "\ufeff", "\u00a0", "２", "['x']", "#", "\x1f", "\x1c"),
+    *("{", "[[1]]", "}", "a.b", "[json; layout was compact]", "[matches by file]", "\\", "\x7f", "\t", "\x00"),
+    *("é", "😀", "|", "--", "3:x", "a=b", "\ufeff", "\u00a0", "２", "['x']", "#", "\x1f", "\x1c"),
 )
 TEXTS = st.sampled_from(TRICKY) | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 NUMBERS = st.sampled_from(
@@ -163,12 +137,12 @@ def compact(tree: Tree) -> str:
 
 
 LAYOUTS = {
-    "one line with blanks": lambda tree: write(tree, None, ", ", ": "),
-    "one tab a level": lambda tree: write(tree, "\t", ",", ": "),
-    "1 blank a level": lambda tree: write(tree, " ", ",", ": "),
-    **{f"{n} blanks a level": (lambda tree, n=n: write(tree, " " * n, ",", ": ")) for n in (2, 3, 4, 5, 6, 7, 8, 16)},
+    "one line with blanks": (None, ", ", ": "),
+    "one tab a level": ("\t", ",", ": "),
+    "1 blank a level": (" ", ",", ": "),
+    **{f"{n} blanks a level": (" " * n, ",", ": ") for n in (2, 3, 4, 5, 6, 7, 8, 16)},
 }
-"""Writers by the name their layout has."""
+"""What `write` is to be given for each layout that has a name."""
 
 
 def pieces(tree: Tree) -> Iterator[str]:
@@ -176,19 +150,19 @@ def pieces(tree: Tree) -> Iterator[str]:
     if isinstance(tree, str):
         yield tree
         return
-    yield "{" if isinstance(tree, Members) else "["
-    for at, part in enumerate(tree.pairs if isinstance(tree, Members) else tree):
-        if at:
-            yield ","
-        if isinstance(tree, Members):
-            key, value = part
-            assert isinstance(key, str)
-            yield from (key, ":")
+    if isinstance(tree, Members):
+        yield "{"
+        for at, (key, value) in enumerate(tree.pairs):
+            yield from ([",", key, ":"] if at else [key, ":"])
             yield from pieces(value)
-        else:
-            assert not isinstance(part, tuple) or isinstance(tree, tuple)
-            yield from pieces(part)
-    yield "}" if isinstance(tree, Members) else "]"
+        yield "}"
+    else:
+        yield "["
+        for at, element in enumerate(tree):
+            if at:
+                yield ","
+            yield from pieces(element)
+        yield "]"
 
 
 @st.composite

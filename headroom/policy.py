@@ -1,0 +1,65 @@
+"""What may be done for whom: one table by the kind of credential."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import msgspec
+
+from headroom import providers
+
+
+class AuthMode(StrEnum):
+    """How a caller pays: per token, by a delegated login, or by a subscription to an agent."""
+
+    PAYG = "payg"
+    OAUTH = "oauth"
+    SUBSCRIPTION = "subscription"
+
+
+class Policy(msgspec.Struct, frozen=True, gc=False):
+    """What may be done to a request. Lossless presses may always run.
+
+    `reversible`: texts may be cut where the original can be fetched. `add_tools`, `add_markers`, `add_cache_key` and
+    `sort_tools`: the request may be changed outside tool results. `forwarded_fields`: X-Forwarded-* may be added.
+    """
+
+    reversible: bool
+    add_tools: bool
+    add_markers: bool
+    add_cache_key: bool
+    sort_tools: bool
+    forwarded_fields: bool
+
+
+_NOTHING_ELSE = Policy(
+    reversible=False, add_tools=False, add_markers=False, add_cache_key=False, sort_tools=False, forwarded_fields=False
+)
+POLICIES: Mapping[AuthMode, Policy] = {
+    AuthMode.PAYG: Policy(
+        reversible=True, add_tools=True, add_markers=True, add_cache_key=True, sort_tools=True, forwarded_fields=True
+    ),
+    AuthMode.OAUTH: _NOTHING_ELSE,
+    AuthMode.SUBSCRIPTION: _NOTHING_ELSE,
+}
+
+
+def classify(fields: Mapping[bytes, bytes]) -> AuthMode:
+    """How the caller of a request pays, from its head. Never raises. Cost: a few look-ups.
+
+    An API key is paid per token whatever the user agent says; the user agent decides between the other two.
+    """
+    if any(name in fields for name in providers.KEY_FIELDS):
+        return AuthMode.PAYG
+    scheme, _, token = fields.get(b"authorization", b"").partition(b" ")
+    bearer = scheme.lower() == b"bearer"
+    login = bearer and (token.startswith(providers.LOGIN_TOKENS) or token.count(b".") >= 2)
+    if bearer and token.startswith(providers.KEY_TOKENS) and not token.startswith(providers.LOGIN_TOKENS):
+        return AuthMode.PAYG
+    agent = fields.get(b"user-agent", b"").lower()
+    if any(needle in agent for needle in providers.SUBSCRIPTION_AGENTS):
+        return AuthMode.SUBSCRIPTION
+    if login or (scheme and not bearer):
+        return AuthMode.OAUTH
+    return AuthMode.PAYG

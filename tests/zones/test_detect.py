@@ -1,0 +1,75 @@
+"""What kind of text a tool has printed."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headroom.zones.detect import LINE_LOOK, LOOK_AHEAD, Kind, sniff
+from tests.support.json_texts import TREES, Members, Tree, write
+from tests.support.outputs import invented
+
+OTHERS = ("table", "service_log", "build_log", "test_run", "source", "history", "blame", "prose", "failure", "paths")
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("json_uniform", Kind.JSON),
+        ("json_nested", Kind.JSON),
+        ("json_ragged", Kind.JSON),
+        ("package_lock", Kind.JSON),
+        ("search", Kind.SEARCH),
+        ("diff", Kind.DIFF),
+        *((other, Kind.TEXT) for other in OTHERS),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_output_of_a_tool_is_told_by_its_look(kind: str, expected: Kind, seed: int) -> None:
+    assert sniff(invented(kind, seed, 5_000).text) is expected
+
+
+@given(TREES, st.sampled_from(["", "\n", "  \n"]))
+def test_an_object_or_array_is_json_whatever_blanks_are_around_it(tree: Tree, blanks: str) -> None:
+    text = blanks + write(tree, "  ", ",", ": ") + blanks
+    assert (sniff(text) is Kind.JSON) == isinstance(tree, tuple | Members)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("", Kind.TEXT),
+        (" \n\t", Kind.TEXT),
+        ("{]", Kind.TEXT),
+        ("[1] and more", Kind.TEXT),
+        ("a.py:1:x", Kind.SEARCH),
+        ("12:30:00 started\n12:30:01 stopped", Kind.TEXT),
+        ("a.py:1:x\ny\nz", Kind.SEARCH),  # a third of the lines are matches
+        ("a.py:1:x\ny\nz\nw", Kind.TEXT),
+        ("a.py:1:x\n--\n\n  \n--", Kind.SEARCH),  # separators and blank lines do not count
+        ("a b.py:1:x", Kind.TEXT),
+        ("http://h:80:x", Kind.TEXT),
+        ("diff --git a/x b/x\n+y", Kind.DIFF),
+        ("--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n x", Kind.DIFF),
+        ("commit 1\n\ndiff --git a/x b/x\n@@ -1 +1 @@", Kind.DIFF),
+        ("text\n--- a/x\ntext", Kind.TEXT),
+        ("--- no path", Kind.TEXT),
+    ],
+)
+def test_the_line_between_two_kinds(text: str, kind: Kind) -> None:
+    assert sniff(text) is kind
+
+
+def test_only_the_first_lines_are_looked_at() -> None:
+    assert sniff("prose\n" * LOOK_AHEAD + "a.py:1:x\n" * 10_000) is Kind.TEXT
+    assert sniff("a.py:1:x\n" * LOOK_AHEAD + "prose\n" * 10_000) is Kind.SEARCH
+
+
+def test_only_the_begin_of_a_long_line_is_looked_at() -> None:
+    assert sniff("x" * LINE_LOOK + ":1:y") is Kind.TEXT
+
+
+@given(st.text(max_size=60))
+def test_any_text_has_a_kind_and_always_the_same(text: str) -> None:
+    assert sniff(text) is sniff("".join(list(text)))
