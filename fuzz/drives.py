@@ -218,17 +218,20 @@ def drive_splice(data: bytes) -> None:
 
 
 def drive_documents(data: bytes) -> None:
-    """Every JSON form reads back: the text itself, or its tokens where its layout has no name."""
+    """Every JSON form reads back: the text itself, or its tokens where its layout has no name.
+
+    Not so with duplicate keys and odd spellings, which tables do not keep and their proof then shows.
+    """
     text = data.decode("utf-8", "replace")
     _decoded(documents.decode, text)
     minified = layout.minify(text)
     for form in documents.encode(text):
+        assert minified is not None
         decoded = _decoded(documents.decode, form)
-        if decoded is None:
-            continue
-        if documents.same(text, decoded):
-            assert minified is not None
+        if decoded is not None and documents.same(text, decoded):
             assert layout.minify(decoded) == minified
+        else:
+            assert not spelled_plainly(minified), form
     if minified is None:
         return
     assert layout.minify(minified) == minified

@@ -7,7 +7,7 @@ import ipaddress
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 import msgspec
@@ -185,6 +185,7 @@ def render(reply: Reply, *, head_only: bool = False, close: bool = False, fields
     )
 
 
+@lru_cache(maxsize=1024)
 def is_loopback(peer: str) -> bool:
     """Whether a peer address is this host's loopback; an absent peer (a Unix socket) counts as such."""
     if not peer:

@@ -73,7 +73,10 @@ class Edge:
             config.whole("field_limit"),
         )
         self._concurrency = config.whole("concurrency")
-        self._body_limit = config.whole("body_limit")
+        self.body_limit = config.whole("body_limit")
+        self.event_limit = config.whole("event_limit")
+        self.answer_limit = config.whole("answer_limit")
+        self.strips = config.on("strip_internal_headers")
         self._token = config.proxy_token
         self._prefix = secrets.token_hex(6)
         self._count = 0
@@ -116,6 +119,11 @@ class Edge:
         )
         self.port: int = listener.getsockname()[1]
         self._server = await loop.create_server(lambda: Downstream(self), sock=listener, backlog=BACKLOG)
+
+    def began(self, exchange: Exchange) -> None:
+        """An exchange is under way."""
+        self.active.add(exchange)
+        self.counters.add("headroom_active", 1)
 
     def ended(self, exchange: Exchange) -> None:
         """An exchange is over."""
@@ -188,17 +196,14 @@ class Edge:
     def begin(self, client: Downstream, head: RequestHead) -> RequestSink:
         """Take a request: one of our own endpoints, a refusal, or an exchange."""
         loopback = control.is_loopback(client.peer)
-        token = control.has_token(head, self._token)
-        reply = self._control.answer(
-            head, trusted=token or (loopback and control.names_loopback(head.fields.get(b"host", b"")))
-        )
-        if reply is not None:
-            return _Answer(
-                self,
-                client,
-                head,
-                control.render(reply, head_only=head.method == b"HEAD", close=self.draining or not head.keep_alive),
-            )
+        token = bool(self._token) and control.has_token(head, self._token)
+        if head.method in (b"GET", b"HEAD"):
+            trusted = token or (loopback and control.names_loopback(head.fields.get(b"host", b"")))
+            reply = self._control.answer(head, trusted=trusted)
+            if reply is not None:
+                close = self.draining or not head.keep_alive
+                data = control.render(reply, head_only=head.method == b"HEAD", close=close)
+                return _Answer(self, client, head, data)
         if not loopback and self._token and not token:
             return self._turn_away(client, head, Unauthorized("send the proxy's token as x-headroom-proxy-token"))
         found = plan.plan(head, self.config, loopback=loopback)
@@ -210,9 +215,9 @@ class Edge:
         if len(self.active) >= self._concurrency:
             busy = Busy(f"{self._concurrency} exchanges are under way; try again shortly")
             return self._turn_away(client, head, busy, found.dialect)
-        if found.mode == "rewrite" and head.length > self._body_limit:
+        if found.mode == "rewrite" and head.length > self.body_limit:
             return self._turn_away(
-                client, head, BodyTooLarge(f"the request body is over {self._body_limit} bytes"), found.dialect
+                client, head, BodyTooLarge(f"the request body is over {self.body_limit} bytes"), found.dialect
             )
         return Exchange(self, client, head, found, self._identity(head))
 
@@ -302,6 +307,9 @@ class _Answer:
     def request_broken(self, fault: Fault) -> None:
         """See RequestSink."""
         self.request_end()
+
+    def request_flush(self) -> None:
+        """See RequestSink."""
 
     def client_gone(self, fault: Fault) -> None:
         """See RequestSink."""

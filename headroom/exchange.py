@@ -9,29 +9,28 @@ from __future__ import annotations
 import asyncio
 import time
 import traceback
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Final, Protocol
 
 import orjson
 
 from headroom import conversation
-from headroom.config import Config
 from headroom.events import MarkerOrder, Request, ShrinkFailed, Sink, StoreTrouble, Timings
 from headroom.faults import BadCoding, BadResponse, BodyTooLarge, Fault
+from headroom.heads import homeward, onward
 from headroom.metrics import Counters
 from headroom.plan import Plan
-from headroom.providers import DROPPED_FIELDS, UPSTREAM_ID_FIELDS, Dialect
+from headroom.providers import UPSTREAM_ID_FIELDS, Dialect
 from headroom.shrink import Receipt, Shrinker
 from headroom.usage import JsonListener, Listener, StreamListener, Usage
 from headroom.wire.coding import decode, identity
 from headroom.wire.downstream import Downstream
-from headroom.wire.head import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead, edit_head, hop_by_hop
+from headroom.wire.head import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead, edit_head
 from headroom.wire.phase import Phase, Step, step
 from headroom.wire.reader import Data
 from headroom.wire.upstream import Dialer, UpstreamLink
 
 UNSENT_LIMIT: Final = 256 * 1024  # bytes kept for an origin that is not connected yet; then the client waits
-NEVER_FORWARDED: Final = (b"x-headroom-proxy-token",)  # whatever is set: it is ours, and a secret
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_BODY: Final = Listener()
 
@@ -39,8 +38,6 @@ _NO_BODY: Final = Listener()
 class House(Protocol):
     """What an exchange needs of the edge that it runs in."""
 
-    @property
-    def config(self) -> Config: ...
     @property
     def dialer(self) -> Dialer: ...
     @property
@@ -52,7 +49,14 @@ class House(Protocol):
     @property
     def draining(self) -> bool: ...
     @property
-    def active(self) -> set[Exchange]: ...
+    def strips(self) -> bool: ...
+    @property
+    def body_limit(self) -> int: ...
+    @property
+    def event_limit(self) -> int: ...
+    @property
+    def answer_limit(self) -> int: ...
+    def began(self, exchange: Exchange) -> None: ...
     def ended(self, exchange: Exchange) -> None: ...
 
 
@@ -64,16 +68,20 @@ class Exchange:
         "_begun",
         "_body",
         "_body_bytes",
-        "_chunked_out",
         "_client",
+        "_client_keeps",
         "_dechunk",
         "_first_byte",
         "_gather_end",
         "_head",
+        "_homeward",
         "_house",
+        "_http10",
         "_keep",
         "_link",
         "_listener",
+        "_may_switch",
+        "_method",
         "_ms_dial",
         "_out_bytes",
         "_phase",
@@ -82,6 +90,7 @@ class Exchange:
         "_request_whole",
         "_sent_at",
         "_status",
+        "_target",
         "_task",
         "_unsent",
         "_upstream_id",
@@ -92,7 +101,12 @@ class Exchange:
         self.id = identity_
         self._house = house
         self._client = client
-        self._head = head
+        self._head: RequestHead | None = head
+        self._method = head.method
+        self._target = head.target
+        self._http10 = head.minor == 0
+        self._client_keeps = head.keep_alive
+        self._may_switch = head.upgrade
         self._plan = plan
         self._phase = Phase.GATHER
         self._begun = time.perf_counter()
@@ -109,11 +123,11 @@ class Exchange:
         self._dechunk = False
         self._keep = False
         self._status = 0
-        self._upstream_id = ""
-        house.active.add(self)
-        house.counters.add("headroom_active", 1)
+        self._upstream_id = b""
+        self._homeward = b""
+        house.began(self)
         if plan.mode == "relay":
-            self._connect(self._request_head(None))
+            self._connect(self._onward(None))
         elif head.expects_continue:
             client.write(_CONTINUE)
 
@@ -125,17 +139,14 @@ class Exchange:
             size = len(data.wire) if data.spans is None else sum(end - start for start, end in data.spans)
             self._body_bytes += size
             self._out_bytes += size
-            if self._link is not None and not self._unsent:
-                self._link.write(data.wire)
-            else:
-                self._unsent.append(data.wire)
-                if self._body_bytes > UNSENT_LIMIT:
-                    self._client.pause()
+            self._unsent.append(data.wire)
+            if self._link is None and self._body_bytes > UNSENT_LIMIT:
+                self._client.pause()
             return
         payload = data.payload()
         self._body_bytes += len(payload)
-        if self._body_bytes > self._house.config.whole("body_limit"):
-            self.refuse(BodyTooLarge(f"the request body is over {self._house.config.whole('body_limit')} bytes"))
+        if self._body_bytes > self._house.body_limit:
+            self.refuse(BodyTooLarge(f"the request body is over {self._house.body_limit} bytes"))
             return
         self._body.append(payload)
 
@@ -149,7 +160,16 @@ class Exchange:
             self._move(Step.HELD)
             self._begin(self._rewrite())
         elif self._link is not None:
-            self._link.request_sent()
+            self.request_flush()
+            if self._link is not None:
+                self._link.request_sent()
+
+    def request_flush(self) -> None:
+        """See RequestSink: what one read brought leaves in one write."""
+        link = self._link
+        if link is not None and self._unsent:
+            unsent, self._unsent = self._unsent, []
+            link.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
 
     def request_broken(self, fault: Fault) -> None:
         """See RequestSink."""
@@ -204,12 +224,14 @@ class Exchange:
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body.clear()
         plain = body
-        coding = self._head.fields.get(b"content-encoding")
+        head = self._head
+        assert head is not None
+        coding = head.fields.get(b"content-encoding")
         receipt: Receipt | None = None
         try:
             if not identity(coding):
-                plain = decode(body, coding or b"", self._house.config.whole("body_limit"))
-            fields = self._head.fields
+                plain = decode(body, coding or b"", self._house.body_limit)
+            fields = head.fields
             dialect = self._plan.dialect
             receipt = await self._house.shrinker.rewrite(
                 plain, dialect, conversation.caller(fields), conversation.session(fields, dialect)
@@ -229,55 +251,29 @@ class Exchange:
         out = receipt.body if changed else body
         self._out_bytes = len(out)
         self._task = None
-        self._connect(self._request_head(len(out) if changed or self._head.length == CHUNKED else None, changed) + out)
+        coded = changed and coding is not None
+        self._connect(self._onward(len(out) if changed or head.length == CHUNKED else None, coded) + out)
+        self.request_flush()
         # What the next request needs is loaded while this one is answered.
         if self._link is not None or self._task is not None:
             self._house.shrinker.warm()
 
-    def _request_head(self, length: int | None, decoded: bool = False) -> bytes:
-        """The client's head as it goes to the origin. `length` is the new body's size, None where it is unchanged."""
-        head, plan = self._head, self._plan
-        fields = head.fields
-        raw = head.raw
-        line_end = raw.index(b"\r\n")
-        line = b"%b %b HTTP/1.1" % (head.method, plan.target)
-        if raw[:line_end] != line:
-            raw = line + raw[line_end:]
-        edits = [(name, b"") for name in hop_by_hop(fields)]
-        host_line = plan.origin.host_line
-        tail = b""
-        if b"host" in fields:
-            edits.append((b"host", host_line))
-        else:
-            tail += host_line
-        if head.upgrade:
-            edits = [edit for edit in edits if edit[0] not in (b"upgrade", b"connection")]
-        edits += [(name, b"") for name in NEVER_FORWARDED if name in fields]
-        if self._house.config.on("strip_internal_headers"):
-            edits += [(name, b"") for name in fields if name.startswith(b"x-headroom-")]
-        edits += [(name, b"") for name in DROPPED_FIELDS if name in fields]
-        if length is not None:
-            if head.length == CHUNKED:
-                edits.append((b"transfer-encoding", b""))
-                tail += b"Content-Length: %d\r\n" % length
-            else:
-                edits.append((b"content-length", b"Content-Length: %d\r\n" % length))
-        if decoded and b"content-encoding" in fields:
-            edits.append((b"content-encoding", b""))
-        if plan.mode == "rewrite" and b"expect" in fields:
-            edits.append((b"expect", b""))
-        return edit_head(raw, edits, tail)
+    def _onward(self, length: int | None, decoded: bool = False) -> bytes:
+        """The head as it goes to the origin. What of it is still asked for afterwards has been taken from it."""
+        head, self._head = self._head, None
+        assert head is not None
+        return onward(head, self._plan, strip=self._house.strips, length=length, decoded=decoded)
 
     # Towards the origin.
 
     def _connect(self, first: bytes) -> None:
         """Send `first` on a leased connection, or on one that is being dialled."""
+        self._unsent.append(first)
         link = self._house.dialer.lease(self._plan.origin)
         if link is not None:
-            self._attach(link, first)
+            self._attach(link)
             return
         self._move(Step.NEEDS_DIAL)
-        self._unsent.append(first)
         self._begin(self._dial())
 
     async def _dial(self) -> None:
@@ -290,16 +286,15 @@ class Exchange:
             return
         self._task = None
         self._ms_dial = (time.perf_counter() - begun) * 1000
-        unsent, self._unsent = self._unsent, []
         self._client.resume()
-        self._attach(link, b"".join(unsent))
+        self._attach(link)
+        self.request_flush()
 
-    def _attach(self, link: UpstreamLink, first: bytes) -> None:
+    def _attach(self, link: UpstreamLink) -> None:
         self._move(Step.CONNECTED)
         self._link = link
         self._sent_at = time.perf_counter()
-        link.lend(self, self._head.method)
-        link.write(first)
+        link.lend(self, self._method)
         if self._request_whole:
             link.request_sent()
         if self._client.stalled:
@@ -317,55 +312,66 @@ class Exchange:
     def answer_head(self, head: ResponseHead) -> None:
         """See AnswerSink."""
         if head.interim:
-            if self._head.minor == 1 and not (head.status == 100 and self._plan.mode == "rewrite"):
+            if not self._http10 and not (head.status == 100 and self._plan.mode == "rewrite"):
                 self._client.write(head.raw)
             return
         self._status = head.status
         self._first_byte = time.perf_counter()
         for name in UPSTREAM_ID_FIELDS:
-            if name in head.fields:
-                self._upstream_id = head.fields[name].decode("latin-1")
+            found = head.fields.get(name)
+            if found is not None:
+                self._upstream_id = found
                 break
-        if head.status == 101 and self._head.upgrade:
-            self._switch(head)
-            return
         if head.status == 101:
-            self.refuse(BadResponse("the origin switched protocols unasked"))
+            if self._may_switch:
+                self._switch(head)
+            else:
+                self.refuse(BadResponse("the origin switched protocols unasked"))
             return
         self._move(Step.ANSWERED)
         self._listener = self._hear(head)
-        self._dechunk = head.length == CHUNKED and self._head.minor == 0
+        self._dechunk = head.length == CHUNKED and self._http10
         self._keep = (
-            self._head.keep_alive and self._request_whole and head.length != UNTIL_CLOSE and not self._house.draining
+            self._client_keeps and self._request_whole and head.length != UNTIL_CLOSE and not self._house.draining
         )
-        self._client.write(self._answer_head(head))
+        self._homeward = homeward(head, self._own_fields(head), close=not self._keep, dechunk=self._dechunk)
 
     def answer_data(self, data: Data) -> None:
         """See AnswerSink."""
         wire, spans = data.wire, data.spans
-        if self._phase is Phase.TUNNEL:
-            self._answer_bytes += len(wire)
-            self._client.write(wire)
-            return
         if spans is None:
             self._answer_bytes += len(wire)
-            self._client.write(wire)
+            self._send(wire)
             if self._listener is not _NO_BODY:
                 self._listener.feed((wire,))
             return
         if not self._dechunk:
-            self._client.write(wire)
+            self._send(wire)
         if self._dechunk or self._listener is not _NO_BODY:
             pieces = [wire[start:end] for start, end in spans]
-            if self._dechunk and pieces:
-                self._client.write(b"".join(pieces))
+            if self._dechunk:
+                self._send(b"".join(pieces))
             self._listener.feed(pieces)
         for start, end in spans:
             self._answer_bytes += end - start
 
+    def answer_flush(self) -> None:
+        """See AnswerSink: a head that came without a body is not kept waiting for it."""
+        if self._homeward:
+            self._send(b"")
+
+    def _send(self, data: bytes) -> None:
+        """Write to the client, a head that waits first."""
+        if self._homeward:
+            data = self._homeward + data
+            self._homeward = b""
+        if data:
+            self._client.write(data)
+
     def answer_end(self) -> None:
         """See AnswerSink."""
         self._link = None
+        self.answer_flush()
         if self._phase is Phase.TUNNEL:
             self._close("complete", "")
             self._client.finish(keep=False)
@@ -379,6 +385,7 @@ class Exchange:
         if self._phase is Phase.DONE:
             return
         self._link = None
+        self.answer_flush()
         if self._phase in (Phase.RELAY, Phase.TUNNEL):
             self._close("truncated", fault.name)
             self._client.cut()
@@ -389,7 +396,7 @@ class Exchange:
         self._move(Step.SWITCHED)
         link = self._link
         assert link is not None
-        self._client.write(edit_head(head.raw, [], self._own_fields(head.fields)))
+        self._client.write(edit_head(head.raw, [], self._own_fields(head)))
         link.open_ended()
         self._client.tunnel = self._tunnel
         self._client.resume()
@@ -407,46 +414,37 @@ class Exchange:
         """Who listens beside the relay: nobody, where the answer says nothing about usage."""
         if head.length == 0 or self._plan.route == "other" or head.status >= 400:
             return _NO_BODY
-        kind = head.fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        kind = head.fields.get(b"content-type", b"").partition(b";")[0].rstrip().lower()
         coding = head.fields.get(b"content-encoding")
-        coding = None if identity(coding) else coding
-        config = self._house.config
+        coding = None if coding is None or identity(coding) else coding
         if kind == b"text/event-stream":
-            return StreamListener(self._plan.dialect, coding, config.whole("event_limit"))
-        if kind == b"application/json":
-            return JsonListener(self._plan.dialect, coding, config.whole("answer_limit"))
+            return StreamListener(self._plan.dialect, coding, self._house.event_limit)
+        if kind == b"application/json" and head.length <= self._house.answer_limit:
+            return JsonListener(self._plan.dialect, coding, self._house.answer_limit)
         return _NO_BODY
 
-    def _answer_head(self, head: ResponseHead) -> bytes:
-        """The origin's head as it goes to the client."""
-        edits = [(name, b"") for name in hop_by_hop(head.fields)]
-        if self._dechunk:
-            edits.append((b"transfer-encoding", b""))
-        tail = self._own_fields(head.fields)
-        if not self._keep:
-            tail += b"Connection: close\r\n"
-        return edit_head(head.raw, edits, tail)
-
-    def _own_fields(self, fields: Mapping[bytes, bytes]) -> bytes:
+    def _own_fields(self, head: ResponseHead) -> bytes:
         """What the proxy says in an answer's head: ids, and what it did to the request."""
         ours = self.id.encode("latin-1")
-        lines = [b"x-headroom-request-id: " + ours]
-        if b"x-request-id" not in fields:
-            lines.append(b"x-request-id: " + ours)
+        lines = b"x-headroom-request-id: %b\r\n" % ours
+        if b"\r\nx-request-id:" not in head.fields.lower:
+            lines += b"x-request-id: %b\r\n" % ours
         if self._upstream_id:
-            lines.append(b"headroom-upstream-request-id: " + self._upstream_id.encode("latin-1"))
+            lines += b"headroom-upstream-request-id: %b\r\n" % self._upstream_id
         receipt = self._receipt
-        if receipt is not None:
-            lines.append(b"x-headroom-tokens-before: %d" % receipt.tokens_before)
-            lines.append(b"x-headroom-tokens-after: %d" % receipt.tokens_after)
-            lines.append(b"x-headroom-tokens-saved: %d" % (receipt.tokens_before - receipt.tokens_after))
-            forms = dict.fromkeys(row.form for row in receipt.rows if row.action == "pressed")
-            if forms:
-                lines.append(b"x-headroom-transforms: " + ",".join(forms).encode())
-            if receipt.note:
-                lines.append(b"x-headroom-compression-failed: true")
-                lines.append(b"x-headroom-note: " + receipt.note.encode())
-        return b"\r\n".join(lines) + b"\r\n"
+        if receipt is None:
+            return lines
+        lines += b"x-headroom-tokens-before: %d\r\nx-headroom-tokens-after: %d\r\nx-headroom-tokens-saved: %d\r\n" % (
+            receipt.tokens_before,
+            receipt.tokens_after,
+            receipt.tokens_before - receipt.tokens_after,
+        )
+        forms = dict.fromkeys(row.form for row in receipt.rows if row.action == "pressed")
+        if forms:
+            lines += b"x-headroom-transforms: %b\r\n" % ",".join(forms).encode()
+        if receipt.note:
+            lines += b"x-headroom-compression-failed: true\r\nx-headroom-note: %b\r\n" % receipt.note.encode()
+        return lines
 
     # Endings.
 
@@ -456,9 +454,9 @@ class Exchange:
         if link is not None:
             link.abort()
         self._status = fault.status
-        keep = self._request_whole and self._head.keep_alive and not self._house.draining
+        keep = self._request_whole and self._client_keeps and not self._house.draining
         self._client.write(
-            error_answer(fault, self._plan.dialect, self.id, close=not keep, head_only=self._head.method == b"HEAD")
+            error_answer(fault, self._plan.dialect, self.id, close=not keep, head_only=self._method == b"HEAD")
         )
         self._close("failed", fault.name)
         self._client.finish(keep=keep)
@@ -489,11 +487,11 @@ class Exchange:
         )
         event = Request(
             id=self.id,
-            upstream_id=self._upstream_id,
-            method=self._head.method.decode("latin-1"),
-            path=self._head.target.partition(b"?")[0].decode("latin-1"),
+            upstream_id=self._upstream_id.decode("latin-1"),
+            method=self._method.decode("latin-1"),
+            path=self._target.partition(b"?")[0].decode("latin-1"),
             route=self._plan.route,
-            api=str(self._plan.origin),
+            api=self._plan.origin.name,
             mode=self._plan.mode,
             status=self._status,
             outcome=outcome,

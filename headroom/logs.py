@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -72,5 +74,16 @@ class LogWriter:
 
 
 def _line(event: Event) -> bytes:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return b'{"ts":"%b","level":"%b",' % (now.encode(), event.level.encode()) + _encode(event)[1:] + b"\n"
+    now = time.time()
+    second = int(now)
+    return b'{"ts":"%b.%03d+00:00","level":"%b",%b\n' % (
+        _clock(second),
+        int((now - second) * 1000),
+        event.level.encode(),
+        _encode(event)[1:],
+    )
+
+
+@lru_cache(maxsize=4)
+def _clock(second: int) -> bytes:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()

@@ -7,6 +7,7 @@ dies takes nothing along, and counting costs an addition. Labels are enumerated 
 from __future__ import annotations
 
 import mmap
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -73,6 +74,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("headroom_bill_saved", "What the prompt bill would have been more without the proxy, likewise"),
     Family("headroom_shrink_failures", "Bodies sent as they came because of a fault of ours; must stay 0"),
 )
+_CLASSES: Final = {n: f"{n}xx" for n in range(1, 6)}
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 HISTOGRAMS: Final[Mapping[str, str]] = {
     "headroom_added_seconds": "Time a request was held before it was sent on: gathering, rewriting, storing",
@@ -93,6 +95,10 @@ def _layout() -> dict[tuple[str, str], int]:
 
 
 PLACES: Final = _layout()
+
+
+# Buckets stand one after another in the table, then the overflow, then the sum.
+_FIRST_BUCKET: Final = {name: PLACES[name, str(SECONDS[0])] for name in HISTOGRAMS}
 
 
 class Board:
@@ -142,9 +148,10 @@ class Counters:
 
     def observe(self, name: str, seconds: float) -> None:
         """Put one observation into a histogram."""
-        bound = next((str(limit) for limit in SECONDS if seconds <= limit), "+Inf")
-        self._cells[PLACES[name, bound]] += 1
-        self._cells[PLACES[name, "sum"]] += seconds
+        first = _FIRST_BUCKET[name]
+        cells = self._cells
+        cells[first + bisect_left(SECONDS, seconds)] += 1
+        cells[first + len(SECONDS) + 1] += seconds
 
     def __call__(self, event: Event) -> None:
         """See events.Sink."""
@@ -160,7 +167,7 @@ class Counters:
     def _request(self, event: Request) -> None:
         cells = self._cells
         self.add("headroom_requests", 1, event.route)
-        self.add("headroom_answers", 1, f"{event.status // 100}xx")
+        self.add("headroom_answers", 1, _CLASSES.get(event.status // 100, OTHER))
         self.add("headroom_outcomes", 1, event.outcome)
         cells[_IN] += event.bytes_in
         cells[_OUT] += event.bytes_out
@@ -173,10 +180,10 @@ class Counters:
         if event.mode == "rewrite":
             self._rewritten(event)
         if event.usage is not None:
-            for kind in ("uncached", "read", "write", "write_1h", "output"):
-                self.add("headroom_usage_tokens", getattr(event.usage, kind), kind)
-            self.add("headroom_bill_forwarded", event.bill)
-            self.add("headroom_bill_saved", event.bill_saved)
+            for kind, place in _USAGE:
+                cells[place] += getattr(event.usage, kind)
+            cells[_BILL] += event.bill
+            cells[_BILL_SAVED] += event.bill_saved
 
     def _rewritten(self, event: Request) -> None:
         ms = event.ms
@@ -189,6 +196,11 @@ class Counters:
         self.add("headroom_tokens_saved_fresh", event.saved_fresh)
 
 
+_USAGE: Final = tuple(
+    (kind, PLACES["headroom_usage_tokens", kind]) for kind in ("uncached", "read", "write", "write_1h", "output")
+)
+_BILL: Final = PLACES["headroom_bill_forwarded", ""]
+_BILL_SAVED: Final = PLACES["headroom_bill_saved", ""]
 _IN: Final = PLACES["headroom_body_bytes_in", ""]
 _OUT: Final = PLACES["headroom_body_bytes_out", ""]
 _ANSWER: Final = PLACES["headroom_answer_bytes", ""]

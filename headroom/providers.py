@@ -32,13 +32,17 @@ class UsageFields:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamWords:
-    """How a dialect's event stream ends. `needles`: no event without one of them says anything about usage or end."""
+    """How a dialect's event stream ends. `needles`: no event without one of them says anything about usage or end.
+
+    `quiet`: how the commonest events begin that say nothing, whatever text they carry.
+    """
 
     done_events: frozenset[bytes] = frozenset()
     done_data: bytes = b""
     done_key: bytes = b""
     error_events: frozenset[bytes] = frozenset()
     error_prefix: bytes = b'{"error"'
+    quiet: tuple[bytes, ...] = ()
     needles: tuple[bytes, ...]
 
 
@@ -178,6 +182,7 @@ ANTHROPIC = Dialect(
         done_events=frozenset({b"message_stop"}),
         error_events=frozenset({b"error"}),
         error_prefix=b'{"type":"error"',
+        quiet=(b"event: content_block_delta\n",),
         needles=(b'"usage"', b"message_stop", b"error"),
     ),
     prices=Prices(read=0.1, write=1.25, write_1h=2.0),
@@ -214,6 +219,7 @@ OPENAI_RESPONSES = Dialect(
             {b"response.completed", b"response.incomplete", b"response.failed", b"response.cancelled"}
         ),
         error_events=frozenset({b"error", b"response.failed"}),
+        quiet=(b"event: response.output_text.delta\n", b"event: response.function_call_arguments.delta\n"),
         needles=(
             b'"usage"',
             b"response.completed",

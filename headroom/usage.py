@@ -111,7 +111,7 @@ class StreamListener(Listener):
         try:
             for coded in payload:
                 piece = coded if self._unpack is None else self._unpack.feed(coded)
-                if self._splitter.idle and piece.endswith(b"\n\n") and not self._worth_reading(piece):
+                if self._splitter.idle and self._is_quiet(piece):
                     self._first = False
                     continue
                 for raw in self._splitter.feed(piece):
@@ -134,8 +134,17 @@ class StreamListener(Listener):
         """See Listener."""
         return self._counts.usage
 
+    def _is_quiet(self, piece: bytes) -> bool:
+        """Whether a piece is whole events of which none says anything."""
+        if piece.startswith(self._words.quiet) and piece.find(b"\n\n") == len(piece) - 2:
+            return True
+        return piece.endswith(b"\n\n") and not self._worth_reading(piece)
+
     def _worth_reading(self, raw: bytes) -> bool:
-        return any(needle in raw for needle in self._words.needles)
+        for needle in self._words.needles:  # noqa: SIM110 - a generator costs more than the searches
+            if needle in raw:
+                return True
+        return False
 
     def _read(self, raw: bytes) -> None:
         event = parse_event(raw, first=self._first)

@@ -133,8 +133,9 @@ def is_rewritten(request: WireRequest) -> bool:
 # --- real clients ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("store", ["memory", "sqlite"])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("mode", "store"), [("off", "memory"), ("observe", "memory"), ("live_zone", "memory"), ("live_zone", "sqlite")]
+)
 @pytest.mark.parametrize("client", clients())
 async def test_a_recorded_session_arrives_as_it_was_sent(client: str, mode: str, store: str, tmp_path: Path) -> None:
     requests = captured(client)
@@ -458,8 +459,9 @@ async def test_a_body_in_an_unknown_coding_is_forwarded_as_it_came(coding: bytes
 
 
 async def test_sessions_side_by_side_do_not_mix() -> None:
-    """Every client's recording at once, on one proxy: each request arrives, and none as another's."""
-    sessions = [captured(client) for client in clients()]
+    """Recordings of every dialect at once, on one proxy: each request arrives, and none as another's."""
+    names = ("claude-code", "sdk-anthropic", "codex", "opencode-openai-compatible", "gemini-cli")
+    sessions = [captured(name) for name in names]
     async with origin() as behind, edge(behind.url) as proxy:
 
         async def replay(requests: Sequence[WireRequest]) -> None:

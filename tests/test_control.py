@@ -29,7 +29,7 @@ async def get(edge: Edge, path: str, *fields: bytes, host: bytes = b"localhost",
 
 
 def head(text: bytes) -> RequestHead:
-    event = RequestReader().feed(text)[0]
+    event = RequestReader(1 << 16, 128).feed(text)[0]
     assert isinstance(event, RequestHead)
     return event
 

@@ -67,10 +67,6 @@ async def test_a_head_within_its_limit_passes() -> None:
         assert (await ask(edge.port, head.replace(b"X: ", b"X: " + b"a" * (1025 - len(head))))).status == 431
 
 
-@pytest.mark.one_loop
-@pytest.mark.one_loop
-@pytest.mark.one_loop
-@pytest.mark.one_loop
 async def test_more_fields_than_allowed_are_refused() -> None:
     async with AnsweringOrigin() as origin, edge_to(origin.url, field_limit=8) as edge:
         for fields, status in ((7, 200), (8, 431)):
@@ -79,6 +75,7 @@ async def test_more_fields_than_allowed_are_refused() -> None:
         assert len(origin.requests) == 1
 
 
+@pytest.mark.one_loop
 async def test_a_head_that_is_not_finished_in_time_is_refused() -> None:
     async with AnsweringOrigin() as origin, edge_to(origin.url, header_timeout="200ms") as edge:
         async with await connect(edge.port) as client:
@@ -92,6 +89,7 @@ async def test_a_head_that_is_not_finished_in_time_is_refused() -> None:
         assert len(origin.requests) == 1
 
 
+@pytest.mark.one_loop
 async def test_a_head_that_drips_in_is_not_given_more_time() -> None:
     async with AnsweringOrigin() as origin, edge_to(origin.url, header_timeout="300ms") as edge:
         async with await connect(edge.port) as client:
@@ -105,6 +103,7 @@ async def test_a_head_that_drips_in_is_not_given_more_time() -> None:
         assert not origin.requests
 
 
+@pytest.mark.one_loop
 async def test_an_idle_connection_is_closed_without_a_word() -> None:
     async with AnsweringOrigin() as origin, edge_to(origin.url, keep_alive_timeout="200ms") as edge:
         for request in (b"", GET):
@@ -116,6 +115,7 @@ async def test_an_idle_connection_is_closed_without_a_word() -> None:
         await eventually(lambda: not edge.clients)
 
 
+@pytest.mark.one_loop
 async def test_a_connection_with_an_answer_under_way_is_not_idle() -> None:
     async with (
         RawOrigin() as origin,
@@ -135,7 +135,6 @@ async def test_a_connection_with_an_answer_under_way_is_not_idle() -> None:
 
 
 @pytest.mark.one_loop
-@pytest.mark.one_loop
 @pytest.mark.parametrize("path", [b"/v1/messages", b"/v1/embeddings"])
 async def test_a_body_that_does_not_come_ends_its_connection(path: bytes) -> None:
     async with AnsweringOrigin() as origin, edge_to(origin.url, body_timeout="200ms") as edge:
@@ -146,6 +145,7 @@ async def test_a_body_that_does_not_come_ends_its_connection(path: bytes) -> Non
         assert not origin.requests
 
 
+@pytest.mark.one_loop
 async def test_a_body_that_comes_slowly_but_comes_is_taken() -> None:
     async with (
         AnsweringOrigin() as origin,
@@ -209,8 +209,6 @@ async def test_a_relayed_body_has_no_limit() -> None:
 # Limits on work.
 
 
-@pytest.mark.one_loop
-@pytest.mark.one_loop
 @pytest.mark.parametrize(
     ("path", "word"),
     [
@@ -239,6 +237,7 @@ async def test_an_exchange_beyond_the_limit_is_told_when_to_come_again(path: byt
             assert (await read_answer(second)).body == b"ok"
 
 
+@pytest.mark.one_loop
 async def test_many_half_heads_do_not_disturb_a_good_client() -> None:
     async with AnsweringOrigin() as origin, edge_to(origin.url, header_timeout="500ms") as edge:
         slow = [await connect(edge.port) for _ in range(300)]
@@ -255,6 +254,7 @@ async def test_many_half_heads_do_not_disturb_a_good_client() -> None:
         assert len(origin.requests) == 20 and not edge.active
 
 
+@pytest.mark.one_loop
 async def test_a_client_that_never_reads_its_answer_is_dropped() -> None:
     async with (
         RawOrigin() as origin,

@@ -9,7 +9,7 @@ import pytest
 
 from headroom.config import Config
 from headroom.plan import Plan, Refusal, plan
-from headroom.wire.head import RequestHead
+from headroom.wire.head import Fields, RequestHead
 
 CONFIG = Config.of(
     anthropic_api_url="http://a.test",
@@ -29,8 +29,9 @@ def decide(
     request: str, fields: dict[str, str] | None = None, config: Config = CONFIG, *, loopback: bool = True
 ) -> Plan | Refusal:
     method, _, target = request.partition(" ")
-    found = {name.lower().encode(): value.encode() for name, value in (fields or {}).items()}
-    return plan(RequestHead(method.encode(), target.encode(), 1, found, 0, b""), config, loopback=loopback)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (fields or {}).items())
+    raw = f"{request} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
+    return plan(RequestHead(method.encode(), target.encode(), 1, Fields(raw), 0, raw), config, loopback=loopback)
 
 
 def place(found: Plan | Refusal) -> str:

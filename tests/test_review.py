@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,14 @@ from headroom.edge import Edge
 from headroom.faults import StoreDown
 from headroom.ledger import Decision, Ledger, Pressing
 from headroom.store import MemoryStore, Name
-from headroom.zones.press import Floors, press
-from headroom.zones.yardstick import Characters, o200k
+from headroom.zones.press import Floors, Verdict, press
+from headroom.zones.yardstick import Characters, Yardstick, o200k
 from tests.support.embedded import edge_to
 from tests.support.loops import claude_code_loop, sdk_loop
 from tests.support.origin import Origin
 from tests.support.outputs import ToolOutput, invented
 from tests.support.raw_client import connect, read_answer
+from tests.support.raw_wire import LIMIT
 from tests.support.request_shape import parse, result_texts
 from tests.support.sessions import Session, scripted_origin
 
@@ -97,7 +99,7 @@ async def test_a_long_run_of_blanks_is_answered(origin: Origin) -> None:
     async with edge(origin.url, token_yardstick="o200k") as proxy, await connect(proxy.port) as client:
         head = b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
         await client.send(head + body)
-        async with asyncio.timeout(8):
+        async with asyncio.timeout(4):
             assert (await read_answer(client)).status == 200
 
 
@@ -167,7 +169,15 @@ async def test_a_turn_that_was_sent_whole_is_sent_whole_again_when_the_store_is_
 
 
 @fault(7, "a worker that found a fresh slot undecided keeps `absent` in memory and never asks again once it is old")
-async def test_a_worker_that_was_late_learns_what_another_has_decided(origin: Origin, tmp_path: Path) -> None:
+async def test_a_worker_that_was_late_learns_what_another_has_decided(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+
+    def held(text: str, floors: Floors, yardstick: Yardstick) -> Verdict:
+        gate.wait(LIMIT)
+        return press(text, floors, yardstick)
+
     bodies = list(claude_code_loop(1, 4, outputs(40_000), bulk=0.2))
     where = tmp_path / "decisions.db"
     async with edge(origin.url, store=where, **HURRIED) as late, edge(origin.url, store=where) as other:
@@ -175,7 +185,11 @@ async def test_a_worker_that_was_late_learns_what_another_has_decided(origin: Or
         await session.turns(other.port, bodies[:2])
         # The late worker's attempt has come to nothing; the client tries again and gets the other one.
         attempt = Session(origin)
-        await attempt.turn(late.port, bodies[2])
+        with monkeypatch.context() as patch:
+            patch.setattr("headroom.shrink.press", held)
+            assert await attempt.turn(late.port, bodies[2]) != bodies[2]
+            assert attempt.note == b"press_late"
+            gate.set()
         await session.turn(other.port, bodies[2])
         await session.turn(late.port, bodies[3])
     assert session.report.sound, session.report

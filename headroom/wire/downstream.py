@@ -25,6 +25,9 @@ class RequestSink(Protocol):
     def request_end(self) -> None:
         """The request is complete."""
 
+    def request_flush(self) -> None:
+        """What one read brought has been handed over."""
+
     def request_broken(self, fault: Fault) -> None:
         """The rest of the request is no body. It may still be answered, if that has not begun."""
 
@@ -313,6 +316,8 @@ class Downstream(asyncio.Protocol):
                     self._handle(event)
                     if self._state == _CLOSED:
                         return
+                if self._state == _BODY and self._sink is not None:
+                    self._sink.request_flush()
                 events = self._reader.resume() if self._state == _IDLE else []
                 if events:
                     self._state = _HEAD

@@ -76,14 +76,11 @@ def hung_up(transport: asyncio.Transport) -> bool:
     return bool(poll.poll(0))
 
 
-def silent(transport: asyncio.Transport) -> bool:
-    """Whether nothing waits in the socket unread: neither bytes nor an end. Cost: one system call."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.fileno() < 0:
-        return False
+def poll_of(transport: asyncio.Transport) -> select.poll:
+    """Tells at any later time whether bytes or an end wait unread in the socket: `poll(0)`, one system call."""
     poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN | _HANGUP)
-    return not poll.poll(0)
+    poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN | _HANGUP)
+    return poll
 
 
 def reset(transport: asyncio.Transport) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar, overload
 
 import msgspec
+
+T = TypeVar("T")
 
 # RFC 9110 §7.6.1, with the two spellings of Trailer(s) and the non-standard Proxy-Connection that clients still send.
 # Transfer-Encoding is hop-by-hop too, but a chunked body is relayed with its own framing, so its header stays with it.
@@ -21,6 +24,7 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
+_HOP_NEEDLES = tuple((name, b"\r\n" + name + b":") for name in sorted(HOP_BY_HOP))
 # Never dropped on a peer's word in `Connection`: framing and routing would change under the other side's feet.
 _NOT_NOMINABLE = frozenset({b"content-length", b"transfer-encoding", b"host", b"close", b"keep-alive", b""})
 
@@ -28,6 +32,53 @@ CHUNKED = -1
 """`length` of a message whose body is chunked."""
 UNTIL_CLOSE = -2
 """`length` of a response whose body ends with the connection."""
+
+
+class Fields(Mapping[bytes, bytes]):
+    """The fields of a head, found when asked for: most are only passed on, and never looked at.
+
+    Names are lower-case; values are without blanks around them; repeated fields are joined with ``, ``. `raw` must have
+    been judged already, so that CRLF + name + colon can only be a field's begin. Cost: a search per look-up.
+    """
+
+    __slots__ = ("lower", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self.lower = raw.lower()
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, bytes) and b"\r\n" + name + b":" in self.lower
+
+    @overload
+    def get(self, name: bytes, default: None = None, /) -> bytes | None: ...
+    @overload
+    def get(self, name: bytes, default: bytes | T, /) -> bytes | T: ...
+    def get(self, name: bytes, default: bytes | T | None = None, /) -> bytes | T | None:
+        """The value of `name`, or `default`."""
+        lower = self.lower
+        needle = b"\r\n" + name + b":"
+        at = lower.find(needle)
+        if at < 0:
+            return default
+        end = lower.find(b"\r\n", at + 2)
+        value = self.raw[at + len(needle) : end].strip(b" \t")
+        while (at := lower.find(needle, end)) >= 0:
+            end = lower.find(b"\r\n", at + 2)
+            value += b", " + self.raw[at + len(needle) : end].strip(b" \t")
+        return value
+
+    def __getitem__(self, name: bytes) -> bytes:
+        value = self.get(name)
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(dict.fromkeys(line.partition(b":")[0] for line in self.lower.split(b"\r\n")[1:-2]))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class RequestHead(msgspec.Struct, frozen=True, gc=False):
@@ -40,7 +91,7 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     method: bytes
     target: bytes
     minor: int
-    fields: Mapping[bytes, bytes]
+    fields: Fields
     length: int
     raw: bytes
 
@@ -57,7 +108,8 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     @property
     def upgrade(self) -> bool:
         """Whether the client asks to switch protocols (RFC 9110 §7.8)."""
-        return b"upgrade" in self.fields and b"upgrade" in tokens(self.fields.get(b"connection", b""))
+        upgrade = self.fields.get(b"upgrade")
+        return upgrade is not None and b"upgrade" in tokens(self.fields.get(b"connection", b""))
 
 
 class ResponseHead(msgspec.Struct, frozen=True, gc=False):
@@ -65,7 +117,7 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
 
     status: int
     minor: int
-    fields: Mapping[bytes, bytes]
+    fields: Fields
     length: int
     raw: bytes
 
@@ -88,23 +140,27 @@ def tokens(value: bytes) -> list[bytes]:
     return [part.strip() for part in value.lower().split(b",")] if value else []
 
 
-def hop_by_hop(fields: Mapping[bytes, bytes]) -> list[bytes]:
+def hop_by_hop(fields: Fields) -> list[bytes]:
     """Names in `fields` that belong to this hop only: the fixed ones and those that `Connection` nominates."""
-    names = [name for name in HOP_BY_HOP if name in fields]
-    connection = fields.get(b"connection")
-    if connection is not None and connection.lower() not in (b"keep-alive", b"close"):
-        names += [n for n in tokens(connection) if n in fields and n not in HOP_BY_HOP and n not in _NOT_NOMINABLE]
+    lower = fields.lower
+    names = [name for name, needle in _HOP_NEEDLES if needle in lower]
+    if b"connection" in names:
+        connection = fields.get(b"connection", b"").lower()
+        if connection not in (b"keep-alive", b"close"):
+            nominated = [n for n in tokens(connection) if n not in HOP_BY_HOP and n not in _NOT_NOMINABLE]
+            names += [name for name in nominated if name in fields]
     return names
 
 
-def edit_head(raw: bytes, edits: Iterable[tuple[bytes, bytes]], tail: bytes = b"") -> bytes:
+def edit_head(raw: bytes, edits: Iterable[tuple[bytes, bytes]], tail: bytes = b"", lower: bytes = b"") -> bytes:
     """Return `raw` with lines cut or replaced and `tail` added before the empty line; all else keeps its bytes.
 
     Each edit is (lower-case name, the whole new line with its CRLF, or ``b""`` to cut it). Where a name occurs more
     than once the first occurrence is replaced and the others are cut. `raw` must be free of folded lines, which the
-    readers guarantee, so that CRLF + name + colon can only be a field's begin. Cost: one pass per edit.
+    readers guarantee, so that CRLF + name + colon can only be a field's begin. `lower` is `raw` in lower case, where
+    the caller has it. Cost: one search per edit.
     """
-    lower = raw.lower()
+    lower = lower or raw.lower()
     cuts: list[tuple[int, int, bytes]] = []
     for name, line in edits:
         needle = b"\r\n" + name + b":"

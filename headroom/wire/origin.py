@@ -8,28 +8,35 @@ import msgspec
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
-    """One origin server (RFC 6454). `prefix` is a path put before every request's, without a trailing slash."""
+    """One origin server (RFC 6454). `prefix` is a path put before every request's, without a trailing slash.
+
+    The rest follows from these: `authority` is the Host value (the port is named only where it is not the scheme's
+    own), `host_line` the whole line, `name` the URL.
+    """
 
     secure: bool
     host: str
     port: int
     prefix: bytes = b""
+    authority: bytes = b""
+    host_line: bytes = b""
+    name: str = ""
 
-    @property
-    def authority(self) -> bytes:
-        """The Host value: the port is named only where it is not the scheme's own."""
+    def __post_init__(self) -> None:
         host = f"[{self.host}]" if ":" in self.host else self.host
         plain = self.port == (443 if self.secure else 80)
-        return (host if plain else f"{host}:{self.port}").encode("ascii")
+        authority = (host if plain else f"{host}:{self.port}").encode("ascii")
+        scheme = "https" if self.secure else "http"
+        force = msgspec.structs.force_setattr
+        force(self, "authority", authority)
+        force(self, "host_line", b"Host: " + authority + b"\r\n")
+        force(self, "name", f"{scheme}://{authority.decode()}{self.prefix.decode()}")
 
-    @property
-    def host_line(self) -> bytes:
-        """The whole Host line of a request to this origin."""
-        return b"Host: " + self.authority + b"\r\n"
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def __str__(self) -> str:
-        scheme = "https" if self.secure else "http"
-        return f"{scheme}://{self.authority.decode()}{self.prefix.decode()}"
+        return self.name
 
 
 def parse_origin(url: str) -> Origin:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Final
 
 
-class Phase(Enum):
+class Phase(IntEnum):
     """Where an exchange stands."""
 
     GATHER = auto()
@@ -25,7 +25,7 @@ class Phase(Enum):
     """It is over, one way or another."""
 
 
-class Step(Enum):
+class Step(IntEnum):
     """What moves an exchange on."""
 
     HELD = auto()

@@ -15,7 +15,7 @@ import msgspec
 
 from headroom.faults import BadRequest, BadResponse, Fault, HeadTooLarge, UpstreamCut
 from headroom.wire.framing import ChunkWalker
-from headroom.wire.head import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
+from headroom.wire.head import CHUNKED, UNTIL_CLOSE, Fields, RequestHead, ResponseHead
 
 HEAD_LIMIT = 64 * 1024  # bytes; node allows 16 KiB, nginx 32 KiB: agents send long beta and metadata headers
 FIELD_LIMIT = 128  # fields; HAProxy allows 101
@@ -24,8 +24,8 @@ BLANK_LIMIT = 16  # bytes of empty lines before a request line (RFC 9112 §2.2 a
 
 _TCHAR = rb"!#$%&'*+\-.^_`|~0-9A-Za-z"
 # llhttp forgives what stands before and between the parts of a start line; what is passed on must be exact.
-_REQUEST_LINE = re.compile(rb"([" + _TCHAR + rb"]+) [\x21-\x7e]+ HTTP/1\.[01]\r\n")
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] [1-9]\d\d(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
+_REQUEST_LINE = re.compile(rb"([" + _TCHAR + rb"]+) ([\x21-\x7e]+) HTTP/1\.([01])\r\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?\r\n")
 _BEGINS_METHOD = re.compile(rb"[" + _TCHAR + rb"]|\r\n|\r\Z")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+\])(?::\d*)?")  # RFC 3986 §3.2.2 without commas
 # Methods that llhttp knows by themselves; any other token is judged as POST is, since only the head is parsed.
@@ -34,6 +34,15 @@ _KNOWN_METHODS = frozenset({b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"PATCH
 
 class _Parser(Protocol):
     def feed_data(self, data: bytes) -> None: ...
+
+
+class _Nobody:
+    """Takes none of httptools' callbacks: heads are judged by it, and read where somebody asks."""
+
+    __slots__ = ()
+
+
+_NOBODY: Final = _Nobody()
 
 
 class Data(msgspec.Struct, frozen=True, gc=False):
@@ -74,26 +83,16 @@ _BROKEN: Final = 5
 class _Heads:
     """Finds, bounds and parses heads; what requests and responses share."""
 
-    __slots__ = ("_buffer", "_count", "_field_limit", "_fields", "_head_limit", "_left", "_seen", "_state", "_walker")
+    __slots__ = ("_buffer", "_field_limit", "_head_limit", "_left", "_seen", "_state", "_walker")
 
-    def __init__(self, head_limit: int, field_limit: int) -> None:
+    def __init__(self, head_limit: int = HEAD_LIMIT, field_limit: int = FIELD_LIMIT) -> None:
         self._head_limit = head_limit
         self._field_limit = field_limit
         self._buffer = b""
         self._seen = 0
-        self._fields: dict[bytes, bytes] = {}
-        self._count = 0
         self._state = _HEAD
         self._left = 0
         self._walker: ChunkWalker | None = None
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """httptools' callback, once per field."""
-        name = name.lower()
-        value = value.rstrip(b" \t")  # llhttp takes the blanks before a value off, and leaves those after it
-        self._count += 1
-        fields = self._fields
-        fields[name] = fields[name] + b", " + value if name in fields else value
 
     def _cut_head(self, broken: type[Fault]) -> bytes | None:
         """Take a complete head off the buffer, or return None while it is unfinished. Raises a Fault."""
@@ -112,10 +111,8 @@ class _Heads:
         self._seen = max(0, len(buffer) - 3)
         return None
 
-    def _fields_of(self, parser: _Parser, head: bytes, broken: type[Fault]) -> dict[bytes, bytes]:
-        fields: dict[bytes, bytes] = {}
-        self._fields = fields
-        self._count = 0
+    def _judge(self, parser: _Parser, head: bytes, broken: type[Fault]) -> None:
+        """Raise what is wrong with a head, if anything."""
         try:
             parser.feed_data(head)
         except httptools.HttpParserUpgrade:
@@ -123,12 +120,9 @@ class _Heads:
         except httptools.HttpParserError as error:
             # A 101 without an Upgrade field ends the parser's work as well, under another name.
             if not str(error).startswith("Pause on"):
-                raise broken(f"malformed head: {error}") from error
-        finally:
-            self._fields = {}
-        if self._count > self._field_limit:
+                raise broken(f"malformed head: {error}") from None
+        if head.count(b"\r\n") - 2 > self._field_limit:
             raise (HeadTooLarge if broken is BadRequest else broken)(f"more than {self._field_limit} header fields")
-        return fields
 
     def take_held(self) -> bytes:
         """What came after the message, to be passed on unread: protocols were switched."""
@@ -149,15 +143,7 @@ class _Heads:
 class RequestReader(_Heads):
     """Reads a client's requests. After each `End` it waits for `resume()`."""
 
-    __slots__ = ("_target",)
-
-    def __init__(self, head_limit: int = HEAD_LIMIT, field_limit: int = FIELD_LIMIT) -> None:
-        super().__init__(head_limit, field_limit)
-        self._target = b""
-
-    def on_url(self, url: bytes) -> None:
-        """httptools' callback for the request target."""
-        self._target += url
+    __slots__ = ()
 
     def feed(self, data: bytes) -> list[RequestEvent]:
         """Take bytes and return the events they complete. Never raises; the last event may be `Broken`."""
@@ -176,7 +162,7 @@ class RequestReader(_Heads):
         except Fault as fault:
             self._state = _BROKEN
             self._buffer = b""
-            events.append(Broken(fault))
+            events.append(Broken(fault.with_traceback(None)))  # a traceback would keep these events alive
         return events
 
     def resume(self) -> list[RequestEvent]:
@@ -206,16 +192,15 @@ class RequestReader(_Heads):
         line = _REQUEST_LINE.match(raw)
         if line is None:
             raise BadRequest("malformed request line")
-        method = line[1]
-        self._target = b""
-        parser = httptools.HttpRequestParser(self)
+        method, target, version = line.groups()
         judged = raw if method in _KNOWN_METHODS else b"POST" + raw[len(method) :]
-        fields = self._fields_of(parser, judged, BadRequest)
-        minor = _minor(parser.get_http_version(), BadRequest)
+        self._judge(httptools.HttpRequestParser(_NOBODY), judged, BadRequest)
+        fields = Fields(raw)
+        minor = 1 if version == b"1" else 0
         host = fields.get(b"host")
         if (host is None and minor == 1) or (host is not None and not _HOST.fullmatch(host)):
             raise BadRequest("exactly one valid Host field is required")  # RFC 9112 §3.2
-        head = RequestHead(method, self._target, minor, fields, _request_length(fields, minor), raw)
+        head = RequestHead(method, target, minor, fields, _request_length(fields, minor), raw)
         rest, self._buffer = self._buffer, b""
         events.append(head)
         if head.length == 0:
@@ -292,7 +277,7 @@ class ResponseReader(_Heads):
         except Fault as fault:
             self._state = _BROKEN
             self._buffer = b""
-            events.append(Broken(fault))
+            events.append(Broken(fault.with_traceback(None)))  # a traceback would keep these events alive
         return events
 
     def eof(self) -> ResponseEvent:
@@ -312,13 +297,14 @@ class ResponseReader(_Heads):
                 self._begin_body(head, rest, events)
 
     def _parse(self, raw: bytes) -> ResponseHead:
-        if not _STATUS_LINE.match(raw):
+        line = _STATUS_LINE.match(raw)
+        if line is None:
             raise BadResponse("malformed status line")
-        parser = httptools.HttpResponseParser(self)
-        fields = self._fields_of(parser, raw, BadResponse)
-        status = parser.get_status_code()
-        minor = _minor(parser.get_http_version(), BadResponse)
-        return ResponseHead(status, minor, fields, _response_length(fields, status, self._method), raw)
+        self._judge(httptools.HttpResponseParser(_NOBODY), raw, BadResponse)
+        fields = Fields(raw)
+        status = int(line[2])
+        length = _response_length(fields, status, self._method)
+        return ResponseHead(status, 1 if line[1] == b"1" else 0, fields, length, raw)
 
     def _begin_body(self, head: ResponseHead, rest: bytes, events: list[ResponseEvent]) -> None:
         if head.status == 101:
@@ -366,15 +352,7 @@ class ResponseReader(_Heads):
         events.append(END)
 
 
-def _minor(version: str, broken: type[Fault]) -> int:
-    if version == "1.1":
-        return 1
-    if version == "1.0":
-        return 0
-    raise broken(f"HTTP/{version} is not spoken here")
-
-
-def _request_length(fields: dict[bytes, bytes], minor: int) -> int:
+def _request_length(fields: Fields, minor: int) -> int:
     """RFC 9112 §6: the body's size, or CHUNKED. Raises BadRequest for what two servers might read differently."""
     coding = fields.get(b"transfer-encoding")
     length = fields.get(b"content-length")
@@ -385,7 +363,7 @@ def _request_length(fields: dict[bytes, bytes], minor: int) -> int:
     return 0 if length is None else _digits(length, BadRequest)
 
 
-def _response_length(fields: dict[bytes, bytes], status: int, method: bytes) -> int:
+def _response_length(fields: Fields, status: int, method: bytes) -> int:
     """RFC 9112 §6.3, for an answer to `method`."""
     if method == b"HEAD" or status in (204, 304) or status < 200:
         return 0

@@ -82,10 +82,11 @@ class SseSplitter:
 
 
 def parse_event(raw: bytes, *, first: bool = False) -> SseEvent | None:
-    """Read one raw event; the `first` of a stream may begin with a byte order mark. None where it holds no data line: comments, pings without data, a lone name.
+    """Read one raw event. None where it holds no data line: comments, pings without data, a lone name.
 
     One blank after the colon is dropped and no more; `id`, `retry` and unknown fields are ignored; a line without a
-    colon is a field with an empty value; the last `event` wins.
+    colon is a field with an empty value; the last `event` wins. The `first` event of a stream may begin with a byte
+    order mark.
     """
     name = b""
     data: list[bytes] = []

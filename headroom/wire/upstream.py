@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import ssl
 from typing import Protocol, cast
 
 from headroom.faults import DialFailed, DialTimeout, Fault, UpstreamCut, UpstreamSilent
-from headroom.wire.gate import Watch, no_delay, reset, silent
+from headroom.wire.gate import Watch, no_delay, poll_of, reset
 from headroom.wire.head import ResponseHead
 from headroom.wire.origin import Origin
 from headroom.wire.pool import Pool
@@ -23,6 +24,9 @@ class AnswerSink(Protocol):
 
     def answer_data(self, data: Data) -> None:
         """A piece of body."""
+
+    def answer_flush(self) -> None:
+        """What one read brought has been handed over."""
 
     def answer_end(self) -> None:
         """The answer is complete; the lease is over."""
@@ -40,6 +44,7 @@ class UpstreamLink(asyncio.Protocol):
     __slots__ = (
         "_dialer",
         "_paused",
+        "_poll",
         "_reader",
         "_reusable",
         "_sent",
@@ -59,6 +64,7 @@ class UpstreamLink(asyncio.Protocol):
         self._reusable = True
         self._sent = False
         self._paused = False
+        self._poll: select.poll | None = None
         self.heard = dialer.watch.now
 
     # What the holder of the lease calls.
@@ -118,7 +124,11 @@ class UpstreamLink(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """Whether a request may be written: not closing, and neither an end nor stray bytes wait in the socket."""
-        return not self._transport.is_closing() and silent(self._transport)
+        if self._transport.is_closing():
+            return False
+        if self._poll is None:
+            self._poll = poll_of(self._transport)
+        return not self._poll.poll(0)
 
     # What the event loop calls.
 
@@ -151,6 +161,7 @@ class UpstreamLink(asyncio.Protocol):
                 self._fail(sink, event.fault)
             if self._sink is not sink:
                 return
+        sink.answer_flush()
 
     def eof_received(self) -> bool:
         """See asyncio.Protocol. The answer ends here, whatever of the request is still unsent."""

@@ -31,7 +31,7 @@ _HOW = {
     "~": "; ~: empty",
 }
 _TITLE = re.compile(r"\[columns (at [^;\n]*|off)" + "".join(f"(?:{re.escape(how)})?" for how in _HOW.values()) + r"\]")
-_SPEC = re.compile(r"([<>])(\d{1,4})(?:\*(\d?))?(?:=([^ ;\]]*))?", re.ASCII)
+_SPEC = re.compile(r"([<>])(\d{1,4})(?:\*(\d{0,3}))?(?:=([^ ;\]]*))?", re.ASCII)
 _PADDED = re.compile(r"\|(\d{1,5})", re.ASCII)
 # About what a tokenizer takes for one piece.
 _PIECE = re.compile(r"[^\w\s]?[^\W\d_]+| [^\W\d_]+|\d{1,3}| ?(?:[^\w\s]|_)+\n*|\s*\n|\s+(?!\S)|\s")
@@ -74,7 +74,7 @@ class Layout(msgspec.Struct):
     def plain(self) -> bool:
         """Whether every cell is one word as it stands, but for the last."""
         live = self.live
-        return not any(column.template for column in live) and all(column.words == 1 for column in live[:-1])
+        return all(column.words == 1 for column in live[:-1]) and not any(column.template for column in live)
 
 
 def encode(text: str) -> str | None:
@@ -282,7 +282,7 @@ def _say(layout: Layout, rows: Sequence[Sequence[str]]) -> None:
     if not layout.live:
         columns[0].constant = None
     live = layout.live
-    if live[-1].words == 1 and not any(column.words == 0 for column in live):
+    if all(column.words for column in live):
         live[-1].words = 0
 
 
@@ -401,7 +401,7 @@ def _read_layout(said: str) -> Layout:
     live = layout.live
     if not live:
         raise ValueError("a table without cells")
-    if all(column.words for column in live) and live[-1].words == 1:
+    if all(column.words for column in live):
         live[-1].words = 0
     return layout
 

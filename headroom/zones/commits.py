@@ -74,8 +74,8 @@ def encode(text: str) -> str | None:
     if text.startswith((TITLE, diffs.TITLE)):
         return None
     lines = text.split("\n")
-    if _LINE.match(lines[0]) is not None:
-        return _encode_blame(lines)
+    if (first := _LINE.match(lines[0])) is not None:
+        return _encode_blame(lines, len(first[2]) - 1 + len(first[3]))
     if text.startswith("commit ") or "\n\ncommit " in text:
         inner = diffs.encode(text) if "\ndiff --git " in text else None
         if inner is None:
@@ -210,11 +210,7 @@ def _decode_log(lines: list[str], zone: str | None, empty: str) -> list[str]:
 # Blames.
 
 
-def _encode_blame(lines: list[str]) -> str | None:
-    first = _LINE.match(lines[0])
-    if first is None:
-        return None
-    width = len(first[2]) - 1 + len(first[3])
+def _encode_blame(lines: list[str], width: int) -> str | None:
     rows = _blame_rows(lines, width)
     numbers = [number for number, _, _ in rows if number >= 0]
     if len(numbers) < LEAST_ROWS:

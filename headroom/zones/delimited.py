@@ -49,6 +49,7 @@ MIN_ROWS = 3
 MIN_SHARE = 0.8  # of the lines that have as many cells as the header
 MAX_BEFORE = 20  # lines before the header
 USUAL = 0.7  # share of the rows that have the same cell, for it to be stated in the header
+MAX_DECIDING = 20  # columns that others are tried against
 MAX_COLUMNS = 200
 _LEAST_SAVED = 60  # characters; less does not pay for being explained
 _HEADING = 4  # characters that a line of its own costs
@@ -142,6 +143,7 @@ def decode(pressed: str) -> str:
     out = [*lines[1:head], delimiter.join([column.name for column in columns])]
     for line in lines[head + 1 :]:
         if line[:1] == "=":
+            reader.skip(line[1:])
             out.append(line[1:])
         elif line[:1] == "^":
             reader.put(line[1:])
@@ -263,6 +265,7 @@ def _give_once(columns: list[Column], values: Sequence[Sequence[str]], places: l
     kinds = {at: len(set(values[at])) for at in places}
     names = Counter(column.name for column in columns)
     deciding = [at for at in places if kinds[at] * 2 <= count and names[columns[at].name] == 1 and columns[at].name]
+    del deciding[MAX_DECIDING:]
     for at in places:
         size = sum(map(len, values[at][:50])) / min(count, 50)
         if columns[at].name in used or size < _LEAST_GIVEN_ONCE:
@@ -409,6 +412,11 @@ class _Reader:
         if at < 0 or not (column.own or column.heading) or column.source:
             raise ValueError("a column is made of one that has no cell")
         return at
+
+    def skip(self, line: str) -> None:
+        """Count a line that is given as it was, if it is a row."""
+        if self._numbers and len(_split(line, self._delimiter)) == len(self._columns):
+            self._count += 1
 
     def put(self, text: str) -> None:
         """Take a heading. Raises ValueError where no column has one."""

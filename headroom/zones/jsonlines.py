@@ -209,7 +209,7 @@ def _row(record: _Record, plans: Sequence[rows.Plan]) -> str | None:
     """The record's row, or None where it would not read back to the same characters."""
     plan = plans[record.kind]
     row = rows.write_line(record.row, plan)
-    if row is None or row[:1] == "=":
+    if not row or row[0] == "=":  # an empty last line would be taken for the end of the text
         return None
     try:
         return row if rows.read_line(row, plan) == record.text else None

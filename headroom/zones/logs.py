@@ -1,4 +1,4 @@
-r"""Logs and other line-shaped output: every line pattern stated once, then a line's variables in a row.
+r"""Logs and other line-shaped output: every line pattern stated once, then a row for each line with what is its own.
 
     2031-02-03 10:00:01,120 INFO  [w-3] pool: lease 4411 taken by job-19 after 12 ms
     2031-02-03 10:00:01,350 ERROR [gc] the heap is full
@@ -8,15 +8,19 @@ r"""Logs and other line-shaped output: every line pattern stated once, then a li
     [log: letter = line pattern, its <> filled in order]
     A=2031-02-03 <> INFO  [<>] pool: lease <> taken by <> after <> ms
     ---
-    A 10:00:01,120 w-3 4411 job-19 12
+    10:00:01,120 A w-3 4411 job-19 12
     2031-02-03 10:00:01,350 ERROR [gc] the heap is full
-    A 10:00:02,010 w-1 4413 job-20 9
+    10:00:02,010 A w-1 4413 job-20 9
 
-A variable is a whole field between blanks, or what is left of one where all lines agree on the text up to a delimiter:
-identifiers, paths, numbers and times of day are never cut. `<5>` is a field padded on the left to 5 characters,
-`<-5>` one padded on the right. The last variable of a row may hold blanks. A row's `_` is the empty text (and a value
-of underscores only has one more). `(x12 more)` stands for twelve more lines like the one above. A line that fits no
-pattern stands as it is, behind a `\` where it would read as something else.
+A row is its pattern's letter and the values, with a blank between any two; a time of day that comes first stands before
+the letter. A value is a whole field of the line, or what is left of one where all lines of the pattern agree on the
+rest up to a bracket, quote, `=`, comma, semicolon or bar: no identifier, path, number or time of day is ever cut. The
+last value may be all the rest of the line. `_` is the empty value; a value of underscores only has one more.
+
+`<5>` is a value padded to 5 characters with blanks before it, `<-5>` with blanks behind it. `(x12 more)` stands for
+twelve more lines like the one above. What all lines begin with may be said in the first line instead. A line without a
+pattern stands as it is, behind a `\` where it would read as something else; so does every line that looks like an
+error or belongs to a traceback, unless they are a good part of all lines.
 """
 
 from __future__ import annotations
@@ -35,13 +39,14 @@ MAX_LINE = 2000  # characters; a longer line stays as it is
 MAX_PATTERNS = 26  # one letter each
 MIN_ROWS = 3
 MIN_GAIN = 8  # estimated tokens that a pattern has to save, or making two of one
-MIN_GAIN_NUMBER = 20  # the same where the new pattern has a number in it, which reads less well than a word
-MIN_GAIN_TIME = 40  # or a time of day
+MIN_GAIN_NUMBER = 15  # the same where the new pattern has a number in it, which reads less well than a word
+MIN_GAIN_TIME = 30  # or a time of day
 MIN_HEAD = 3  # estimated tokens that a pattern for the beginning of lines has to save in each of them
 ALARM_SHARE = 4  # alarms stand as they are, unless more than one line in so many is one: then they are the subject
 RECENT = 60  # clusters that a line is compared with
+MAX_PREFIX = 200  # characters
 SPLITS = 3  # ways to make two patterns of one that are tried
-HEADS = 60  # ways to begin that are tried
+HEADS = 30  # ways to begin that are tried
 HEAD_FIELDS = 8  # the most fields at the beginning of lines by which those of other lengths may share a pattern
 
 _BLANKS = re.compile(r"(\s+)")
@@ -60,11 +65,11 @@ _ALARM = re.compile(
 
 _SIGNS = ("<>", "{}", "«»", "‹›")  # in the order in which they are tried; a sign that patterns hold cannot mean a slot
 _HEAD = re.compile(
-    r'\[log: (?:letter = line pattern, its (\S\S) filled in order|equal lines counted)(?:; each line begins "(.+)")?\]'
+    r"\[log: (?:letter = line pattern, its (\S\S) filled in order(?:, \S5\S padded to 5)?|equal lines counted)"
+    r'(?:; each line begins "(.+)")?\]'
 )
 _COUNT = re.compile(r"\(x([1-9]\d{0,7}) more\)", re.ASCII)
 _TABLE_END = "---"
-_AFTER_LETTER = ("", " ")
 
 
 class _Column:
@@ -98,14 +103,19 @@ class _Group:
         self.rows = rows
         self.parts = _settled(parts) if rows else []
         self.split: _Split | None = None
-        literal = slots = numbers = 0
+        # A row saves the literals' tokens for that of its letter; before a number it has a blank as its own token.
+        literal = slots = 0
+        each = -1
+        blank = False
         for part in self.parts:
             if isinstance(part, str):
+                blank = part[-1] == " "
                 literal += _weight(part)
+                each += _weight(part)
             else:
                 slots += 1
-                numbers += part.values[0][:1].isdigit()
-        each = literal - 1 - numbers  # a row has a letter for its literals, and a blank more before a number
+                each -= blank or (part.values[0][:1].isdigit() and not (each == -1 and _TIME.match(part.values[0])))
+                blank = False
         few = len(rows) < MIN_ROWS or (each < MIN_HEAD and any(not isinstance(p, str) and p.tail for p in self.parts))
         self.gain = -1 if few else len(rows) * each - literal - slots - 3
 
@@ -165,9 +175,8 @@ def decode(pressed: str) -> str:
     for line in lines[end + 1 :]:
         times = 1
         row = line
-        if "0" <= line[:1] <= "9" and (at := line.find(" ") + 1) and line[at + 1 : at + 2] in _AFTER_LETTER:
-            if line[at] + " " in forms:
-                row = f"{line[at]} {line[: at - 1]}{line[at + 1 :]}"
+        if "0" <= line[:1] <= "9" and (at := line.find(" ") + 1) and (line + " ")[at : at + 2] in forms:
+            row = f"{line[at]} {line[: at - 1]}{line[at + 1 :]}"
         form = forms.get(row[:2])
         if form is not None:
             template, slots = form
@@ -219,32 +228,42 @@ def _ordinary(lines: list[str]) -> list[int]:
 
 def _patterns(lines: list[str], which: list[int]) -> list[_Group]:
     """The groups of lines that get a letter, in the order of their first lines; no line is in two of them."""
+    if not which:
+        return []
+    zeroed = "\n".join([lines[at] for at in which]).translate(_NO_DIGIT_BUT_ZERO)
+    keys = {
+        at: ["0" if "0" in field else field for field in line.split()]
+        for at, line in zip(which, zeroed.split("\n"), strict=True)
+    }
     pool: list[_Group] = []
-    for rows in _clusters(lines, which):
+    for rows in _clusters(lines, keys):
         if len(rows) >= MIN_ROWS:
             pool += _groups(lines, rows)
-    taken = {row for group in _chosen([*pool]) for row in group.rows}
-    heads = _heads(lines, [at for at in which if at not in taken])
+    for group in _chosen([*pool]):
+        for row in group.rows:
+            del keys[row]
+    heads = _heads(lines, keys)
     groups = _merged(_chosen([*pool, *heads]))
     groups.sort(key=lambda group: min(group.rows))
     return groups
 
 
-def _clusters(lines: list[str], which: list[int]) -> list[list[int]]:
-    """`which` in groups of lines alike: as many fields, and half of them the same. Other numbers are half the same."""
-    # A cluster: its lines, their common fields, and their common fields where every one with a digit is "0".
+def _clusters(lines: list[str], keys_of: dict[int, list[str]]) -> list[list[int]]:
+    """Groups of lines alike: as many fields, and half of them the same. Two fields with digits are half the same.
+
+    `keys_of` has the fields of every line that is to be in a group, those with a digit as "0".
+    """
+    # A cluster: its lines, their common fields, and their common keys.
     clusters: list[tuple[list[int], list[str | None], list[str | None]]] = []
     buckets: dict[int, list[int]] = {}
     known: dict[tuple[str, ...], int] = {}
-    for at in which:
-        line = lines[at]
-        keys = ["0" if "0" in field else field for field in line.translate(_NO_DIGIT_BUT_ZERO).split()]
+    for at, keys in keys_of.items():
         signature = tuple(keys)
         number = known.get(signature, -1)
         if number >= 0:
             clusters[number][0].append(at)
             continue
-        fields = line.split()
+        fields = lines[at].split()
         size = len(fields)
         if not size:
             continue
@@ -273,8 +292,11 @@ def _clusters(lines: list[str], which: list[int]) -> list[list[int]]:
     return [rows for rows, _, _ in clusters]
 
 
-def _groups(lines: list[str], rows: list[int]) -> list[_Group]:
-    """A cluster as a group; as several where its lines differ in blanks in a way that padding does not explain."""
+def _groups(lines: list[str], rows: list[int], tries: int = 2) -> list[_Group]:
+    """A cluster as a group; as several where its lines differ in blanks in a way that padding does not explain.
+
+    After that many `tries` any other blanks tell groups apart, so that this ends.
+    """
     fields = [lines[at].split() for at in rows]
     parts: list[_Part] = []
     if all(" ".join(split) == lines[at] for split, at in zip(fields, rows, strict=True)):
@@ -293,7 +315,12 @@ def _groups(lines: list[str], rows: list[int]) -> list[_Group]:
         if blanks.count(blanks[0]) == len(blanks):
             continue
         for field in (at + 1, at - 1):
-            if 0 < field < last and field not in padded and (width := _width(blanks, columns[field], least[at])):
+            if (
+                tries > 0
+                and 0 < field < last
+                and field not in padded
+                and (width := _width(blanks, columns[field], least[at]))
+            ):
                 padded[field] = width if field > at else -width
                 break
         else:
@@ -302,7 +329,7 @@ def _groups(lines: list[str], rows: list[int]) -> list[_Group]:
         apart: dict[tuple[str, ...], list[int]] = {}
         for index, row in enumerate(rows):
             apart.setdefault(tuple([columns[at][index] for at in odd]), []).append(row)
-        return [group for some in apart.values() if len(some) >= MIN_ROWS for group in _groups(lines, some)]
+        return [group for some in apart.values() if len(some) >= MIN_ROWS for group in _groups(lines, some, tries - 1)]
     for at, values in enumerate(columns):
         if at % 2:
             parts.append(_Column([*values], width=padded.get(at, 0)))
@@ -335,32 +362,30 @@ def _width(blanks: Sequence[str], values: Sequence[str], least: int) -> int:
     return width
 
 
-def _heads(lines: list[str], which: list[int]) -> list[_Group]:
+def _heads(lines: list[str], keys_of: dict[int, list[str]]) -> list[_Group]:
     """Groups of lines that have only their beginnings in common; the rest of each line is one value."""
     sharing: dict[tuple[str, ...], list[int]] = {}
-    for at in which:
-        start = lines[at].translate(_NO_DIGIT_BUT_ZERO).split(None, HEAD_FIELDS)[:HEAD_FIELDS]
-        keys = ["0" if "0" in field else field for field in start]
-        for size in range(1, len(keys) + 1):
-            sharing.setdefault(tuple(keys[:size]), []).append(at)
+    for at, keys in keys_of.items():
+        start = tuple(keys[:HEAD_FIELDS])
+        for size in range(1, len(start) + 1):
+            sharing.setdefault(start[:size], []).append(at)
     # What digits hide is taken for two tokens that all lines share: mostly it is a date.
     ranked = [
-        (len(rows) * (sum([2 if key == "0" else _weight(key) for key in keys]) - 1), keys, rows)
-        for keys, rows in sharing.items()
+        (len(rows) * (sum([2 if key == "0" else _weight(key) for key in start]) - 1), start, rows)
+        for start, rows in sharing.items()
         if len(rows) >= MIN_ROWS
     ]
     ranked.sort(key=lambda entry: (-entry[0], -len(entry[1])))
-    found = [group for _, keys, rows in ranked[:HEADS] for group in _headed(lines, rows, len(keys))]
+    found = [group for _, start, rows in ranked[:HEADS] for group in _headed(lines, rows, len(start))]
     found.sort(key=lambda group: -group.gain)
     groups: list[_Group] = []
     used: set[int] = set()
     for group in found:
         left = [at for at, row in enumerate(group.rows) if row not in used]
-        if len(left) < len(group.rows):
-            group = group.picked(left)
-        if group.gain >= MIN_GAIN:
-            groups.append(group)
-            used.update(group.rows)
+        rest = group if len(left) == len(group.rows) else group.picked(left)
+        if rest.gain >= MIN_GAIN:
+            groups.append(rest)
+            used.update(rest.rows)
     return groups
 
 
@@ -413,7 +438,7 @@ def _chosen(pool: list[_Group]) -> list[_Group]:
 
 
 def _merged(groups: list[_Group]) -> list[_Group]:
-    """`groups` with those made one that read the same: one's last value is a field, the other's the rest of the line."""
+    """`groups`, but one of any two that read the same: where one's last value is a field, the other's all the rest."""
     merged: dict[str, _Group] = {}
     for group in groups:
         pattern = _template(group, "\0\0")
@@ -480,7 +505,7 @@ def _weight(text: str) -> int:
 
 
 def _settled(parts: Iterable[_Part]) -> list[_Part]:
-    """`parts` with literals where all lines have the same, fields cut where that shows one, and no literal after one."""
+    """`parts` with a literal where all lines have the same, fields cut where that makes one, adjoining ones joined."""
     out: list[_Part] = []
     for part in parts:
         if isinstance(part, str):
@@ -564,7 +589,7 @@ def _is_closed(pieces: list[str]) -> bool:
 def _dated(column: _Column) -> list[_Part]:
     """A column of times without the date that all of them begin with."""
     date = _DATE.match(column.values[0])
-    if date is None or not all([value.startswith(date[0]) for value in column.values]):
+    if date is None or not all(value.startswith(date[0]) for value in column.values):
         return [column]
     return [date[0], _Column([value[date.end() :] for value in column.values], whole=False)]
 
@@ -581,6 +606,8 @@ def _written(lines: list[str], groups: list[_Group], others: list[int]) -> str |
     body = _rows(lines, dict(zip(letters, groups, strict=True)), others)
     prefix = _prefix(lines, body, groups)
     title = f"letter = line pattern, its {sign} filled in order" if groups else "equal lines counted"
+    if any(not isinstance(part, str) and part.width for group in groups for part in group.parts):
+        title += f", {sign[0]}5{sign[1]} padded to 5"
     begins = f'; each line begins "{prefix}"' if prefix else ""
     out = [f"{TITLE}{title}{begins}]"]
     out += [f"{letter}={_template(group, sign)[len(prefix) :]}" for letter, group in zip(letters, groups, strict=True)]
@@ -624,10 +651,15 @@ def _rows(lines: list[str], groups: dict[str, _Group], others: list[int]) -> lis
         else:
             for at, values in zip(group.rows, zip(*shown, strict=True), strict=True):
                 body[at] = _row(letter, values)
+    # What a line must have to be worth a closer look: how its pattern begins, and the longest text in it.
+    literals = [[part for part in group.parts if isinstance(part, str)] for group in groups.values()]
+    starts = [part if isinstance(part := group.parts[0], str) else "" for group in groups.values()]
+    longest = [max(texts, key=len, default="") for texts in literals]
+    looks = [*zip(groups.items(), starts, longest, strict=True)]
     for at in others:
-        for letter, group in groups.items():
-            found = _fitting(group.parts, lines[at])
-            if found is not None:
+        line = lines[at]
+        for (letter, group), start, text in looks:
+            if line.startswith(start) and text in line and (found := _fitting(group.parts, line)) is not None:
                 body[at] = _row(letter, _shown(found)) if found else letter
                 break
     return body
@@ -703,7 +735,7 @@ def _prefix(lines: list[str], body: list[str | None], groups: list[_Group]) -> s
         if row is None and line and line != last:
             starts.append(line)
         last = line
-    low, high = min(starts, default=""), max(starts, default="")
+    low, high = min(starts, default="")[:MAX_PREFIX], max(starts, default="")
     length = 0
     for a, b in zip(low, high, strict=False):
         if a != b:

@@ -1,10 +1,10 @@
 r"""Path lists (find, ls, Glob, `rg -l`, `grep -c`) as folders with their files, and tree(1) drawings as indentation.
 
-    /srv/app/api                    [paths: folder then its files; all under /srv/app/; | before other lines]
+    /srv/app/api                    [paths: folder then its files; all under /srv/app/]
     /srv/app/api/__init__.py        api/ . __init__.py users.py
     /srv/app/api/users.py      →    web/ index.html main.css
     /srv/app/web/index.html         web/img/logo.svg
-    /srv/app/web/main.css           |/srv/app/web/my notes.txt
+    /srv/app/web/main.css           /srv/app/web/my notes.txt
     /srv/app/web/img/logo.svg
     /srv/app/web/my notes.txt
 

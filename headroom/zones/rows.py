@@ -146,6 +146,8 @@ def plan(rows: Sequence[Row], *, rare: bool = True) -> Plan | None:
     """The columns that fit `rows`, or None where they are too ragged for a table."""
     counts = Counter(key for row in rows for key in row)
     few = {key for key, count in counts.items() if count * RARE < len(rows)} if rare else set()
+    if len(counts) - len(few) > MAX_COLUMNS:
+        return None
     known = [{key: value for key, value in row.items() if key not in few} for row in rows] if few else list(rows)
     order = _merged_order(known)
     filled = sum(map(len, known))
@@ -257,7 +259,7 @@ def _group(cells: list[bytes], path: tuple[str, ...], values: _Values, *, whole:
     whole = whole and len(objects) == len(cells)
     if all(list(row) == keys for row in objects):
         return Group(path, _nodes(objects, keys, path, values, whole=whole))
-    if not whole:
+    if not whole or len({key for row in objects for key in row}) > MAX_COLUMNS:
         return None
     order = _merged_order(objects)
     if sum(map(len, objects)) < MIN_FILL * len(order) * len(objects):

@@ -82,7 +82,9 @@ def test_any_text_reads_back_exactly(text: str) -> None:
 def ps(rows: int) -> str:
     """A listing of processes."""
     lines = ["USER       PID TTY      STAT COMMAND"]
-    lines += [f"{'root':8} {at * 37:5} {'?':8} {'Ssl' if at % 3 else 'S':4} /usr/sbin/d{at} --run {at}" for at in range(rows)]
+    lines += [
+        f"{'root':8} {at * 37:5} {'?':8} {'Ssl' if at % 3 else 'S':4} /usr/sbin/d{at} --run {at}" for at in range(rows)
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -128,6 +130,17 @@ def test_lines_filled_with_blanks_stay_so() -> None:
     assert back(text) == text
 
 
+def test_a_markdown_table_filled_with_blanks_loses_them_and_its_bars() -> None:
+    lines = [f"| {'name':14} | {'kind':10} | {'state':8} |", f"| {'-' * 14} | {'-' * 10} | {'-' * 8} |"]
+    lines += [f"| {'thing-' + str(at):14} | {'a sort' if at % 3 else 'other':10} | {'open':8} |" for at in range(24)]
+    text = "\n".join(lines)
+    pressed = columns.encode(text)
+    assert pressed is not None
+    assert pressed.split("\n")[0].startswith("[columns at <0=| <2 <17=| <19* <30=| <32=open <41=|;")
+    assert pressed.split("\n")[3:5] == ["thing-0 other", "thing-1 a sort"]
+    assert columns.decode(pressed) == text
+
+
 def test_two_tables_of_different_columns_are_each_named() -> None:
     other = "\n".join(f"{'tmpfs':20} {at * 1024:9} {'none':8} /mnt/disk{at}" for at in range(20))
     text = ps(20) + "\n" + other + "\n\n" + "one line\n" * 9
@@ -139,7 +152,14 @@ def test_two_tables_of_different_columns_are_each_named() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "\n", "a  b", "plain prose\nof some lines\nwithout columns", "[columns at <0 <5]\n" + ps(20), "a b\nc d\ne f\n" * 9],
+    [
+        "",
+        "\n",
+        "a  b",
+        "plain prose\nof some lines\nwithout columns",
+        "[columns at <0 <5]\n" + ps(20),
+        "a b\nc d\ne f\n" * 9,
+    ],
 )
 def test_what_is_no_table_or_looks_like_a_pressed_one_is_left_alone(text: str) -> None:
     assert columns.encode(text) is None
@@ -156,7 +176,7 @@ def test_what_is_no_table_or_looks_like_a_pressed_one_is_left_alone(text: str) -
         "[columns at <0=a <5=b]\nx",
         "[columns at <0 <5=a{b}]\nx y",
         "[columns at <0 <5=a{]\nx y",
-        "[columns at <0 <5*2]\na b",
+        "[columns at <0*2 <5]\na b",
         "[columns at <0 <5* <9]\na b",
         "[columns at <0 <5]\na",
         "[columns at <0 <5]\n+a",

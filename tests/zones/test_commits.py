@@ -163,6 +163,8 @@ def test_there_are_letters_for_many_commits() -> None:
         BLAME.partition("\n")[0],
         "1f2e3d4 fix\n2f2e3d4 it\n",
         "[git log: x\n\n" + LOG,
+        LOG + "    ",
+        LOG[:-1] + "\n    ",
         f"\n{LOG}"[:200],
     ],
 )

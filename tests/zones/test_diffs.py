@@ -121,6 +121,7 @@ def test_context_that_lost_its_blank_is_counted_and_a_blank_line_between_commits
         'diff --git "a/\\303" "b/\\303"\nindex 1a2b3c4..5d6e7f8 100644\n--- "a/\\303"\n+++ "b/\\303"',
         "diff --git a/a b b/a b\nindex 1a2b3c4..5d6e7f8 100644\n--- a/a b\t\n+++ b/a b\t",
         "diff --git a/e b/e\nnew file mode 100644\nindex 0000000..e69de29",
+        "diff --git a/x b/x\nnew file mode 100644\nindex 0000000..1a2b3c4 100644\n--- /dev/null\n+++ b/x",
         "--- x\t2031\n+++ y\t2032",
     ],
 )

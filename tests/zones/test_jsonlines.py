@@ -11,7 +11,22 @@ from tests.support.json_texts import ODD_TREES, ROWS, TRICKY, Members, Tree, pla
 
 STYLES = {"compact": (",", ":"), "spaced": (", ", ": ")}
 STRAY = st.sampled_from(
-    ["", " ", "=", "=x", "A 1,2", "{", "{}", '{"a":', "[1]", "null", "panic: x", "\r", '{"a":1}\r', "[json lines: keys]"]
+    [
+        "",
+        " ",
+        "=",
+        "=x",
+        "A 1,2",
+        "{",
+        "{}",
+        '{"a":',
+        "[1]",
+        "null",
+        "panic: x",
+        "\r",
+        '{"a":1}\r',
+        "[json lines: keys]",
+    ]
 )
 
 
@@ -123,7 +138,8 @@ def test_a_null_in_the_place_of_an_object_is_told_from_a_missing_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "\n", "{}\n{}\n{}", "1\n2\n3", '{"a":1}\n{"a":2}', '{"a":1}\nw\nx\ny\nz\n{"a":1}\n{"a":3}', "[]\n[]\n[]"]
+    "text",
+    ["", "\n", "{}\n{}\n{}", "1\n2\n3", '{"a":1}\n{"a":2}', '{"a":1}\nw\nx\ny\nz\n{"a":1}\n{"a":3}', "[]\n[]\n[]"],
 )
 def test_what_is_no_run_of_records_is_left_alone(text: str) -> None:
     assert jsonlines.encode(text) is None
