@@ -35,7 +35,7 @@ from headroom.wire.head import RequestHead
 from headroom.wire.origin import Origin
 from headroom.wire.pool import Pool
 from headroom.wire.reader import Data
-from headroom.wire.tls import client_context
+from headroom.wire.tls import ResumingContext, client_context
 from headroom.wire.upstream import Dialer, UpstreamLink
 from headroom.zones import yardstick
 
@@ -91,17 +91,14 @@ class Edge:
         Raises ConfigError for what cannot be opened.
         """
         config = self.config
-        try:
-            context = client_context(config.path("ca_file"))
-        except OSError as error:
-            raise ConfigError(f"ca_file: cannot read {config.path('ca_file')}: {error.strerror or error}") from error
+        context = _context(config)
         if listener is None:
             listener = listen(config)
         try:
-            self._log = LogWriter(cast(Level, config.text("log_level")), config.path("log_file"))
-        except OSError as error:
+            self._log = _log(config)
+        except ConfigError:
             listener.close()
-            raise ConfigError(f"log_file: cannot write {config.path('log_file')}: {error.strerror}") from error
+            raise
         loop = asyncio.get_running_loop()
         limits = self.limits
         shortest = min(limits.header_timeout, limits.keep_alive_timeout, limits.body_timeout, limits.silence)
@@ -316,6 +313,26 @@ class _Answer:
 
     def client_writable(self, writable: bool) -> None:
         """See RequestSink."""
+
+
+def check_files(config: Config) -> None:
+    """Open what the configuration names and close it again. Raises ConfigError for what cannot be opened."""
+    _context(config)
+    _log(config).close()
+
+
+def _context(config: Config) -> ResumingContext:
+    try:
+        return client_context(config.path("ca_file"))
+    except OSError as error:
+        raise ConfigError(f"ca_file: cannot read {config.path('ca_file')}: {error.strerror or error}") from error
+
+
+def _log(config: Config) -> LogWriter:
+    try:
+        return LogWriter(cast(Level, config.text("log_level")), config.path("log_file"))
+    except OSError as error:
+        raise ConfigError(f"log_file: cannot write {config.path('log_file')}: {error.strerror}") from error
 
 
 def store_path(where: str) -> Path:

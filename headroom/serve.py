@@ -18,7 +18,7 @@ EX_CONFIG: Final = 78
 try:
     import uvloop
 
-    from headroom import __version__, providers
+    from headroom import __version__, edge, providers
     from headroom import config as settings
     from headroom.config import Config, ConfigError
     from headroom.edge import Edge, listen
@@ -48,10 +48,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ConfigError as error:
         settings.fail(error)
     _raise_file_limit()
-    banner(config, listener.getsockname()[1])
     workers = config.whole("workers")
     if workers == 1:
         raise SystemExit(run(config, listener, Board(), 0))
+    try:
+        edge.check_files(config)
+    except ConfigError as error:
+        settings.fail(error)
+    banner(config, listener.getsockname()[1])
     raise SystemExit(_Parent(config, listener, workers).run())
 
 
@@ -72,18 +76,21 @@ def banner(config: Config, port: int) -> None:
     sys.stdout.flush()
 
 
-def run(config: Config, listener: socket.socket, board: Board, worker: int) -> int:
-    """Serve `listener` in this process until a signal. Returns the exit status."""
+def run(config: Config, listener: socket.socket, board: Board, worker: int, parent: int = -1) -> int:
+    """Serve `listener` in this process until a signal, or until `parent`, a pipe's end, is closed at the other end.
+
+    Returns the exit status.
+    """
     sys.setswitchinterval(SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            return runner.run(_serve(config, listener, board, worker))
+            return runner.run(_serve(config, listener, board, worker, parent))
         except ConfigError as error:
             settings.fail(error)
 
 
-async def _serve(config: Config, listener: socket.socket, board: Board, worker: int) -> int:
-    edge = Edge(config, board, worker)
+async def _serve(config: Config, listener: socket.socket, board: Board, worker: int, parent: int) -> int:
+    served = Edge(config, board, worker)
     stop = asyncio.Event()
     signals: list[int] = []
 
@@ -96,19 +103,25 @@ async def _serve(config: Config, listener: socket.socket, board: Board, worker: 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-    await edge.start(listener)
-    edge.sink(
+    if parent >= 0:
+        loop.add_reader(parent, stop.set)  # it never says anything: it is readable when the parent has gone
+    await served.start(listener)
+    if parent < 0:
+        banner(config, served.port)
+    served.sink(
         Started(
             version=__version__,
-            address=f"{config.text('host')}:{edge.port}",
+            address=f"{config.text('host')}:{served.port}",
             workers=config.whole("workers"),
-            store=edge.ledger.store.kind,
+            store=served.ledger.store.kind,
             mode=config.text("compression_mode"),
         )
     )
     await stop.wait()
-    await edge.drain()
-    await edge.close()
+    if parent >= 0:
+        loop.remove_reader(parent)
+    await served.drain()
+    await served.close()
     return 0
 
 
@@ -125,14 +138,17 @@ class _Parent:
         self._pids: dict[int, tuple[int, float]] = {}
         self._workers = workers
         self._stopping = False
+        # Workers hold the reading end; it reports the end of the parent, however that came about.
+        self._life, self._held = os.pipe()
 
     def run(self) -> int:
         """Until every worker has ended after a signal. Returns the exit status."""
-        for worker in range(self._workers):
-            self._fork(worker)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        for worker in range(self._workers):
+            self._fork(worker)
         log = LogWriter("info", self._config.path("log_file"))
+        outcome = 0
         while self._pids:
             try:
                 pid, status = os.wait()
@@ -144,27 +160,31 @@ class _Parent:
             self._board.clear_gauges(worker)
             code = os.waitstatus_to_exitcode(status)
             if code == EX_CONFIG:
+                outcome = EX_CONFIG
                 self._stop(signal.SIGTERM)
-                return EX_CONFIG
             if not self._stopping:
                 log.write_now(WorkerEnded(pid=pid, code=code))
                 if time.monotonic() - begun < RESTART_SECONDS:
                     time.sleep(RESTART_SECONDS)
-                self._fork(worker)
+                if not self._stopping:
+                    self._fork(worker)
         log.write_now(Stopped())
-        return 0
+        return outcome
 
     def _fork(self, worker: int) -> None:
         sys.stdout.flush()
         pid = os.fork()
         if pid:
             self._pids[pid] = (worker, time.monotonic())
+            if self._stopping:  # the signal came while this worker was being made
+                os.kill(pid, signal.SIGTERM)
             return
         status = 1
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, signal.SIG_DFL)
-            status = run(self._config, self._listener, self._board, worker)
+            os.close(self._held)
+            status = run(self._config, self._listener, self._board, worker, self._life)
         except SystemExit as stop:
             status = stop.code if isinstance(stop.code, int) else 1
         finally:
@@ -172,6 +192,7 @@ class _Parent:
 
     def _stop(self, number: int, frame: object = None) -> None:
         self._stopping = True
+        self._listener.close()  # the workers have it too, and close theirs; nobody else is to accept
         for pid in list(self._pids):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)

@@ -105,6 +105,11 @@ class UpstreamLink(asyncio.Protocol):
         """Protocols were switched: silence is no fault any more."""
         self._dialer.watch.discard(self)
 
+    def drop(self) -> None:
+        """Abort a connection that nobody wants any more, if it came up at all."""
+        if hasattr(self, "_transport"):
+            self._transport.abort()
+
     def hang_up(self) -> None:
         """End the lease; what was written still goes to the origin, then the connection closes."""
         self._sink = None
@@ -137,9 +142,6 @@ class UpstreamLink(asyncio.Protocol):
         transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         self._transport = transport
         no_delay(transport)
-        self._dialer.links.add(self)
-        if self._dialer.closing:
-            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
@@ -258,11 +260,6 @@ class Dialer:
         self._fresh_sessions: dict[Origin, float] = {}
         watch.add(self)
 
-    @property
-    def closing(self) -> bool:
-        """Whether connections that come up now are not wanted any more."""
-        return self._closing
-
     def lease(self, origin: Origin) -> UpstreamLink | None:
         """An idle connection to `origin`, or None: then `dial`."""
         return self._pool.take(origin, self.watch.now)
@@ -274,10 +271,11 @@ class Dialer:
         if task is not None:
             self._dials.add(task)
             task.add_done_callback(self._dials.discard)
+        link = UpstreamLink(self, origin)
         try:
             async with asyncio.timeout(self._connect_timeout):
-                _, link = await loop.create_connection(
-                    lambda: UpstreamLink(self, origin),
+                await loop.create_connection(
+                    lambda: link,
                     origin.host,
                     origin.port,
                     ssl=self._context if origin.secure else None,
@@ -289,6 +287,14 @@ class Dialer:
             raise DialFailed(f"TLS with {origin} failed: {error.reason or error}") from error
         except OSError as error:
             raise DialFailed(f"cannot connect to {origin}: {error.strerror or error}") from error
+        except asyncio.CancelledError:
+            # The connection may have come up in the same moment; the loop does not always say that it is gone.
+            link.drop()
+            raise
+        if self._closing:
+            link.drop()
+            raise DialFailed("the proxy is closing")
+        self.links.add(link)
         return link
 
     def give_back(self, link: UpstreamLink) -> None:

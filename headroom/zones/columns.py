@@ -45,6 +45,7 @@ WIDEST = 400  # characters of a line that the columns are found by; what is behi
 MAX_COLUMNS = 40
 ALIGNED = 0.75  # share of a column's cells that must start, or end, at one place
 MIN_SHARE = 0.6  # of the lines that must fit
+MOST_VAIN = 40  # blocks in a row without columns that pay; no more are tried behind them
 LONG = 4  # lines that fit no table are taken out of it together if there are more
 
 
@@ -89,6 +90,7 @@ def encode(text: str) -> str | None:
     layout: Layout | None = None
     spec = ""
     uses: set[str] = set()
+    vain = 0
     for empty, group in groupby(lines, key=_is_empty):
         block = list(group)
         if empty:
@@ -96,11 +98,13 @@ def encode(text: str) -> str | None:
             continue
         rows = _write_block(block, [_fitting(line, layout) for line in block], layout) if layout is not None else None
         if rows is None:
-            found = _find(block)
+            found = _find(block) if vain < MOST_VAIN else None
+            vain += 1
             rows = _write_block(block, found[1], found[0]) if found is not None else None
             if rows is not None and found is not None and _pays(block, rows, found[0], first=not spec):
                 layout, spec = found[0], _write_layout(found[0])
                 out.append(f"[columns {spec}]")
+                vain = 0
             elif layout is not None and len(block) <= LONG:
                 rows = ["=" + line for line in block]
             else:

@@ -51,7 +51,7 @@ HEAD_FIELDS = 8  # the most fields at the beginning of lines by which those of o
 
 _BLANKS = re.compile(r"(\s+)")
 _NO_DIGIT_BUT_ZERO = str.maketrans("123456789", "000000000")
-_MARKS = r"""[=\[\](){}<>"',;|]+|:\Z"""
+_MARKS = r"""(?:[=\[\](){}<>"';|]|,(?!\d)|(?<!\d),)+|:\Z"""  # a comma between digits belongs to the number or time
 _MARK = re.compile(_MARKS)
 _CUT = re.compile(f"({_MARKS})")
 _OPENING, _CLOSING = "([{<\"'", ")]}>\"',;|:"
