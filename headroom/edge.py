@@ -103,7 +103,10 @@ class Edge:
         limits = self.limits
         shortest = min(limits.header_timeout, limits.keep_alive_timeout, limits.body_timeout, limits.silence)
         self.watch = Watch(loop, min(1.0, shortest / 4))
-        self.ledger = Ledger(await self._open_store(), config.whole("replay_cache"), config.seconds("store_timeout"))
+        store = await self._open_store()
+        self.ledger = Ledger(
+            store, config.whole("replay_cache"), config.seconds("store_timeout"), config.seconds("store_ttl")
+        )
         self.shrinker = Shrinker(config, self.ledger)
         self.dialer = Dialer(
             self.watch,

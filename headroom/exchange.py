@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Coroutine
 from typing import Final, Protocol
 
+import msgspec
 import orjson
 
 from headroom import conversation
@@ -228,20 +229,27 @@ class Exchange:
         assert head is not None
         coding = head.fields.get(b"content-encoding")
         receipt: Receipt | None = None
-        try:
-            if not identity(coding):
-                plain = decode(body, coding or b"", self._house.body_limit)
-            fields = head.fields
-            dialect = self._plan.dialect
-            receipt = await self._house.shrinker.rewrite(
-                plain, dialect, conversation.caller(fields), conversation.session(fields, dialect)
-            )
-        except BadCoding as fault:
-            receipt = Receipt(plain, note=fault.name)
-        except Exception as error:
-            # The one broad except: whatever is wrong with us, the client's own bytes are right.
-            self._house.sink(_failure(self.id, error))
-            receipt = Receipt(plain, note="shrink_failed")
+        failed = False
+        if coding is not None and not identity(coding):
+            try:
+                plain = decode(body, coding, self._house.body_limit)
+            except BadCoding as fault:
+                receipt = Receipt(body, note=fault.name)
+        fields, dialect = head.fields, self._plan.dialect
+        caller, session = conversation.caller(fields), conversation.session(fields, dialect)
+        for decide in (True, False):
+            if receipt is not None:
+                break
+            try:
+                receipt = await self._house.shrinker.rewrite(plain, dialect, caller, session, decide=decide)
+            except Exception as error:
+                # The one broad except: whatever is wrong with us, what was sent before is right, and then the original.
+                self._house.sink(_failure(self.id, error))
+                failed = True
+        if receipt is None:
+            receipt = Receipt(plain)
+        if failed:
+            receipt = msgspec.structs.replace(receipt, note="shrink_failed")
         if receipt.note == "store_down":
             self._house.sink(StoreTrouble(id=self.id, note=self._house.shrinker.ledger.store.kind))
         if receipt.long_after_short:

@@ -17,10 +17,14 @@ T = TypeVar("T")
 
 _ABSENT_COST = 120  # bytes that an entry costs besides its token
 TOUCH_SECONDS = 3600.0  # an entry's time to live is renewed at most this often
+WHOLE_LIMIT = 50_000  # slots that had to go as they came while the store was down, remembered in memory
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What takes a slot's place: a JSON string token, and the tokens it was measured at by the yardstick."""
+    """What takes a slot's place: a JSON string token, and the tokens it was measured at by the yardstick.
+
+    An empty token means that the slot goes as it came, now and ever after.
+    """
 
     token: bytes
     before: int
@@ -28,8 +32,11 @@ class Decision(msgspec.Struct, frozen=True, gc=False, array_like=True):
     form: str
 
 
+WHOLE = Decision(b"", 0, 0, "")
+
+
 class Pressing(msgspec.Struct, frozen=True, gc=False):
-    """A decision about to be recorded. `text_key` names the text within its conversation."""
+    """A decision about to be recorded. `text_key` names the text within its conversation; empty for `WHOLE`."""
 
     key: bytes
     text_key: bytes
@@ -48,15 +55,17 @@ def text_key(conversation: bytes, token: bytes) -> bytes:
 class Ledger:
     """Decisions of all workers, with the ones lately used in memory (bounded in bytes, least used leaves first)."""
 
-    def __init__(self, store: Store, cache_bytes: int, timeout: float) -> None:
+    def __init__(self, store: Store, cache_bytes: int, timeout: float, ttl: float = 7 * 86400.0) -> None:
         self._store = store
         self._limit = cache_bytes
         self._timeout = timeout
+        self._touch_seconds = min(TOUCH_SECONDS, ttl / 4)
         self._size = 0
-        # A slot that is known not to be decided is kept as None: history is looked up once, not on every turn.
+        # History that is known not to be decided is kept as None: it is looked up once, not on every turn.
         self._cache: OrderedDict[bytes, Decision | None] = OrderedDict()
+        self._whole: OrderedDict[bytes, None] = OrderedDict()
         self._touched: dict[bytes, float] = {}
-        self._late: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self.failures = 0
         self.up = True
 
@@ -65,74 +74,86 @@ class Ledger:
         """The store behind it."""
         return self._store
 
-    def unknown(self, keys: Sequence[bytes]) -> list[bytes]:
-        """The keys that must be asked of the store."""
+    async def recall(self, old: Sequence[bytes], fresh: Sequence[bytes]) -> dict[bytes, Decision]:
+        """The decisions there are on `old` and `fresh` slots, from memory and, for what it does not know, the store.
+
+        That a fresh slot is undecided is never kept: another worker may be deciding it. Raises StoreDown; `known` then
+        says what memory has.
+        """
+        found = self.known([*old, *fresh])
         cache = self._cache
-        return [key for key in keys if key not in cache]
+        unknown = [key for key in old if key not in cache] + [key for key in fresh if key not in found]
+        if unknown:
+            stored = await self._bounded(self._store.get([(SPACE_DECISION, key) for key in dict.fromkeys(unknown)]))
+            young = set(fresh)
+            for key in unknown:
+                decision = _read(stored.get((SPACE_DECISION, key)))
+                if decision is not None:
+                    found[key] = decision
+                if decision is not None or key not in young:
+                    self._keep(key, decision)
+        return found
 
-    def get(self, key: bytes) -> Decision | None:
-        """The decision on a slot, as far as memory knows."""
-        decision = self._cache.get(key)
-        if decision is not None:
-            self._cache.move_to_end(key)
-        return decision
-
-    def forget_absence(self, keys: Sequence[bytes]) -> None:
-        """Ask the store again for undecided `keys`: as fresh slots, another worker may just have decided them."""
+    def known(self, keys: Sequence[bytes]) -> dict[bytes, Decision]:
+        """The decisions on `keys` that are in memory."""
+        cache, found = self._cache, {}
         for key in keys:
-            if key in self._cache and self._cache[key] is None:
-                del self._cache[key]
-                self._size -= _ABSENT_COST
-
-    async def recall(self, keys: Sequence[bytes]) -> None:
-        """Bring `keys` into memory. Raises StoreDown."""
-        found = await self._bounded(self._store.get([(SPACE_DECISION, key) for key in keys]))
-        for key in keys:
-            value = found.get((SPACE_DECISION, key))
-            self._keep(key, None if value is None else _decode(value))
+            decision = cache.get(key)
+            if decision is not None:
+                found[key] = decision
+                cache.move_to_end(key)
+            elif key in self._whole:
+                found[key] = WHOLE
+        return found
 
     async def first_pressings(self, text_keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Slot keys under which texts were first pressed, by text key. Raises StoreDown."""
         found = await self._bounded(self._store.get([(SPACE_TEXT, key) for key in text_keys]))
         return {key: value for (_, key), value in found.items()}
 
-    async def record(self, pressings: Sequence[Pressing]) -> None:
-        """Keep decisions durably; afterwards `get` gives what is kept, which may be another worker's.
+    async def record(self, pressings: Sequence[Pressing]) -> dict[bytes, Decision]:
+        """Keep decisions durably and return what is kept under their keys, which may be another worker's.
 
-        Raises StoreDown; then nothing was decided, and what may have been written late is dropped again.
+        Raises StoreDown; then nothing was decided, and nothing of it stays in the store.
         """
         entries: list[tuple[Name, bytes]] = []
         for pressing in pressings:
             entries.append(((SPACE_DECISION, pressing.key), _encode(pressing.decision)))
-            entries.append(((SPACE_TEXT, pressing.text_key), pressing.key))
-        try:
-            kept = await self._bounded(self._store.put(entries))
-        except StoreDown:
-            # A write that is acknowledged too late must not be replayed: the original has been sent by then.
-            task = asyncio.get_running_loop().create_task(self._undo([name for name, _ in entries]))
-            self._late.add(task)
-            task.add_done_callback(self._late.discard)
-            raise
+            if pressing.text_key:
+                entries.append(((SPACE_TEXT, pressing.text_key), pressing.key))
+        kept = await self._bounded(self._store.put(entries))
+        made: dict[bytes, Decision] = {}
         for pressing in pressings:
-            self._keep(pressing.key, _decode(kept[SPACE_DECISION, pressing.key]))
+            decision = _read(kept.get((SPACE_DECISION, pressing.key)))
+            if decision is not None:
+                made[pressing.key] = decision
+                self._keep(pressing.key, decision)
+        return made
+
+    def went_whole(self, keys: Sequence[bytes]) -> None:
+        """Remember slots that went as they came because of a fault: a retry must not send them otherwise."""
+        for key in keys:
+            self._whole[key] = None
+        while len(self._whole) > WHOLE_LIMIT:
+            self._whole.popitem(last=False)
 
     def seen(self, keys: Sequence[bytes], now: float) -> None:
-        """Renew the time to live of decisions that were replayed, in the background and not more than hourly."""
+        """Renew the time to live of decisions that were replayed, in the background and not too often."""
         touched = self._touched
-        due = [key for key in keys if now - touched.get(key, -TOUCH_SECONDS) >= TOUCH_SECONDS]
+        due = [key for key in keys if now - touched.get(key, -self._touch_seconds) >= self._touch_seconds]
         if not due:
             return
         if len(touched) > 100_000:
             touched.clear()
         touched.update(dict.fromkeys(due, now))
-        task = asyncio.get_running_loop().create_task(self._touch([(SPACE_DECISION, key) for key in due]))
-        self._late.add(task)
-        task.add_done_callback(self._late.discard)
+        task = asyncio.get_running_loop().create_task(self._touch(due))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def close(self) -> None:
         """Finish background work and close the store."""
-        if self._late:
-            await asyncio.wait(self._late, timeout=self._timeout)
+        if self._background:
+            await asyncio.wait(self._background, timeout=self._timeout)
         await self._store.close()
 
     async def _bounded(self, work: Awaitable[T]) -> T:
@@ -151,25 +172,32 @@ class Ledger:
         self.up = False
         self.failures += 1
 
-    async def _undo(self, names: Sequence[Name]) -> None:
+    async def _touch(self, keys: Sequence[bytes]) -> None:
         try:
-            await self._store.forget(names)
+            await self._store.touch([(SPACE_DECISION, key) for key in keys])
         except StoreDown:
             self._down()
-
-    async def _touch(self, names: Sequence[Name]) -> None:
-        try:
-            await self._store.touch(names)
-        except StoreDown:
-            self._down()
+            for key in keys:
+                self._touched.pop(key, None)
 
     def _keep(self, key: bytes, decision: Decision | None) -> None:
-        previous = self._cache.pop(key, None)
-        self._size -= _cost(previous) if previous is not None else 0
-        self._cache[key] = decision
+        cache = self._cache
+        if key in cache:
+            self._size -= _cost(cache.pop(key))
+        cache[key] = decision
         self._size += _cost(decision)
-        while self._size > self._limit and self._cache:
-            self._size -= _cost(self._cache.popitem(last=False)[1])
+        while self._size > self._limit and cache:
+            self._size -= _cost(cache.popitem(last=False)[1])
+
+
+def _read(value: bytes | None) -> Decision | None:
+    """A stored decision; None where there is none, or one that cannot be read."""
+    if value is None:
+        return None
+    try:
+        return _decode(value)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _cost(decision: Decision | None) -> int:

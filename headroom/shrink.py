@@ -16,7 +16,7 @@ import msgspec
 
 from headroom.config import Config
 from headroom.faults import NotJson, PressLate, StoreDown
-from headroom.ledger import Decision, Ledger, Pressing, text_key
+from headroom.ledger import WHOLE, Decision, Ledger, Pressing, text_key
 from headroom.providers import DIALECTS, Dialect
 from headroom.zones import yardstick
 from headroom.zones.locate import Located, Locator, Slot
@@ -101,130 +101,146 @@ class Shrinker:
         if self._loading is None and not self._by_characters and not yardstick.o200k_ready():
             self._loading = asyncio.get_running_loop().create_task(self._load())
 
-    async def rewrite(self, body: bytes, dialect: Dialect, caller: bytes, session: bytes) -> Receipt:
-        """What to send in `body`'s place. Never raises for anything in the body; a fault of ours is the caller's."""
+    async def rewrite(
+        self, body: bytes, dialect: Dialect, caller: bytes, session: bytes, *, decide: bool = True
+    ) -> Receipt:
+        """What to send in `body`'s place; without `decide` only what was decided before is put in.
+
+        Never raises for anything in the body; a fault of ours is the caller's to catch.
+        """
         begun = time.perf_counter()
         try:
             located = self._locators[dialect.name].locate(body, caller, session)
         except NotJson as fault:
             return Receipt(body, note=fault.name, locate_ms=_since(begun))
-        locate_ms = _since(begun)
-        if not (located.old or located.fresh):
-            return Receipt(
-                body,
-                frozen=located.frozen,
-                items=located.items,
-                long_after_short=located.long_after_short,
-                locate_ms=locate_ms,
-            )
-        note = ""
-        begun = time.perf_counter()
-        try:
-            await self._recall(located)
-        except StoreDown as fault:
-            note = fault.name
-        store_ms = _since(begun)
-        undecided = [slot for slot in located.fresh if self.ledger.get(slot.key) is None]
-        new: frozenset[bytes] = frozenset()
-        rows: tuple[Row, ...] = ()
-        press_ms = 0.0
-        if undecided and located.utf8:
-            begun = time.perf_counter()
-            work = _Fresh(body, located, undecided, note)
-            rows, decisions = await self._decide(work, dialect)
-            press_ms = _since(begun)
-            if decisions and not self._observe:
-                begun = time.perf_counter()
-                try:
-                    await self.ledger.record(decisions)
-                    new = frozenset(pressing.key for pressing in decisions)
-                except StoreDown as fault:
-                    work.note = fault.name
-                    rows = tuple(
-                        msgspec.structs.replace(r, action="store_down") if r.action == "pressed" else r for r in rows
-                    )
-                store_ms += _since(begun)
-            note = work.note
-        receipt = self._splice(body, located, new)
-        return msgspec.structs.replace(
-            receipt,
-            rows=rows,
-            note=note,
+        told = Receipt(
+            body,
             frozen=located.frozen,
             items=located.items,
             long_after_short=located.long_after_short,
-            locate_ms=locate_ms,
+            locate_ms=_since(begun),
+        )
+        if not (located.old or located.fresh) or not (located.utf8 and _is_utf8_outside(body, located.span)):
+            return told
+        begun = time.perf_counter()
+        note = ""
+        old, fresh = [slot.key for slot in located.old], [slot.key for slot in located.fresh]
+        try:
+            decisions = await self.ledger.recall(old, fresh)
+        except StoreDown as fault:
+            note = fault.name
+            decisions = self.ledger.known([*old, *fresh])
+        store_ms = _since(begun)
+        undecided = [slot for slot in located.fresh if slot.key not in decisions]
+        work = _Fresh(body, located, undecided, note)
+        if undecided and decide:
+            begun = time.perf_counter()
+            pressings = await self._decide(work, dialect)
+            press_ms = _since(begun)
+            begun = time.perf_counter()
+            await self._record(work, pressings, decisions)
+            store_ms += _since(begun)
+        else:
+            press_ms = 0.0
+        receipt = self._splice(body, located, decisions, work.new)
+        return msgspec.structs.replace(
+            told,
+            body=receipt.body,
+            decided=receipt.decided,
+            replayed=receipt.replayed,
+            tokens_before=receipt.tokens_before,
+            tokens_after=receipt.tokens_after,
+            decided_saved=receipt.decided_saved,
+            rows=tuple(work.rows),
+            note=work.note,
             store_ms=store_ms,
             press_ms=press_ms,
         )
 
-    async def _recall(self, located: Located) -> None:
-        """Learn from the store what memory does not know of this body's slots. Raises StoreDown."""
-        ledger = self.ledger
-        ledger.forget_absence([slot.key for slot in located.fresh])
-        unknown = ledger.unknown([slot.key for slot in located.old])
-        unknown += ledger.unknown([slot.key for slot in located.fresh])
-        if unknown:
-            await ledger.recall(list(dict.fromkeys(unknown)))
+    async def _record(self, work: _Fresh, pressings: list[Pressing], decisions: dict[bytes, Decision]) -> None:
+        """Keep what was decided before it is sent; where that fails, nothing was decided."""
+        if self._observe:
+            return
+        if pressings:
+            try:
+                decisions.update(await self.ledger.record(pressings))
+                work.new = frozenset(pressing.key for pressing in pressings)
+            except StoreDown as fault:
+                work.note = fault.name
+                work.rows = [
+                    msgspec.structs.replace(row, action="store_down") if row.action == "pressed" else row
+                    for row in work.rows
+                ]
+        if work.note:
+            # What goes whole now because of a fault must not go otherwise when the same request is sent again.
+            self.ledger.went_whole([slot.key for slot in work.slots if slot.key not in decisions])
 
-    def _splice(self, body: bytes, located: Located, new: frozenset[bytes]) -> Receipt:
+    def _splice(
+        self, body: bytes, located: Located, decisions: Mapping[bytes, Decision], new: frozenset[bytes]
+    ) -> Receipt:
         """Put every decision in its place: new ones, and all that were made before."""
         edits: list[Edit] = []
         replayed: list[bytes] = []
         before = after = saved = 0
-        get = self.ledger.get
         for slots in (located.old, located.fresh):
             for slot in slots:
-                decision = get(slot.key)
+                decision = decisions.get(slot.key)
                 if decision is None:
+                    continue
+                if slot.key not in new:
+                    replayed.append(slot.key)
+                if not decision.token:
                     continue
                 edits.append(Edit(slot.start, slot.end, decision.token))
                 before += decision.before
                 after += decision.after
                 if slot.key in new:
                     saved += decision.before - decision.after
-                else:
-                    replayed.append(slot.key)
-        if not edits or self._observe or not (located.utf8 and _is_utf8_outside(body, located.span)):
+        if self._observe:
             return Receipt(body)
-        self.ledger.seen(replayed, time.monotonic())
-        decided = len(edits) - len(replayed)
-        return Receipt(splice(body, edits), decided, len(replayed), before, after, saved)
+        if replayed:
+            self.ledger.seen(replayed, time.monotonic())
+        if not edits:
+            return Receipt(body)
+        decided = sum(1 for slot in located.fresh if slot.key in new and decisions[slot.key].token)
+        return Receipt(splice(body, edits), decided, len(edits) - decided, before, after, saved)
 
-    async def _decide(self, work: _Fresh, dialect: Dialect) -> tuple[tuple[Row, ...], list[Pressing]]:
-        """Press the fresh slots that may be pressed. Returns the manifest and what is to be recorded."""
-        names: Mapping[str, str] = {}
-        if self._policy:
-            names = self._locators[dialect.name].tool_names(work.body, work.located.fresh_from)
-        rows: list[Row] = []
+    async def _decide(self, work: _Fresh, dialect: Dialect) -> list[Pressing]:
+        """Press the fresh slots that may be pressed, note what became of each, and return what is to be recorded."""
+        names = self._locators[dialect.name].tool_names(work.body, work.located.fresh_from)
         jobs: list[tuple[Slot, str]] = []
         for slot in work.slots:
             text, skip = self._admit(slot, work, names)
             if skip:
-                rows.append(_row(slot, names, skip))
+                work.rows.append(_row(slot, names, skip))
             else:
                 jobs.append((slot, text))
         if not jobs:
-            return tuple(rows), []
+            return []
         try:
             before = await self.ledger.first_pressings([work.text_key(slot) for slot, _ in jobs])
         except StoreDown as fault:
             work.note = fault.name
-            return (*rows, *(_row(slot, names, "store_down") for slot, _ in jobs)), []
-        repeated = [slot for slot, _ in jobs if before.get(work.text_key(slot), slot.key) != slot.key]
-        again = {slot.key for slot in repeated}
-        rows += [_row(slot, names, Action.PRESSED_BEFORE) for slot in repeated]
+            work.rows += [_row(slot, names, "store_down") for slot, _ in jobs]
+            return []
+        pressings: list[Pressing] = []
+        again = {slot.key for slot, _ in jobs if before.get(work.text_key(slot), slot.key) != slot.key}
+        for slot, _ in jobs:
+            if slot.key in again:
+                work.rows.append(_row(slot, names, Action.PRESSED_BEFORE))
+                pressings.append(Pressing(slot.key, b"", WHOLE))
         jobs = [(slot, text) for slot, text in jobs if slot.key not in again]
         verdicts = await self._press([text for _, text in jobs], work)
-        pressings: list[Pressing] = []
         for (slot, _), verdict in zip(jobs, verdicts, strict=False):
             token = to_token(verdict.text) if verdict.action is Action.PRESSED else b""
-            rows.append(_row(slot, names, verdict.action, verdict, len(token)))
+            work.rows.append(_row(slot, names, verdict.action, verdict, len(token)))
             if token:
                 decision = Decision(token, verdict.before, verdict.after, verdict.form)
                 pressings.append(Pressing(slot.key, work.text_key(slot), decision))
-        rows += [_row(slot, names, "late") for slot, _ in jobs[len(verdicts) :]]
-        return tuple(rows), pressings
+        for slot, _ in jobs[len(verdicts) :]:
+            work.rows.append(_row(slot, names, "late"))
+            pressings.append(Pressing(slot.key, b"", WHOLE))
+        return pressings
 
     def _admit(self, slot: Slot, work: _Fresh, names: Mapping[str, str]) -> tuple[str, Skip | None]:
         """The slot's text, or why it is left alone."""
@@ -289,15 +305,17 @@ class Shrinker:
 
 
 class _Fresh:
-    """The fresh slots of one body while they are being decided."""
+    """The fresh slots of one body while they are being decided, and what became of them."""
 
-    __slots__ = ("body", "located", "note", "slots")
+    __slots__ = ("body", "located", "new", "note", "rows", "slots")
 
     def __init__(self, body: bytes, located: Located, slots: list[Slot], note: str) -> None:
         self.body = body
         self.located = located
         self.slots = slots
         self.note = note
+        self.rows: list[Row] = []
+        self.new: frozenset[bytes] = frozenset()
 
     def token(self, slot: Slot) -> bytes:
         """The slot's bytes, quotes included."""

@@ -25,7 +25,10 @@ class Store(Protocol):
         """The entries that there are among `names`."""
 
     async def put(self, entries: Sequence[tuple[Name, bytes]]) -> dict[Name, bytes]:
-        """Keep entries durably, all or none, and return what is now kept under their names: the first write wins."""
+        """Keep entries durably, all or none, and return what is now kept under their names: the first write wins.
+
+        Cancelled, it leaves nothing behind that was not there before.
+        """
 
     async def forget(self, names: Sequence[Name]) -> None:
         """Drop entries that were never used."""
@@ -70,8 +73,8 @@ class MemoryStore:
         for name, value in entries:
             entry = self._entries.get(name)
             if entry is None or entry[0] < now - self._ttl:
+                self._size += len(value) - (0 if entry is None else len(entry[1]))
                 entry = (now, value)
-                self._size += len(value)
                 self._entries[name] = entry
             kept[name] = entry[1]
         while self._size > self._limit and self._entries:

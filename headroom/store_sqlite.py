@@ -13,6 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -43,11 +44,13 @@ _Work = Callable[[sqlite3.Connection], Result]
 
 
 class _Job(msgspec.Struct, gc=False):
-    """One operation and who waits for it."""
+    """One operation and who waits for it. `inserted` are the names it was the first to write."""
 
     work: _Work | None
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Result]
+    reads: bool = False
+    inserted: list[Name] = []
 
 
 class SqliteStore:
@@ -61,6 +64,8 @@ class SqliteStore:
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._swept = 0.0
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
 
     async def open(self) -> None:
         """Make the file if it is not there, with mode 0600, and start the thread. Raises StoreDown."""
@@ -70,21 +75,24 @@ class SqliteStore:
 
     async def get(self, names: Sequence[Name]) -> Result:
         """See Store."""
-        return await self._do(lambda connection: self._select(connection, names))
+        return await self._do(lambda connection: self._select(connection, names), reads=True)
 
     async def put(self, entries: Sequence[tuple[Name, bytes]]) -> Result:
         """See Store."""
         now = int(time.time())
-        rows = [(space, key, value, now) for (space, key), value in entries]
-        names = [name for name, _ in entries]
+        inserted: list[Name] = []
 
         def work(connection: sqlite3.Connection) -> Result:
-            connection.executemany(
-                "INSERT INTO entries VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET seen = excluded.seen", rows
-            )
-            return self._select(connection, names)
+            inserted.clear()
+            for name, value in entries:
+                made = connection.execute("INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?)", (*name, value, now))
+                if made.rowcount:
+                    inserted.append(name)
+            kept = [(now, *name) for name, _ in entries if name not in inserted]
+            connection.executemany("UPDATE entries SET seen = ? WHERE space = ? AND key = ?", kept)
+            return self._select(connection, [name for name, _ in entries])
 
-        return await self._do(work)
+        return await self._do(work, inserted=inserted)
 
     async def forget(self, names: Sequence[Name]) -> None:
         """See Store."""
@@ -113,15 +121,44 @@ class SqliteStore:
             self._jobs.put(_Job(None, loop, loop.create_future()))
             await asyncio.to_thread(self._thread.join, 5.0)
 
-    async def _do(self, work: _Work) -> Result:
+    async def _do(self, work: _Work, *, reads: bool = False, inserted: list[Name] | None = None) -> Result:
         if self._thread is None or not self._thread.is_alive():
             raise StoreDown("the store is closed")
         if self._jobs.qsize() > QUEUE_LIMIT:
             raise StoreDown("the store does not keep up")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
-        self._jobs.put(_Job(work, loop, future))
+        job = _Job(work, loop, future, reads, inserted or [])
+        if inserted is not None:
+            job.inserted = inserted
+        self._jobs.put(job)
         return await future
+
+    def _deliver(self, job: _Job, outcome: Result | StoreDown) -> None:
+        """Tell who waits. A write that nobody waits for any more is taken back: its slot went as it came."""
+
+        def tell() -> None:
+            if job.future.cancelled():
+                if job.inserted and isinstance(outcome, dict):
+                    self._take_back(job)
+            elif isinstance(outcome, StoreDown):
+                job.future.set_exception(outcome)
+            else:
+                job.future.set_result(outcome)
+
+        try:
+            job.loop.call_soon_threadsafe(tell)
+        except RuntimeError:
+            pass  # the loop has been closed; nobody waits any more
+
+    def _take_back(self, job: _Job) -> None:
+        names = list(job.inserted)
+
+        def work(connection: sqlite3.Connection) -> Result:
+            connection.executemany("DELETE FROM entries WHERE space = ? AND key = ?", names)
+            return {}
+
+        self._jobs.put(_Job(work, job.loop, job.loop.create_future()))
 
     # On the thread.
 
@@ -143,7 +180,6 @@ class SqliteStore:
         return found
 
     def _run(self) -> None:
-        connection: sqlite3.Connection | None = None
         while True:
             jobs = [self._jobs.get()]
             while len(jobs) < 256:
@@ -152,39 +188,64 @@ class SqliteStore:
                 except queue.Empty:
                     break
             last = any(job.work is None for job in jobs)
-            jobs = [job for job in jobs if job.work is not None]
-            try:
-                if connection is None:
-                    connection = self._connect()
-                results = self._transact(connection, jobs)
-            except (sqlite3.Error, OSError) as error:
-                if connection is not None and not isinstance(error, sqlite3.OperationalError):
-                    connection.close()
-                    connection = None
-                for job in jobs:
-                    _answer(job, StoreDown(f"{self._path.name}: {error}"))
-            else:
-                for job, result in zip(jobs, results, strict=True):
-                    _answer(job, result)
+            jobs = [job for job in jobs if job.work is not None and not job.future.cancelled()]
+            for reads, batch in groupby(jobs, key=lambda job: job.reads):
+                self._attempt(list(batch), reads=reads)
             if last:
-                if connection is not None:
-                    connection.close()
+                self._drop_connection()
                 return
+
+    def _attempt(self, jobs: list[_Job], *, reads: bool) -> None:
+        """Do a batch and tell everybody how it went."""
+        try:
+            connection = self._connected()
+            results = self._read(connection, jobs) if reads else self._transact(connection, jobs)
+        except (sqlite3.Error, OSError) as error:
+            busy = isinstance(error, sqlite3.OperationalError) and ("locked" in str(error) or "full" in str(error))
+            if not busy:
+                self._drop_connection()
+            for job in jobs:
+                self._deliver(job, StoreDown(f"{self._path.name}: {error}"))
+        else:
+            for job, result in zip(jobs, results, strict=True):
+                self._deliver(job, result)
+
+    def _connected(self) -> sqlite3.Connection:
+        """The connection, made anew where the file it is to is not the one at the path any more."""
+        if self._connection is not None and self._file != _identity(self._path):
+            self._drop_connection()
+        if self._connection is None:
+            self._connection = self._connect()
+            self._file = _identity(self._path)
+        return self._connection
+
+    def _drop_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _read(self, connection: sqlite3.Connection, jobs: Sequence[_Job]) -> list[Result]:
+        """Reads take no lock that a writer in another process could hold."""
+        return [job.work(connection) for job in jobs if job.work is not None]
 
     def _connect(self) -> sqlite3.Connection:
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Made by ourselves first, so that it is never readable by others, not even for a moment.
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(self._path, timeout=BUSY_MS / 1000, isolation_level=None)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, SCHEMA_VERSION):
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version not in (0, SCHEMA_VERSION):
+                raise sqlite3.DatabaseError(f"made by another release (schema {version}, not {SCHEMA_VERSION})")
+            if version == 0:
+                connection.execute(_SCHEMA)
+                connection.execute(_SEEN_INDEX)
+                connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        except sqlite3.Error:
             connection.close()
-            raise sqlite3.DatabaseError(f"made by another release (schema {version}, not {SCHEMA_VERSION})")
-        connection.execute(_SCHEMA)
-        connection.execute(_SEEN_INDEX)
-        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            raise
         return connection
 
     def _transact(self, connection: sqlite3.Connection, jobs: Sequence[_Job]) -> list[Result]:
@@ -204,16 +265,10 @@ class SqliteStore:
         return results
 
 
-def _answer(job: _Job, outcome: Result | StoreDown) -> None:
-    def deliver() -> None:
-        if job.future.done():
-            return
-        if isinstance(outcome, StoreDown):
-            job.future.set_exception(outcome)
-        else:
-            job.future.set_result(outcome)
-
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file is at a path."""
     try:
-        job.loop.call_soon_threadsafe(deliver)
-    except RuntimeError:
-        pass  # the loop has been closed; nobody waits any more
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from headroom.faults import StoreDown
-from headroom.ledger import Decision, Ledger, Pressing, text_key
-from headroom.store import MemoryStore, Name
+from headroom.ledger import WHOLE, Decision, Ledger, Pressing, text_key
+from headroom.store import SPACE_DECISION, MemoryStore, Name
 
 SHORT = Decision(b'"short"', 10, 1, "json")
 
@@ -27,7 +27,6 @@ class Failing(MemoryStore):
         self.hangs: asyncio.Event | None = None
         self.reads = 0
         self.touches: list[Name] = []
-        self.forgotten = asyncio.Event()
 
     async def get(self, names: Sequence[Name]) -> dict[Name, bytes]:
         self.reads += 1
@@ -45,10 +44,6 @@ class Failing(MemoryStore):
             return kept
         return await super().put(entries)
 
-    async def forget(self, names: Sequence[Name]) -> None:
-        await super().forget(names)
-        self.forgotten.set()
-
     async def touch(self, names: Sequence[Name]) -> None:
         self.touches += names
         await super().touch(names)
@@ -57,27 +52,29 @@ class Failing(MemoryStore):
 async def test_a_recorded_decision_is_replayed_by_another_worker_on_the_same_store() -> None:
     store = MemoryStore(3600.0)
     one, two = Ledger(store, 1 << 20, 1.0), Ledger(store, 1 << 20, 1.0)
-    await one.record([pressing(b"k")])
-    assert two.unknown([b"k"]) == [b"k"]
-    await two.recall([b"k"])
-    assert two.get(b"k") == one.get(b"k") == SHORT
+    assert await one.record([pressing(b"k")]) == {b"k": SHORT}
+    assert two.known([b"k"]) == {}
+    assert await two.recall([b"k"], []) == two.known([b"k"]) == {b"k": SHORT}
 
 
 async def test_of_two_decisions_the_first_counts_for_both() -> None:
     store = MemoryStore(3600.0)
     one, two = Ledger(store, 1 << 20, 1.0), Ledger(store, 1 << 20, 1.0)
     await one.record([pressing(b"k")])
-    await two.record([pressing(b"k", Decision(b'"other"', 10, 1, "json"))])
-    assert two.get(b"k") == SHORT
+    assert await two.record([pressing(b"k", Decision(b'"other"', 10, 1, "json"))]) == {b"k": SHORT}
 
 
-async def test_history_without_a_decision_is_asked_for_once() -> None:
+async def test_history_without_a_decision_is_asked_for_once_and_a_fresh_slot_every_time() -> None:
     store = Failing()
     ledger = Ledger(store, 1 << 20, 1.0)
-    await ledger.recall([b"k"])
-    assert ledger.unknown([b"k"]) == [] and ledger.get(b"k") is None
-    ledger.forget_absence([b"k"])
-    assert ledger.unknown([b"k"]) == [b"k"], "a fresh slot is asked for again: another worker may have decided"
+    for _ in range(3):
+        assert await ledger.recall([b"old"], []) == {}
+    assert store.reads == 1
+    for _ in range(3):
+        assert await ledger.recall([], [b"fresh"]) == {}
+    assert store.reads == 4
+    await Ledger(store, 1 << 20, 1.0).record([pressing(b"fresh")])
+    assert await ledger.recall([], [b"fresh"]) == {b"fresh": SHORT}
 
 
 async def test_a_failed_write_leaves_nothing_decided() -> None:
@@ -86,24 +83,30 @@ async def test_a_failed_write_leaves_nothing_decided() -> None:
     store.fails = True
     with pytest.raises(StoreDown):
         await ledger.record([pressing(b"k")])
-    assert ledger.get(b"k") is None and not ledger.up and ledger.failures == 1
+    assert ledger.known([b"k"]) == {} and not ledger.up and ledger.failures == 1
     store.fails = False
-    await ledger.recall([b"k"])
-    assert ledger.get(b"k") is None and ledger.up
+    assert await ledger.recall([b"k"], []) == {} and ledger.up
 
 
-async def test_a_write_acknowledged_too_late_is_taken_back() -> None:
+async def test_a_store_that_hangs_is_not_waited_for() -> None:
     store = Failing()
     store.hangs = asyncio.Event()
     ledger = Ledger(store, 1 << 20, 0.02)
     with pytest.raises(StoreDown, match="did not answer"):
         await ledger.record([pressing(b"k")])
-    async with asyncio.timeout(5):
-        await store.forgotten.wait()
-    store.hangs.set()
-    await ledger.recall([b"k"])
-    assert ledger.get(b"k") is None
-    assert await ledger.first_pressings([text_key(b"conversation", b"t")]) == {}
+    assert ledger.known([b"k"]) == {}
+
+
+async def test_what_went_whole_because_of_a_fault_stays_whole() -> None:
+    ledger = Ledger(MemoryStore(3600.0), 1 << 20, 1.0)
+    ledger.went_whole([b"k"])
+    assert await ledger.recall([], [b"k"]) == {b"k": WHOLE}
+
+
+async def test_a_decision_that_cannot_be_read_counts_as_none() -> None:
+    store = MemoryStore(3600.0)
+    await store.put([((SPACE_DECISION, b"k"), b"\xc1 not one")])
+    assert await Ledger(store, 1 << 20, 1.0).recall([b"k"], []) == {}
 
 
 async def test_the_first_pressing_of_a_text_is_known_within_its_conversation() -> None:
@@ -119,9 +122,17 @@ async def test_memory_is_bounded_and_what_left_it_is_found_in_the_store() -> Non
     keys = [b"%d" % n for n in range(50)]
     for key in keys:
         await ledger.record([pressing(key, Decision(b'"%d"' % (10**60), 10, 1, "json"), key)])
-    assert 0 < len(keys) - len(ledger.unknown(keys)) < 20
-    await ledger.recall([keys[0]])
-    assert ledger.get(keys[0]) is not None
+    assert 0 < len(ledger.known(keys)) < 20
+    assert len(await ledger.recall(keys, [])) == 50, "all of a request's, however little memory holds"
+
+
+async def test_the_bound_is_kept_over_many_changes() -> None:
+    ledger = Ledger(MemoryStore(3600.0), 2000, 1.0)
+    for n in range(200):
+        key = b"%d" % (n % 3)
+        await ledger.recall([key], [])
+        await ledger.record([pressing(key)])
+    assert ledger._size == sum(120 + len(d.token) for d in ledger._cache.values() if d is not None)
 
 
 async def test_being_replayed_renews_an_entry_at_most_hourly() -> None:

@@ -18,8 +18,9 @@ class Kind(StrEnum):
     TEXT = "text"
 
 
-# A path (no blank, no colon, not all digits: that would be a time of day), a line number, and the separator.
-HIT = re.compile(r"(?!\d+:)([^\s:]+):(\d+):")
+# A path (no blank, no colon, neither a time of day nor a date with an hour), a line number, and the separator.
+HIT = re.compile(r"(?!\d+:|\d{4}-\d\d-\d\dT\d\d:)([^\s:]+):(\d+):")
+_CONTEXT = re.compile(r"(?!\d{4}-\d\d-\d\d)[^\s:]+-\d+-")
 _DIFF_HEAD = re.compile(
     r"diff --git |diff --combined |diff --cc |--- (?:a/|/dev/null)|@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@"
 )
@@ -32,7 +33,7 @@ def sniff(text: str) -> Kind:
         last = text.rstrip()[-1:] if text[-1:].isspace() else text[-1:]
         if (first, last) in (("[", "]"), ("{", "}")):
             return Kind.JSON
-    heads = hits = lines = 0
+    heads = hits = context = lines = 0
     for line in _first_lines(text):
         if not line or line.isspace() or line == "--":
             continue
@@ -41,9 +42,11 @@ def sniff(text: str) -> Kind:
             heads += 1
         elif HIT.match(line):
             hits += 1
+        elif _CONTEXT.match(line):
+            context += 1
     if heads >= 2 or (heads and lines < LOOK_AHEAD and text.startswith(("diff ", "--- "))):
         return Kind.DIFF
-    if hits * 3 >= lines and hits:
+    if hits and (hits + context) * 3 >= lines:
         return Kind.SEARCH
     return Kind.TEXT
 

@@ -187,9 +187,13 @@ def _write(
         return None
     uses = {use for plan in plans for use in plan.uses}
     letters = [f"{letter} " for letter in _LETTERS[: len(plans)]] if len(plans) > 1 else [""]
-    out = [letter + rows.write_header(plan) for letter, plan in zip(letters, plans, strict=True)]
+    headers = [rows.write_header(plan) for plan in plans]
+    readers = [rows.read_header(header) for header in headers]  # rows are checked against what will be read
+    out = [letter + header for letter, header in zip(letters, headers, strict=True)]
     for line, record in zip(lines, records, strict=True):
-        row = _row(record, plans) if record is not None and record.kind >= 0 else None
+        row = None
+        if record is not None and record.kind >= 0:
+            row = _row(record, plans[record.kind], readers[record.kind])
         if record is None or row is None:
             uses.add("raw")
             out.append("=" + line)
@@ -205,13 +209,12 @@ def _write(
     return "\n".join([title, *out])
 
 
-def _row(record: _Record, plans: Sequence[rows.Plan]) -> str | None:
+def _row(record: _Record, plan: rows.Plan, reader: rows.Plan) -> str | None:
     """The record's row, or None where it would not read back to the same characters."""
-    plan = plans[record.kind]
     row = rows.write_line(record.row, plan)
     if not row or row[0] == "=":  # an empty last line would be taken for the end of the text
         return None
     try:
-        return row if rows.read_line(row, plan) == record.text else None
+        return row if rows.read_line(row, reader) == record.text else None
     except (ValueError, msgspec.MsgspecError):
         return None

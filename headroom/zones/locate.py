@@ -150,11 +150,10 @@ class Locator:
     def locate(self, body: bytes, caller: bytes, session: bytes = b"") -> Located:
         """Find the slots of `body`. Raises NotJson where it is not a body of this dialect.
 
-        `caller` and `session` say whose conversation it is; without `session` the body's own is used. With the
-        conversation's opening they enter the keys of slots that have no call id. Cost: hashing the beginning that was
+        `session`, else what the body names as its session, and the conversation's opening name it; that name enters the keys of slots that have no call id. Cost: hashing the beginning that was
         seen before, and msgspec's pass over the rest; items that are new are decoded once.
         """
-        owner = blake3(b"%d:%b%b" % (len(caller), caller, session)).digest()
+        owner = blake3(session or caller).digest()
         prefix = self._prefixes.find(owner, body)
         read = None if prefix is None else self._read_on(body, prefix)
         if read is None:
@@ -168,7 +167,8 @@ class Locator:
         while frozen and not facts[frozen - 1].marked:
             frozen -= 1
         opening = next((known.opening for known in facts if known.opening), b"")
-        conversation = self._conversation(caller, session or read.session, opening)
+        # Not by the caller: a login that is renewed every hour must not rename what was sent under the last one.
+        conversation = self._conversation(session or read.session, opening)
         old: list[Slot] = []
         fresh: list[Slot] = []
         known_items = 0
@@ -290,8 +290,8 @@ class Locator:
             value = getattr(inner, key)
         return bytes(value)
 
-    def _conversation(self, caller: bytes, session: bytes, opening: bytes) -> bytes:
-        parts = (self._tag, caller, session, opening)
+    def _conversation(self, session: bytes, opening: bytes) -> bytes:
+        parts = (self._tag, session, opening)
         return blake3(b"".join(b"%d:%b" % (len(part), part) for part in parts)).digest()
 
     def _slots(self, facts: Facts, start: int, item: int, conversation: bytes) -> Iterator[Slot]:
@@ -452,7 +452,12 @@ def _is_string(raw: msgspec.Raw) -> bool:
 
 def _word(raw: msgspec.Raw) -> str:
     """The text of a JSON string; empty for anything else."""
-    return orjson.loads(bytes(raw)) if _is_string(raw) else ""
+    if not _is_string(raw):
+        return ""
+    try:
+        return str(orjson.loads(bytes(raw)))
+    except orjson.JSONDecodeError:  # not UTF-8
+        return ""
 
 
 def _is_utf8(raw: msgspec.Raw) -> bool:

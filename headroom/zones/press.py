@@ -91,7 +91,7 @@ def press(text: str, floors: Floors, yardstick: Yardstick) -> Verdict:
     # A text that begins as a form does would be decoded as one by whoever reads it back.
     if text.startswith(TITLES):
         return Verdict(Action.NO_FORM, kind)
-    candidates = [(candidate, form) for form in forms for candidate in form.encode(text)]
+    candidates = [(candidate, form) for form in forms for candidate in _candidates(form, text)]
     if not candidates:
         return Verdict(Action.NO_FORM, kind)
     # Fewest characters first: forms of one text differ in structure, not in script, so tokens follow characters.
@@ -118,6 +118,14 @@ def unpress(text: str) -> str:
             if text.startswith(form.title):
                 return form.decode(text)
     return text
+
+
+def _candidates(form: Form, text: str) -> list[str]:
+    """A form's candidates; none where the text is too deep for it, or breaks it."""
+    try:
+        return form.encode(text)
+    except (ValueError, msgspec.MsgspecError, RecursionError):
+        return []
 
 
 def _proven(text: str, pressed: str, form: Form) -> bool:

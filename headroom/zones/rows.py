@@ -336,6 +336,8 @@ def _share(columns: list[Column], values: _Values) -> None:
 def _is_template(template: prefixes.Template) -> bool:
     """Whether a template can stand in a header: as a bare value could, in its plain spelling."""
     literal = "".join(template[::2])
+    if template[0][:1] in ('"', "["):  # it would be read as a JSON value
+        return False
     return "\\" not in literal and (not literal or not _NOT_BARE.match("x" + literal + "x"))
 
 

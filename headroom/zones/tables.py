@@ -158,6 +158,8 @@ def _merged_order(rows: list[Row]) -> list[str]:
     for row in rows:
         if row.keys() <= known:
             continue
+        if len(order) > MAX_COLUMNS:  # too many for a table already: an insertion costs their number
+            return order
         after = -1
         for key in row:
             if key in known:

@@ -386,18 +386,23 @@ def test_another_result_has_another_key(other: Json) -> None:
     assert keys(request(user(result("a", "one")))) != keys(request(user(other)))
 
 
-def test_typed_text_is_keyed_by_caller_session_and_opening() -> None:
+def test_typed_text_is_keyed_by_its_session_and_opening() -> None:
     def body(opening: str = "hi", session: str = "s") -> bytes:
-        return request(
-            user({"type": "text", "text": opening}), user({"type": "text", "text": LONG}), metadata={"user_id": session}
-        )
+        typed = [user({"type": "text", "text": text}) for text in (opening, LONG)]
+        return request(*typed, metadata={"user_id": session})
 
     base = keys(body())
     assert base == keys(body())
-    assert base != keys(body(), b"another caller")
+    assert base == keys(body(), b"the same with a renewed login")
     assert base != keys(body(session="t"))
     assert base != keys(body(opening="ho"))
     assert keys(body(), session=b"given") == keys(body(session="t"), session=b"given") != base
+
+
+def test_typed_text_without_a_session_is_keyed_by_its_caller() -> None:
+    body = request({"role": "user", "content": LONG})
+    assert keys(body) == keys(body)
+    assert keys(body) != keys(body, b"another caller")
 
 
 def test_a_prompt_that_turns_from_a_marked_list_into_a_string_stays_in_its_conversation() -> None:
