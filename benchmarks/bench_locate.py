@@ -45,12 +45,21 @@ def body_of(turns: int, seed: int = 7) -> bytes:
             length += len(line) + 1
         call = {"type": "tool_use", "id": f"toolu_{turn:04}", "name": "Read", "input": {"file_path": "/a.py"}}
         messages.append({"role": "assistant", "content": [{"type": "text", "text": "Next."}, call]})
-        result: dict[str, object] = {"type": "tool_result", "tool_use_id": f"toolu_{turn:04}", "content": "\n".join(lines)}
+        result: dict[str, object] = {
+            "type": "tool_result",
+            "tool_use_id": f"toolu_{turn:04}",
+            "content": "\n".join(lines),
+        }
         if turn == turns - 1:
             result["cache_control"] = {"type": "ephemeral"}
         messages.append({"role": "user", "content": [result]})
-    document = {"model": "m", "messages": messages, "system": [{"type": "text", "text": "s" * 6000}],
-                "tools": [{"name": f"t{n}", "description": "d" * 2600} for n in range(24)], "max_tokens": 100}
+    document = {
+        "model": "m",
+        "messages": messages,
+        "system": [{"type": "text", "text": "s" * 6000}],
+        "tools": [{"name": f"t{n}", "description": "d" * 2600} for n in range(24)],
+        "max_tokens": 100,
+    }
     return json.dumps(document, separators=(",", ":")).encode()
 
 

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import pytest
+from hypothesis import settings
 import uvloop
 
 FACTORIES: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
@@ -31,3 +32,8 @@ def pytest_asyncio_loop_factories(
     if item.get_closest_marker("one_loop") is not None:
         names = names[-1:]
     return {name: FACTORIES[name] for name in names}
+
+
+# Machines that build are busy: an example that takes long is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")

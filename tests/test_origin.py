@@ -357,3 +357,5 @@ def test_command_line_records_requests(tmp_path: Path) -> None:
     finally:
         child.terminate()
         child.wait(10)
+        if child.stdout is not None:
+            child.stdout.close()

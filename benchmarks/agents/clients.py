@@ -12,8 +12,7 @@ from benchmarks.agents.project import ANSWER, SECOND_ANSWER
 from tests.support.script import Json, ToolCall, Turn
 
 PROMPT = (
-    "Which order is disputed, why did the build stop, and what is the drift limit? "
-    "Look at the files of this project."
+    "Which order is disputed, why did the build stop, and what is the drift limit? Look at the files of this project."
 )
 SECOND_PROMPT = "And where are carriers priced? Read on in the same project."
 MATCH = "Which order is disputed"
@@ -270,9 +269,7 @@ _CODEX = Agent(
     package="@openai/codex",
     version="0.169.0",
     env=lambda _place: {"LOCAL_KEY": KEY},
-    files=lambda place: {
-        place.home / ".codex/config.toml": _CODEX_CONFIG.format(base=place.base_url)
-    },
+    files=lambda place: {place.home / ".codex/config.toml": _CODEX_CONFIG.format(base=place.base_url)},
 )
 _GEMINI = Agent(
     "gemini-cli",

@@ -16,9 +16,7 @@ from pathlib import Path
 
 SEED = 20_417
 FACTS = ("INC-48213", "E7719", "MAX_DRIFT_SECONDS = 421")
-ANSWER = (
-    "Order 20417 is disputed (INC-48213), the build stopped with E7719, the drift limit is 421 s."
-)
+ANSWER = "Order 20417 is disputed (INC-48213), the build stopped with E7719, the drift limit is 421 s."
 SECOND_ANSWER = "Carriers are priced in src/billing.py; nothing else reads api/carriers.json."
 
 _CITIES = (

@@ -120,9 +120,7 @@ def passage(measured: Measured, script: Script) -> Json:
         "requests_out": len(after),
         "untouched": sum(b.raw == a.raw for b, a in pairs),
         "changed_outside_results": [outside_results(b, a) for b, a in pairs],
-        "tools_added": sorted(
-            {name for b, a in pairs for name in set(tool_names(a)) - set(tool_names(b))}
-        ),
+        "tools_added": sorted({name for b, a in pairs for name in set(tool_names(a)) - set(tool_names(b))}),
         "prefix_kept": all(came == "same" for went, came in prefixes if went == "same"),
         "side_requests_untouched": all(r.body in bodies for r in others),
         "tool_result_bytes_in": sum(map(result_bytes, before)),
@@ -136,9 +134,7 @@ def passed(one: Json, script: Script) -> bool:
     return one["exit"] == 0 and one["answer_ok"] is True and one["turns"] == wanted
 
 
-async def report(
-    agent: Agent, place: Place, origin: Origin, proxy: int, record: Path | None
-) -> Json:
+async def report(agent: Agent, place: Place, origin: Origin, proxy: int, record: Path | None) -> Json:
     """Direct run, then the proxied run when `proxy` is a port, as one report."""
     script = Script.single(agent.turns(place.project), MATCH)
     origin.script = script
@@ -152,9 +148,7 @@ async def report(
         last = await measure(agent, place, origin, proxy)
         sides["proxied"], through = side(last, script), passage(last, script)
         good = good and passed(sides["proxied"], script)
-        good = (
-            good and through["prefix_kept"] is True and through["side_requests_untouched"] is True
-        )
+        good = good and through["prefix_kept"] is True and through["side_requests_untouched"] is True
     lines = _summary(agent, place, list(sides.values()))
     lines |= {"passed": good, **sides, "passage": through}
     return lines if good else {**lines, "errors": last.outcome.errors[-2000:]}
@@ -180,9 +174,7 @@ def version_of(agent: Agent, place: Place) -> str:
     ask = f"import importlib.metadata as m; print(m.version({agent.distribution!r}))"
     if place.python == sys.executable:
         return importlib.metadata.version(agent.distribution)
-    done = subprocess.run(
-        [place.python, "-c", ask], capture_output=True, text=True, timeout=60, check=True
-    )
+    done = subprocess.run([place.python, "-c", ask], capture_output=True, text=True, timeout=60, check=True)
     return done.stdout.strip()
 
 

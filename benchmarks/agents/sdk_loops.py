@@ -26,9 +26,7 @@ ABOUT = "Run a shell command in the project directory and return what it prints.
 
 def run_command(command: str) -> str:
     """Standard output and error of a shell command, 60 seconds at most."""
-    done = subprocess.run(
-        ["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     return done.stdout + done.stderr
 
 
@@ -120,9 +118,7 @@ def google_genai_loop(base_url: str, prompt: str) -> str:
     """Streaming generateContent; parts of a turn are sent back as received."""
     genai, types = _genai()
     client = genai.Client(api_key=KEY, http_options=types.HttpOptions(base_url=base_url))
-    declared = types.FunctionDeclaration(
-        name="run_command", description=ABOUT, parameters_json_schema=PARAMETERS
-    )
+    declared = types.FunctionDeclaration(name="run_command", description=ABOUT, parameters_json_schema=PARAMETERS)
     config = types.GenerateContentConfig(
         system_instruction=SYSTEM,
         tools=[types.Tool(function_declarations=[declared])],

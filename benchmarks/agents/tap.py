@@ -56,9 +56,7 @@ class Tap:
         far: asyncio.StreamWriter | None = None
         try:
             near, far = await asyncio.open_connection("127.0.0.1", self.target)
-            await asyncio.gather(
-                _pump(reader, far, heard), _pump(near, writer, None), self._listen(heard)
-            )
+            await asyncio.gather(_pump(reader, far, heard), _pump(near, writer, None), self._listen(heard))
         except (OSError, asyncio.CancelledError):
             writer.transport.abort()
         finally:
@@ -67,9 +65,7 @@ class Tap:
                 far.close()
 
 
-async def _pump(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, heard: asyncio.StreamReader | None
-) -> None:
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, heard: asyncio.StreamReader | None) -> None:
     while data := await reader.read(65536):
         if heard is not None:
             heard.feed_data(data)

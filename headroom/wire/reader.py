@@ -62,8 +62,11 @@ class End(msgspec.Struct, frozen=True, gc=False):
     """The message is complete."""
 
 
-class Broken(msgspec.Struct, frozen=True, gc=False):
-    """The peer's bytes are not a message. Nothing more will be read."""
+class Broken(msgspec.Struct, frozen=True):
+    """The peer's bytes are not a message. Nothing more will be read.
+
+    Collected, unlike the others: the fault's traceback leads back to the list that this event is in.
+    """
 
     fault: Fault
 
@@ -83,7 +86,7 @@ _BROKEN: Final = 5
 class _Heads:
     """Finds, bounds and parses heads; what requests and responses share."""
 
-    __slots__ = ("_buffer", "_field_limit", "_head_limit", "_left", "_seen", "_state", "_walker")
+    __slots__ = ("_blanks", "_buffer", "_field_limit", "_head_limit", "_left", "_seen", "_state", "_walker")
 
     def __init__(self, head_limit: int = HEAD_LIMIT, field_limit: int = FIELD_LIMIT) -> None:
         self._head_limit = head_limit
@@ -92,6 +95,7 @@ class _Heads:
         self._seen = 0
         self._state = _HEAD
         self._left = 0
+        self._blanks = 0
         self._walker: ChunkWalker | None = None
 
     def _cut_head(self, broken: type[Fault]) -> bytes | None:
@@ -178,7 +182,8 @@ class RequestReader(_Heads):
         while self._buffer.startswith(b"\r\n", blanks):
             blanks += 2
         if blanks:
-            if blanks > BLANK_LIMIT:
+            self._blanks += blanks
+            if self._blanks > BLANK_LIMIT:
                 raise BadRequest("too many empty lines before the request line")
             self._buffer = self._buffer[blanks:]
             self._seen = 0
@@ -192,6 +197,7 @@ class RequestReader(_Heads):
         line = _REQUEST_LINE.match(raw)
         if line is None:
             raise BadRequest("malformed request line")
+        self._blanks = 0
         method, target, version = line.groups()
         judged = raw if method in _KNOWN_METHODS else b"POST" + raw[len(method) :]
         self._judge(httptools.HttpRequestParser(_NOBODY), judged, BadRequest)

@@ -11,11 +11,15 @@ import re
 from headroom.zones import layout, tables
 
 TITLE = "[json; layout was "
-_HOW = (
-    "; @n is table n below: a header, then a row a line; name=value holds for every row; "
-    "empty cell: no such key; ~: null"
+_HOW = "; @n is table n below: a header, then a row a line"
+_EXPLAINED = (
+    ("=", "name=value holds for every row"),
+    ("v", "name~value: where the cell is empty"),
+    ("{}", "{}: the cell"),
+    ("{x}", "{name}: that column"),
+    ("*", "*: further keys"),
 )
-_TITLE = re.compile(rf"\[json; layout was ([^\];]+)({re.escape(_HOW)})?\]")
+_TITLE = re.compile(rf"\[json; layout was ([^\];]+)({re.escape(_HOW)}[^\n]*)?\]")
 
 
 def encode(text: str) -> list[str]:
@@ -30,9 +34,16 @@ def encode(text: str) -> list[str]:
     if name != layout.COMPACT:
         forms.append(f"{TITLE}{name}]\n{minified}{tail}")
     tabled = tables.encode(minified)
-    if tabled is not None:
-        forms.append(f"{TITLE}{name}{_HOW}]\n{tabled}{tail}")
+    if tabled is not None and tail[:1] in ("", "\n"):  # other blanks would be read as part of the last row
+        forms.append(f"{TITLE}{name}{_how(tabled)}]\n{tabled}{tail}")
     return forms
+
+
+def _how(tabled: str) -> str:
+    """How to read the tables: only what these tables make use of, since every word costs."""
+    used = tables.uses(tabled)
+    told = [words for sign, words in _EXPLAINED if sign in used]
+    return "; ".join([_HOW, *told, "empty cell: no such key" if "v" not in used else "else no such key", "~: null"])
 
 
 def decode(pressed: str) -> str:

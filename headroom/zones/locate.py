@@ -111,12 +111,13 @@ def address(data: bytes | msgspec.Raw) -> int:
 
 
 class _Read(msgspec.Struct, frozen=True, gc=False):
-    """All items of a body: their facts, where they begin, where the last one ends; and the session it names."""
+    """All items of a body: their facts, where they begin, where the last one ends; the session it names, and where."""
 
     facts: list[Facts]
     starts: list[int]
     end: int
     session: bytes
+    session_end: int
 
 
 class _Learnt(msgspec.Struct, frozen=True, gc=False):
@@ -150,8 +151,10 @@ class Locator:
     def locate(self, body: bytes, caller: bytes, session: bytes = b"") -> Located:
         """Find the slots of `body`. Raises NotJson where it is not a body of this dialect.
 
-        `session`, else what the body names as its session, and the conversation's opening name it; that name enters the keys of slots that have no call id. Cost: hashing the beginning that was
-        seen before, and msgspec's pass over the rest; items that are new are decoded once.
+        `session`, else what the body names as its session, and the conversation's opening name the conversation; that
+        name enters the keys of slots that have no call id. `caller` says whose bodies are likely to begin alike. Cost:
+        hashing the beginning that was seen before, and msgspec's pass over the rest; items that are new are decoded
+        once.
         """
         owner = blake3(session or caller).digest()
         prefix = self._prefixes.find(owner, body)
@@ -191,27 +194,29 @@ class Locator:
         raws: Sequence[msgspec.Raw] = getattr(top, self._shape.items)
         begin = address(raws[0]) - address(body) if raws else 0
         facts, starts, end = self._items(body, raws, begin)
-        return _Read(facts, starts, end, self._session(top))
+        return _Read(facts, starts, end, self._session(top), self._session_end(top, body))
 
     def _read_on(self, body: bytes, prefix: Prefix[_Learnt]) -> _Read | None:
         """Read what follows a known beginning; None where it has to be read from the first byte after all.
 
-        The rest is put behind a beginning that stands for the known one, with one number for all its items. If that
-        number is not where it was put, the rest has a list of items of its own, which then counts (the last of
+        The rest is put behind a beginning that stands for the known one, with one string for all its items. If that
+        string is not where it was put, the rest has a list of items of its own, which then counts (the last of
         duplicate keys does).
         """
         learnt = prefix.learnt
-        stand_in = b'{"%b":[0' % self._shape.items.encode()
+        stand_in = b'{"%b":[""' % self._shape.items.encode()
         rest = stand_in + body[prefix.length :]
         try:
             top = self._top.decode(rest)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return None
         raws: Sequence[msgspec.Raw] = getattr(top, self._shape.items)
-        if not raws or address(raws[0]) - address(rest) != len(stand_in) - 1:
+        if not raws or address(raws[0]) - address(rest) != len(stand_in) - 2:
             return None
         facts, starts, end = self._items(body, raws[1:], prefix.length)
-        return _Read(learnt.facts + facts, learnt.starts + starts, end, self._session(top) or learnt.session)
+        named = self._session_end(top, rest) > 0
+        session = self._session(top) if named else learnt.session
+        return _Read(learnt.facts + facts, learnt.starts + starts, end, session, 0 if not named else len(body))
 
     def _items(self, body: bytes, raws: Sequence[msgspec.Raw], at: int) -> tuple[list[Facts], list[int], int]:
         """Facts and places of consecutive items, the first of which begins at or after `at`, and where they end."""
@@ -246,7 +251,9 @@ class Locator:
                 end -= 1
             if end > known:
                 slots = [slot for slot in old if slot.item < items]
-                learnt = _Learnt(items, read.facts[:items], read.starts[:items], slots, conversation, read.session)
+                # Only what stands before the end of this beginning is a part of it.
+                session = read.session if read.session_end <= end else b""
+                learnt = _Learnt(items, read.facts[:items], read.starts[:items], slots, conversation, session)
                 ends.append((end, learnt))
         if ends and ends[-1][0] >= LEAST:
             self._prefixes.keep(owner, body, ends)
@@ -289,6 +296,13 @@ class Locator:
                 return b""
             value = getattr(inner, key)
         return bytes(value)
+
+    def _session_end(self, top: msgspec.Struct, body: bytes) -> int:
+        """Where the member that names the session ends; 0 where there is none."""
+        path = self._shape.session
+        if not path or (value := getattr(top, path[0])) is _NONE:
+            return 0
+        return address(value) - address(body) + len(value)
 
     def _conversation(self, session: bytes, opening: bytes) -> bytes:
         parts = (self._tag, session, opening)

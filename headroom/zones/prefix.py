@@ -53,7 +53,7 @@ class Prefixes(Generic[T]):
 
     def keep(self, owner: bytes, body: bytes, found: Sequence[tuple[int, T]]) -> None:
         """Remember beginnings of `body`, given as (length, what was learnt), the shortest first. Hashes them once."""
-        known = self._owners.setdefault(owner, [])
+        known = list(self._owners.get(owner, ()))[::-1]
         hasher = blake3()
         view = memoryview(body)
         at = 0
@@ -62,9 +62,10 @@ class Prefixes(Generic[T]):
             at = length
             if length >= LEAST:
                 known.append(Prefix(length, body[length - _TAIL : length], hasher.digest(), learnt))
-        # The longest first; of equal ones the newest. The shorter ones serve conversations that branch off.
-        known.sort(key=lambda prefix: -prefix.length)
-        unique = {(prefix.length, prefix.digest): prefix for prefix in reversed(known)}
-        self._owners[owner] = list(unique.values())[::-1][:PER_OWNER]
+        # The newest of each length; conversations that have ended make room for those that go on.
+        newest = {(prefix.length, prefix.digest): prefix for prefix in known}
+        kept = list(newest.values())[-PER_OWNER:]
+        kept.sort(key=lambda prefix: -prefix.length)
+        self._owners[owner] = kept
         if len(self._owners) > OWNERS:
             self._owners.popitem(last=False)

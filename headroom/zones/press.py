@@ -11,11 +11,26 @@ from enum import StrEnum
 
 import msgspec
 
-from headroom.zones import documents, listings
+from headroom.zones import (
+    columns,
+    commits,
+    delimited,
+    diffs,
+    documents,
+    jsonlines,
+    listings,
+    logs,
+    numbered,
+    paths,
+    wrapped,
+)
 from headroom.zones.detect import Kind, sniff
 from headroom.zones.yardstick import Yardstick
 
 CHECK_LIMIT = 16 * 1024 * 1024  # characters; a longer text cannot be proven in bounded memory, so it is not pressed
+
+
+LINES_GAIN = 0.25  # what lines of no known kind must at least save, to be a machine's and not a person's
 
 
 class Action(StrEnum):
@@ -57,27 +72,60 @@ def _equal(text: str, decoded: str) -> bool:
     return text == decoded
 
 
-def _listing(text: str) -> list[str]:
-    grouped = listings.encode(text)
-    return [] if grouped is None else [grouped]
+def _form(name: str, title: str, encode: Callable[[str], str | None], decode: Callable[[str], str]) -> Form:
+    """A form with one candidate that reads back to the same characters."""
 
+    def candidates(text: str) -> list[str]:
+        pressed = encode(text)
+        return [] if pressed is None else [pressed]
+
+    return Form(name, title, candidates, decode, _equal)
+
+
+_DOCUMENT = Form("json", documents.TITLE, documents.encode, documents.decode, documents.same)
+_WRAPPED = Form("json", wrapped.TITLE, wrapped.encode, wrapped.decode, documents.same)
+_LINES = _form("json_lines", jsonlines.TITLE, jsonlines.encode, jsonlines.decode)
+_DIFF = _form("diff", diffs.TITLE, diffs.encode, diffs.decode)
+_COMMITS = _form("git", commits.TITLE, commits.encode, commits.decode)
+_SEARCH = _form("search", listings.TITLE, listings.encode, listings.decode)
+_PATHS = _form("paths", paths.TITLE, paths.encode, paths.decode)
+_NUMBERED = _form("numbered", numbered.TITLE, numbered.encode, numbered.decode)
+_LOG = _form("log", logs.TITLE, logs.encode, logs.decode)
+_COLUMNS = _form("columns", columns.TITLE, columns.encode, columns.decode)
+_DELIMITED = _form("csv", delimited.TITLE, delimited.encode, delimited.decode)
+_ALL = (
+    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED
+)  # fmt: skip
 
 FORMS: Mapping[Kind, tuple[Form, ...]] = {
-    Kind.JSON: (Form("json", documents.TITLE, documents.encode, documents.decode, documents.same),),
-    Kind.SEARCH: (Form("search", listings.TITLE, _listing, listings.decode, _equal),),
+    Kind.JSON: (_DOCUMENT,),
+    Kind.JSON_LINES: (_LINES, _WRAPPED, _LOG),
+    Kind.DIFF: (_DIFF, _COMMITS),
+    Kind.SEARCH: (_SEARCH,),
+    Kind.LINT: (_SEARCH, _LOG),
+    Kind.PATHS: (_PATHS, _SEARCH),
+    Kind.GIT: (_COMMITS, _DIFF),
+    Kind.LOG: (_LOG, _COLUMNS),
+    Kind.NUMBERED: (_NUMBERED,),
+    Kind.TABLE: (_COLUMNS, _DELIMITED, _LOG),
+    Kind.LINES: (_LOG,),
 }
-TITLES: tuple[str, ...] = tuple(form.title for forms in FORMS.values() for form in forms)
+"""The forms that are tried on each kind. Source and text have none: agents edit them by exact match."""
+TITLES: tuple[str, ...] = tuple(dict.fromkeys(form.title for form in _ALL))
 
 
 class Floors(msgspec.Struct, frozen=True, gc=False):
-    """Smallest texts that are pressed, in UTF-8 bytes, by kind."""
+    """Smallest texts that are pressed, in UTF-8 bytes: of JSON and listings, and of logs."""
 
     json: int = 1024
     search: int = 1024
+    log: int = 512
 
     def of(self, kind: Kind) -> int:
         """The floor of `kind`."""
-        return self.search if kind is Kind.SEARCH else self.json
+        if kind is Kind.LOG:
+            return self.log
+        return self.json if kind in (Kind.JSON, Kind.JSON_LINES) else self.search
 
 
 def press(text: str, floors: Floors, yardstick: Yardstick) -> Verdict:
@@ -104,7 +152,7 @@ def press(text: str, floors: Floors, yardstick: Yardstick) -> Verdict:
         if len(candidate) * 10 < len(shortest) * 11 and not yardstick.exceeds(candidate, after - 1):
             shortest, form, after = candidate, other, yardstick.count(candidate)
     before = yardstick.count(text)
-    if after >= before:
+    if after >= before or (kind is Kind.LINES and after > before * (1 - LINES_GAIN)):
         return Verdict(Action.NOT_SMALLER, kind, form.name, "", before, after)
     if not _proven(text, shortest, form):
         return Verdict(Action.UNPROVEN, kind, form.name, "", before, after)

@@ -7,6 +7,8 @@
     }                              took 12 ms
     took 12 ms
 
+A line break at the end of the text makes one more (empty) line behind it.
+
 The lines around stay as they are; the document between them is in one of the forms of `documents`.
 """
 
@@ -33,9 +35,9 @@ def encode(text: str) -> list[str]:
         return []
     begin, end = found
     before, core, behind = text[:begin], text[begin:end], text[end:]
-    above, below = before.count("\n"), behind.count("\n")
-    if not above and not below:
+    if not before.strip() and not behind.strip():
         return []
+    above, below = before.count("\n"), behind.count("\n")
     title = f"{TITLE}{_lines(above)}, {_lines(below)} behind it]"
     forms = documents.encode(core)
     return [f"{title}\n{before}{form}{behind}" for form in forms if documents.decode(form) == core]

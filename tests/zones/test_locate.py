@@ -399,10 +399,10 @@ def test_typed_text_is_keyed_by_its_session_and_opening() -> None:
     assert keys(body(), session=b"given") == keys(body(session="t"), session=b"given") != base
 
 
-def test_typed_text_without_a_session_is_keyed_by_its_caller() -> None:
+def test_typed_text_without_a_session_is_keyed_by_its_conversations_opening() -> None:
     body = request({"role": "user", "content": LONG})
-    assert keys(body) == keys(body)
-    assert keys(body) != keys(body, b"another caller")
+    assert keys(body) == keys(body) == keys(body, b"the same with a renewed login")
+    assert keys(body) != keys(request({"role": "user", "content": LONG + "?"}))
 
 
 def test_a_prompt_that_turns_from_a_marked_list_into_a_string_stays_in_its_conversation() -> None:

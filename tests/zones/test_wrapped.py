@@ -40,7 +40,7 @@ def test_the_example_of_the_module() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[1]", "no json", "{\nx", 'long words before it all\n{"a":\n1}', '{"a":\n1} x']
+    "text", ["", "{}", "\n{\n}\n \n", "[1]", "no json", "{\nx", 'long words before it all\n{"a":\n1}', '{"a":\n1} x']
 )
 def test_what_has_nothing_around_it_or_is_no_document_is_left_alone(text: str) -> None:
     assert wrapped.encode(text) == []
