@@ -40,7 +40,8 @@ def body_of(turns: int, seed: int = 7) -> bytes:
         lines = []
         length = 0
         while length < size:
-            line = f'{len(lines):5}\t    {rng.choice(words)}({rng.choice(words)}, "{rng.choice(words)}", {rng.randrange(9999)})'
+            name, *rest = rng.choices(words, k=3)
+            line = f'{len(lines):5}\t    {name}({rest[0]}, "{rest[1]}", {rng.randrange(9999)})'
             lines.append(line)
             length += len(line) + 1
         call = {"type": "tool_use", "id": f"toolu_{turn:04}", "name": "Read", "input": {"file_path": "/a.py"}}

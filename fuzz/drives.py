@@ -18,7 +18,21 @@ from headroom.wire.framing import ChunkWalker
 from headroom.wire.head import RequestHead, ResponseHead
 from headroom.wire.reader import Broken, Data, End, RequestReader, ResponseReader
 from headroom.wire.sse import SseSplitter, parse_event
-from headroom.zones import documents, layout, listings, tables
+from headroom.zones import (
+    columns,
+    commits,
+    delimited,
+    diffs,
+    documents,
+    jsonlines,
+    layout,
+    listings,
+    logs,
+    numbered,
+    paths,
+    tables,
+    wrapped,
+)
 from headroom.zones.detect import Kind, sniff
 from headroom.zones.locate import Locator, frozen_count
 from headroom.zones.press import Action, Floors, press, unpress
@@ -315,6 +329,71 @@ def _decoded(decode_form: Callable[[str], str], form: str) -> str | None:
         return decode_form(form)
     except (ValueError, RecursionError, json.JSONDecodeError):
         return None
+
+
+def _reads_back(text: str, encode: Callable[[str], str | None], undo: Callable[[str], str], title: str) -> None:
+    """A form of `text` reads back to it, and a text that only looks like a form is read or refused."""
+    if not text.startswith(title):
+        pressed = encode(text)
+        assert pressed == encode(text)
+        if pressed is not None:
+            assert pressed.startswith(title)
+            assert undo(pressed) == text
+    try:
+        undo(title + text)
+    except ValueError:
+        pass
+
+
+def drive_diffs(data: bytes) -> None:
+    """A diff with short headers reads back to the same characters."""
+    _reads_back(data.decode("utf-8", "replace"), diffs.encode, diffs.decode, diffs.TITLE)
+
+
+def drive_commits(data: bytes) -> None:
+    """A log or a blame in short reads back to the same characters."""
+    _reads_back(data.decode("utf-8", "replace"), commits.encode, commits.decode, commits.TITLE)
+
+
+def drive_numbered(data: bytes) -> None:
+    """Numbered lines with a narrow gutter read back to the same characters."""
+    _reads_back(data.decode("utf-8", "replace"), numbered.encode, numbered.decode, numbered.TITLE)
+
+
+def drive_paths(data: bytes) -> None:
+    """A list of paths or a drawn tree reads back to the same characters."""
+    _reads_back(data.decode("utf-8", "replace"), paths.encode, paths.decode, paths.TITLE)
+
+
+def drive_columns(data: bytes) -> None:
+    """Narrow columns read back to the same characters."""
+    _reads_back(data.decode("utf-8", "replace"), columns.encode, columns.decode, columns.TITLE)
+
+
+def drive_delimited(data: bytes) -> None:
+    """Delimited cells read back to the same characters."""
+    _reads_back(data.decode("utf-8", "replace"), delimited.encode, delimited.decode, delimited.TITLE)
+
+
+def drive_jsonlines(data: bytes) -> None:
+    """JSON lines read back to the same characters."""
+    _reads_back(data.decode("utf-8", "replace"), jsonlines.encode, jsonlines.decode, jsonlines.TITLE)
+
+
+def drive_wrapped(data: bytes) -> None:
+    """JSON between lines reads back, or to the same tokens where its layout has no name."""
+    text = data.decode("utf-8", "replace")
+    for pressed in wrapped.encode(text):
+        assert wrapped.decode(pressed) == text
+
+
+def drive_logs(data: bytes) -> None:
+    """Lines by their patterns read back to the same characters; also lines that are made to share patterns."""
+    text = data.decode("utf-8", "replace")
+    lines = text.split("\n")
+    alike = [f"{at} the words {line} of line {at}, k={line} all alike" for at, line in enumerate(lines * 4)]
+    for given in (text, "\n".join(lines * 4), "\n".join([*alike, *lines])):
+        _reads_back(given, logs.encode, logs.decode, logs.TITLE)
 
 
 DRIVES: Mapping[str, Callable[[bytes], None]] = {

@@ -26,7 +26,7 @@ from headroom.shrink import Receipt, Shrinker
 from headroom.usage import JsonListener, Listener, StreamListener, Usage
 from headroom.wire.coding import decode, identity
 from headroom.wire.downstream import Downstream
-from headroom.wire.head import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead, edit_head
+from headroom.wire.head import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from headroom.wire.phase import Phase, Step, step
 from headroom.wire.reader import Data
 from headroom.wire.upstream import Dialer, UpstreamLink
@@ -404,7 +404,7 @@ class Exchange:
         self._move(Step.SWITCHED)
         link = self._link
         assert link is not None
-        self._client.write(edit_head(head.raw, [], self._own_fields(head)))
+        self._client.write(head.fields.edited([], self._own_fields(head)))
         link.open_ended()
         self._client.tunnel = self._tunnel
         self._client.resume()
@@ -435,7 +435,7 @@ class Exchange:
         """What the proxy says in an answer's head: ids, and what it did to the request."""
         ours = self.id.encode("latin-1")
         lines = b"x-headroom-request-id: %b\r\n" % ours
-        if b"\r\nx-request-id:" not in head.fields.lower:
+        if b"x-request-id" not in head.fields:
             lines += b"x-request-id: %b\r\n" % ours
         if self._upstream_id:
             lines += b"headroom-upstream-request-id: %b\r\n" % self._upstream_id

@@ -6,7 +6,7 @@ from typing import Final
 
 from headroom.plan import Plan
 from headroom.providers import DROPPED_FIELDS
-from headroom.wire.head import CHUNKED, RequestHead, ResponseHead, edit_head, hop_by_hop
+from headroom.wire.head import CHUNKED, RequestHead, ResponseHead
 
 NEVER_FORWARDED: Final = (b"x-headroom-proxy-token",)  # whatever is set: it is ours, and a secret
 _INTERNAL: Final = b"\r\nx-headroom-"
@@ -21,14 +21,10 @@ def onward(head: RequestHead, plan: Plan, *, strip: bool, length: int | None, de
     `decoded` says that its content coding was undone.
     """
     fields = head.fields
-    raw, lower = head.raw, fields.lower
-    line = b"%b %b HTTP/1.1\r\n" % (head.method, plan.target)
-    if not raw.startswith(line):
-        raw = line + raw[raw.index(b"\r\n") + 2 :]
-        lower = raw.lower()
-    edits = [(name, b"") for name in hop_by_hop(fields)]
+    lower = fields.lower
+    edits = [(name, b"") for name in fields.hop_by_hop]
     tail = b""
-    if b"\r\nhost:" in lower:
+    if b"host" in fields:
         edits.append((b"host", plan.origin.host_line))
     else:
         tail = plan.origin.host_line
@@ -48,12 +44,12 @@ def onward(head: RequestHead, plan: Plan, *, strip: bool, length: int | None, de
         edits.append((b"content-encoding", b""))
     if plan.mode == "rewrite":
         edits.append((b"expect", b""))  # it was answered here
-    return edit_head(raw, edits, tail, lower)
+    return fields.edited(edits, tail, b"%b %b HTTP/1.1\r\n" % (head.method, plan.target))
 
 
 def homeward(head: ResponseHead, own: bytes, *, close: bool, dechunk: bool) -> bytes:
     """The origin's head as it goes to the client: its own bytes, without what is that hop's, with our lines added."""
-    edits = [(name, b"") for name in hop_by_hop(head.fields)]
+    edits = [(name, b"") for name in head.fields.hop_by_hop]
     if dechunk:
         edits.append((b"transfer-encoding", b""))
-    return edit_head(head.raw, edits, own + b"Connection: close\r\n" if close else own, head.fields.lower)
+    return head.fields.edited(edits, own + b"Connection: close\r\n" if close else own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar, overload
 
@@ -24,7 +25,6 @@ HOP_BY_HOP = frozenset(
         b"upgrade",
     }
 )
-_HOP_NEEDLES = tuple((name, b"\r\n" + name + b":") for name in sorted(HOP_BY_HOP))
 # Never dropped on a peer's word in `Connection`: framing and routing would change under the other side's feet.
 _NOT_NOMINABLE = frozenset({b"content-length", b"transfer-encoding", b"host", b"close", b"keep-alive", b""})
 
@@ -34,20 +34,56 @@ UNTIL_CLOSE = -2
 """`length` of a response whose body ends with the connection."""
 
 
+# Fields that are asked for, or cut, in nearly every exchange. They are found in one pass; others when asked for.
+_INDEXED = frozenset(
+    HOP_BY_HOP
+    | {
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"content-type",
+        b"content-encoding",
+        b"expect",
+        b"request-id",
+        b"x-request-id",
+    }
+)
+_INDEX = re.compile(rb"\r\n(" + b"|".join(map(re.escape, sorted(_INDEXED, reverse=True))) + rb"):")
+
+
 class Fields(Mapping[bytes, bytes]):
     """The fields of a head, found when asked for: most are only passed on, and never looked at.
 
     Names are lower-case; values are without blanks around them; repeated fields are joined with ``, ``. `raw` must have
-    been judged already, so that CRLF + name + colon can only be a field's begin. Cost: a search per look-up.
+    been judged already, so that CRLF + name + colon can only be a field's begin. Cost: one pass for the common fields,
+    a search per look-up for others.
     """
 
-    __slots__ = ("lower", "raw")
+    __slots__ = ("_at", "lower", "raw")
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
         self.lower = raw.lower()
+        at: dict[bytes, list[int]] = {}
+        for match in _INDEX.finditer(self.lower):
+            at.setdefault(match[1], []).append(match.start())
+        self._at = at
+
+    def places(self, name: bytes) -> list[int]:
+        """Where the CRLF before each field of this name is."""
+        if name in _INDEXED:
+            return self._at.get(name, [])
+        needle = b"\r\n" + name + b":"
+        found: list[int] = []
+        at = self.lower.find(needle)
+        while at >= 0:
+            found.append(at)
+            at = self.lower.find(needle, at + len(needle))
+        return found
 
     def __contains__(self, name: object) -> bool:
+        if name in _INDEXED:
+            return name in self._at
         return isinstance(name, bytes) and b"\r\n" + name + b":" in self.lower
 
     @overload
@@ -56,17 +92,14 @@ class Fields(Mapping[bytes, bytes]):
     def get(self, name: bytes, default: bytes | T, /) -> bytes | T: ...
     def get(self, name: bytes, default: bytes | T | None = None, /) -> bytes | T | None:
         """The value of `name`, or `default`."""
-        lower = self.lower
-        needle = b"\r\n" + name + b":"
-        at = lower.find(needle)
-        if at < 0:
+        places = self._at.get(name) if name in _INDEXED else self.places(name)
+        if not places:
             return default
-        end = lower.find(b"\r\n", at + 2)
-        value = self.raw[at + len(needle) : end].strip(b" \t")
-        while (at := lower.find(needle, end)) >= 0:
-            end = lower.find(b"\r\n", at + 2)
-            value += b", " + self.raw[at + len(needle) : end].strip(b" \t")
-        return value
+        raw, skip = self.raw, len(name) + 3
+        if len(places) == 1:
+            at = places[0]
+            return raw[at + skip : raw.index(b"\r\n", at + skip)].strip(b" \t")
+        return b", ".join(raw[at + skip : raw.index(b"\r\n", at + skip)].strip(b" \t") for at in places)
 
     def __getitem__(self, name: bytes) -> bytes:
         value = self.get(name)
@@ -79,6 +112,45 @@ class Fields(Mapping[bytes, bytes]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def edited(self, edits: Iterable[tuple[bytes, bytes]], tail: bytes = b"", line: bytes = b"") -> bytes:
+        """The head with lines cut or replaced, `tail` added before the empty line, and `line` as its start line.
+
+        Each edit is (lower-case name, the whole new line with its CRLF, or ``b""`` to cut it). Where a name occurs more
+        than once the first occurrence is replaced and the others are cut. All else keeps its bytes.
+        """
+        raw = self.raw
+        cuts: list[tuple[int, int, bytes]] = []
+        for name, put in edits:
+            for at in self.places(name):
+                cuts.append((at + 2, raw.index(b"\r\n", at + 2) + 2, put))
+                put = b""  # noqa: PLW2901 - the first is replaced, the others are cut
+        at = 0
+        parts: list[bytes] = []
+        if line:
+            parts.append(line)
+            at = raw.index(b"\r\n") + 2
+        if len(cuts) > 1:
+            cuts.sort()
+        for start, end, put in cuts:
+            parts.append(raw[at:start])
+            parts.append(put)
+            at = end
+        parts.append(raw[at:-2])
+        parts.append(tail)
+        parts.append(b"\r\n")
+        return b"".join(parts)
+
+    @property
+    def hop_by_hop(self) -> list[bytes]:
+        """Names of fields that belong to this hop only: the fixed ones and those that `Connection` nominates."""
+        names = [name for name in self._at if name in HOP_BY_HOP]
+        if b"connection" in self._at:
+            connection = self[b"connection"].lower()
+            if connection not in (b"keep-alive", b"close"):
+                nominated = [n for n in tokens(connection) if n not in HOP_BY_HOP and n not in _NOT_NOMINABLE]
+                names += [name for name in nominated if name in self]
+        return names
 
 
 class RequestHead(msgspec.Struct, frozen=True, gc=False):
@@ -138,49 +210,3 @@ class ResponseHead(msgspec.Struct, frozen=True, gc=False):
 def tokens(value: bytes) -> list[bytes]:
     """The comma-separated members of a field value, lower-case and trimmed. Cost: one pass."""
     return [part.strip() for part in value.lower().split(b",")] if value else []
-
-
-def hop_by_hop(fields: Fields) -> list[bytes]:
-    """Names in `fields` that belong to this hop only: the fixed ones and those that `Connection` nominates."""
-    lower = fields.lower
-    names = [name for name, needle in _HOP_NEEDLES if needle in lower]
-    if b"connection" in names:
-        connection = fields.get(b"connection", b"").lower()
-        if connection not in (b"keep-alive", b"close"):
-            nominated = [n for n in tokens(connection) if n not in HOP_BY_HOP and n not in _NOT_NOMINABLE]
-            names += [name for name in nominated if name in fields]
-    return names
-
-
-def edit_head(raw: bytes, edits: Iterable[tuple[bytes, bytes]], tail: bytes = b"", lower: bytes = b"") -> bytes:
-    """Return `raw` with lines cut or replaced and `tail` added before the empty line; all else keeps its bytes.
-
-    Each edit is (lower-case name, the whole new line with its CRLF, or ``b""`` to cut it). Where a name occurs more
-    than once the first occurrence is replaced and the others are cut. `raw` must be free of folded lines, which the
-    readers guarantee, so that CRLF + name + colon can only be a field's begin. `lower` is `raw` in lower case, where
-    the caller has it. Cost: one search per edit.
-    """
-    lower = lower or raw.lower()
-    cuts: list[tuple[int, int, bytes]] = []
-    for name, line in edits:
-        needle = b"\r\n" + name + b":"
-        put = line
-        at = lower.find(needle)
-        while at >= 0:
-            end = lower.index(b"\r\n", at + 2) + 2
-            cuts.append((at + 2, end, put))
-            put = b""
-            at = lower.find(needle, end - 2)
-    if not cuts:
-        return raw[:-2] + tail + b"\r\n" if tail else raw
-    cuts.sort()
-    parts: list[bytes] = []
-    at = 0
-    for start, end, line in cuts:
-        parts.append(raw[at:start])
-        parts.append(line)
-        at = end
-    parts.append(raw[at:-2])
-    parts.append(tail)
-    parts.append(b"\r\n")
-    return b"".join(parts)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headroom.wire.head import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead, edit_head, hop_by_hop, tokens
+from headroom.wire.head import CHUNKED, UNTIL_CLOSE, Fields, RequestHead, ResponseHead, tokens
 from headroom.wire.reader import Broken, RequestReader, ResponseReader
 
 
@@ -121,7 +121,7 @@ def test_fields_of_one_hop_are_the_fixed_ones_and_the_nominated_ones() -> None:
         *(b"Connection: X-One, keep-alive, TE, x-none", b"X-One: 1", b"X-Two: 2", b"TE: trailers", b"Keep-Alive: 5"),
         *(b"Proxy-Authorization: x", b"Proxy-Connection: keep-alive", b"Trailer: X-Sum", b"Accept: */*"),
     )
-    assert sorted(hop_by_hop(head.fields)) == sorted(
+    assert sorted(head.fields.hop_by_hop) == sorted(
         [b"connection", b"te", b"keep-alive", b"proxy-authorization", b"proxy-connection", b"trailer", b"x-one"]
     )
 
@@ -129,12 +129,12 @@ def test_fields_of_one_hop_are_the_fixed_ones_and_the_nominated_ones() -> None:
 @pytest.mark.parametrize("line", [b"Content-Length: 1", b"Transfer-Encoding: chunked", b"Close: 1", b"Accept: */*"])
 def test_framing_and_routing_cannot_be_nominated(line: bytes) -> None:
     head = request(line, b"Connection: content-length, Transfer-Encoding, HOST, close,, x-none")
-    assert hop_by_hop(head.fields) == [b"connection"]
+    assert head.fields.hop_by_hop == [b"connection"]
 
 
 @pytest.mark.parametrize("value", [b"close", b"keep-alive", b"Keep-Alive"])
 def test_a_plain_connection_field_goes_alone(value: bytes) -> None:
-    assert hop_by_hop(request(b"Accept: */*", b"Connection: " + value).fields) == [b"connection"]
+    assert request(b"Accept: */*", b"Connection: " + value).fields.hop_by_hop == [b"connection"]
 
 
 RAW = b"GET /?q=host:x HTTP/1.1\r\nHost: old\r\nX-A: host: no\r\naccept:*/*\r\nHOST:other\r\n\r\n"
@@ -162,7 +162,7 @@ RAW = b"GET /?q=host:x HTTP/1.1\r\nHost: old\r\nX-A: host: no\r\naccept:*/*\r\nH
 def test_lines_are_cut_or_replaced_and_all_else_keeps_its_bytes(
     edits: list[tuple[bytes, bytes]], tail: bytes, result: bytes
 ) -> None:
-    assert edit_head(RAW, edits, tail) == result
+    assert Fields(RAW).edited(edits, tail) == result
 
 
 NAMES = st.sampled_from([b"a", b"ab", b"x-a", b"host", b"A", b"AB", b"X-A", b"Host"])
@@ -189,7 +189,7 @@ def test_an_edit_is_what_editing_line_by_line_gives(
         elif name.lower() not in cut | put:
             expected.append(line)
     start = b"GET /host: HTTP/1.1\r\n"
-    assert edit_head(start + b"".join(lines) + b"\r\n", edits) == start + b"".join(expected) + b"\r\n"
+    assert Fields(start + b"".join(lines) + b"\r\n").edited(edits) == start + b"".join(expected) + b"\r\n"
 
 
 @pytest.mark.parametrize("lines", [b"Bad Name: 1\r\n", b"Content-Length: x\r\n", b"A: \x00\r\n", b"Host: again\r\n"])

@@ -10,8 +10,6 @@ from headroom.zones.detect import LINE_LOOK, LOOK_AHEAD, Kind, sniff
 from tests.support.json_texts import TREES, Members, Tree, write
 from tests.support.outputs import invented
 
-OTHERS = ("table", "service_log", "build_log", "test_run", "source", "history", "blame", "prose", "failure", "paths")
-
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
@@ -23,7 +21,18 @@ OTHERS = ("table", "service_log", "build_log", "test_run", "source", "history", 
         ("search", Kind.SEARCH),
         ("search_context", Kind.SEARCH),
         ("diff", Kind.DIFF),
-        *((other, Kind.TEXT) for other in OTHERS),
+        ("json_lines", Kind.JSON_LINES),
+        ("paths", Kind.PATHS),
+        ("long_listing", Kind.TABLE),
+        ("table", Kind.TABLE),
+        ("service_log", Kind.LOG),
+        ("test_run", Kind.LOG),
+        ("read", Kind.NUMBERED),
+        ("source", Kind.SOURCE),
+        ("failure", Kind.SOURCE),
+        ("history", Kind.GIT),
+        ("blame", Kind.GIT),
+        ("prose", Kind.TEXT),
     ],
 )
 @pytest.mark.parametrize("seed", range(3))

@@ -104,7 +104,7 @@ def test_a_floor_counts_bytes() -> None:
     assert by_length(text, Floors(json=len(text.encode()) + 1)).action is Action.BELOW_FLOOR
 
 
-@pytest.mark.parametrize("text", ["", "prose about nothing", "diff --git a/x b/x\n@@ -1 +1 @@\n-x\n+y\n" * 9])
+@pytest.mark.parametrize("text", ["", "prose about nothing", "def f(a):\n    return a\n\n\n" * 9])
 def test_a_kind_without_a_form_is_left_alone(text: str) -> None:
     assert by_length(text).action is Action.NO_FORM
 
@@ -119,7 +119,7 @@ def test_the_shorter_of_two_forms_wins() -> None:
     rows = ",".join(f'{{"name":"item {n}","state":"ready","count":{n}}}' for n in range(40))
     verdict = press(f"[{rows}]", NO_FLOORS, o200k())
     assert verdict.action is Action.PRESSED
-    assert "@1[40] name,state=ready,count" in verdict.text
+    assert "@1[40] name=" in verdict.text
 
 
 def test_what_does_not_become_shorter_is_left_alone() -> None:
