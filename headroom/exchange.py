@@ -363,6 +363,16 @@ class Exchange:
         for start, end in spans:
             self._answer_bytes += end - start
 
+    def answer_chunk(self, wire: bytes, start: int) -> None:
+        """See AnswerSink."""
+        if self._homeward or self._dechunk:
+            self.answer_data(Data(wire, [(start, len(wire) - 2)]))
+            return
+        self._client.write(wire)
+        self._answer_bytes += len(wire) - 2 - start
+        if self._listener is not _NO_BODY:
+            self._listener.hear(wire, start)
+
     def answer_flush(self) -> None:
         """See AnswerSink: a head that came without a body is not kept waiting for it."""
         if self._homeward:

@@ -286,6 +286,10 @@ class ResponseReader(_Heads):
             events.append(Broken(fault.with_traceback(None)))  # a traceback would keep these events alive
         return events
 
+    def whole_chunk(self, data: bytes) -> int:
+        """Where the payload begins in `data`, if that is exactly the next chunk of a chunked body; else 0."""
+        return 0 if self._state != _WALKED or self._walker is None else self._walker.whole(data)
+
     def eof(self) -> ResponseEvent:
         """The origin closed: the end of a close-delimited body, or a cut."""
         state, self._state = self._state, _BROKEN

@@ -25,6 +25,9 @@ class AnswerSink(Protocol):
     def answer_data(self, data: Data) -> None:
         """A piece of body."""
 
+    def answer_chunk(self, wire: bytes, start: int) -> None:
+        """A piece of body that is exactly one chunk; its payload begins at `start`."""
+
     def answer_flush(self) -> None:
         """What one read brought has been handed over."""
 
@@ -150,6 +153,10 @@ class UpstreamLink(asyncio.Protocol):
             self._transport.abort()  # bytes that nobody asked for: this connection is out of step
             return
         self.heard = self._dialer.watch.now
+        start = self._reader.whole_chunk(data)
+        if start:
+            sink.answer_chunk(data, start)
+            return
         for event in self._reader.feed(data):
             if type(event) is Data:
                 sink.answer_data(event)
