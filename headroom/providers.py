@@ -191,7 +191,16 @@ ANTHROPIC = Dialect(
 )
 OPENAI_CHAT = Dialect(
     name="openai_chat",
-    shape=None,
+    shape=Shape(
+        name="openai_chat",
+        items="messages",
+        content="content",
+        result=Result(nested=False, tag="role", tags=frozenset({"tool"}), text="content", call_id="tool_call_id"),
+        call=Call(path=("tool_calls",), tags=frozenset(), call_id="id", name=("function", "name")),
+        model_roles=frozenset({"assistant"}),
+        marker="cache_control",
+        session=("prompt_cache_key",),
+    ),
     usage=UsageFields(
         at=(("usage",),),
         input=("prompt_tokens",),
@@ -206,7 +215,55 @@ OPENAI_CHAT = Dialect(
 )
 OPENAI_RESPONSES = Dialect(
     name="openai_responses",
-    shape=None,
+    shape=Shape(
+        name="openai_responses",
+        items="input",
+        content="content",
+        result=Result(
+            nested=False,
+            tag="type",
+            tags=frozenset(
+                {
+                    "function_call_output",
+                    "custom_tool_call_output",
+                    "local_shell_call_output",
+                    "shell_call_output",
+                    "apply_patch_call_output",
+                }
+            ),
+            text="output",
+            call_id="call_id",
+        ),
+        call=Call(
+            path=(),
+            tags=frozenset({"function_call", "custom_tool_call"}),
+            call_id="call_id",
+            name=("name",),
+        ),
+        model_roles=frozenset({"assistant"}),
+        # What a model makes besides messages; an item of a kind that is not listed is passed on and ends no turn.
+        model_types=frozenset(
+            {
+                "reasoning",
+                "function_call",
+                "custom_tool_call",
+                "local_shell_call",
+                "shell_call",
+                "apply_patch_call",
+                "web_search_call",
+                "file_search_call",
+                "code_interpreter_call",
+                "image_generation_call",
+                "computer_call",
+                "mcp_call",
+                "mcp_list_tools",
+                "mcp_approval_request",
+                "tool_search_call",
+                "compaction",
+            }
+        ),
+        session=("prompt_cache_key",),
+    ),
     usage=UsageFields(
         at=(("response", "usage"), ("usage",)),
         input=("input_tokens",),
@@ -293,9 +350,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     _post("messages", "/v1/messages", ANTHROPIC, "anthropic", rewrite=True),
     _post("messages.count_tokens", "/v1/messages/count_tokens", ANTHROPIC, "anthropic"),
     Route(name="messages.batches", method=b"*", path="/v1/messages/{rest*}", dialect=ANTHROPIC, api="anthropic"),
-    _post("chat.completions", "/v1/chat/completions", OPENAI_CHAT, "openai"),
+    _post("chat.completions", "/v1/chat/completions", OPENAI_CHAT, "openai", rewrite=True),
     *(
-        _post("responses", path, OPENAI_RESPONSES, "openai", forward="/v1/responses", account=_CODEX)
+        _post("responses", path, OPENAI_RESPONSES, "openai", rewrite=True, forward="/v1/responses", account=_CODEX)
         for path in _RESPONSES
     ),
     *(

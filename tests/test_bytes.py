@@ -127,7 +127,11 @@ def assert_not_ours(answer: Answer) -> None:
 
 def is_rewritten(request: WireRequest) -> bool:
     """Whether this is a request whose tool results may be shortened today."""
-    return request.method == "POST" and request.target.partition("?")[0] == "/v1/messages"
+    return request.method == "POST" and request.target.partition("?")[0] in (
+        "/v1/messages",
+        "/v1/chat/completions",
+        "/v1/responses",
+    )
 
 
 # --- real clients ---------------------------------------------------------------------------------

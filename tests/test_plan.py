@@ -101,7 +101,8 @@ def test_only_fresh_turns_that_may_be_rewritten_are_held() -> None:
         "POST /v1/messages": "rewrite",
         "POST /v1/messages/count_tokens": "relay",
         "POST /v1/messages/batches": "relay",
-        "POST /v1/chat/completions": "relay",
+        "POST /v1/chat/completions": "rewrite",
+        "POST /v1/responses": "rewrite",
         "GET /v1/messages": "relay",
     }
     for request, mode in modes.items():

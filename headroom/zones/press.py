@@ -25,6 +25,7 @@ from headroom.zones import (
     wrapped,
 )
 from headroom.zones.detect import Kind, sniff
+from headroom.zones.wrappers import peel
 from headroom.zones.yardstick import Yardstick
 
 CHECK_LIMIT = 16 * 1024 * 1024  # characters; a longer text cannot be proven in bounded memory, so it is not pressed
@@ -130,16 +131,17 @@ class Floors(msgspec.Struct, frozen=True, gc=False):
 
 def press(text: str, floors: Floors, yardstick: Yardstick) -> Verdict:
     """Shorten `text` without loss. Cost: linear in its length; most of it is counting tokens."""
-    kind = sniff(text)
+    head, core, tail = peel(text)
+    kind = sniff(core)
     forms = FORMS.get(kind, ())
     if not forms:
         return Verdict(Action.NO_FORM, kind)
-    if len(text) > CHECK_LIMIT or (len(text) < floors.of(kind) and len(text.encode()) < floors.of(kind)):
+    if len(text) > CHECK_LIMIT or (len(core) < floors.of(kind) and len(core.encode()) < floors.of(kind)):
         return Verdict(Action.BELOW_FLOOR, kind)
     # A text that begins as a form does would be decoded as one by whoever reads it back.
-    if text.startswith(TITLES):
+    if core.startswith(TITLES):
         return Verdict(Action.NO_FORM, kind)
-    candidates = [(candidate, form) for form in forms for candidate in _candidates(form, text)]
+    candidates = [(head + pressed + tail, form) for form in forms for pressed in _candidates(form, core)]
     if not candidates:
         return Verdict(Action.NO_FORM, kind)
     # Fewest characters first: forms of one text differ in structure, not in script, so tokens follow characters.
@@ -161,10 +163,10 @@ def press(text: str, floors: Floors, yardstick: Yardstick) -> Verdict:
 
 def unpress(text: str) -> str:
     """The text that was pressed into `text`; `text` itself where it is in none of the forms. Raises ValueError."""
-    for forms in FORMS.values():
-        for form in forms:
-            if text.startswith(form.title):
-                return form.decode(text)
+    head, core, tail = peel(text)
+    for form in _ALL:
+        if core.startswith(form.title):
+            return head + form.decode(core) + tail
     return text
 
 
@@ -177,7 +179,12 @@ def _candidates(form: Form, text: str) -> list[str]:
 
 
 def _proven(text: str, pressed: str, form: Form) -> bool:
+    """Whether `pressed` reads back to `text`, from what a reader has: the pressed text alone."""
+    head, core, tail = peel(text)
+    begin, inner, end = peel(pressed)
+    if (head, tail) != (begin, end) or not inner.startswith(form.title):
+        return False
     try:
-        return form.same(text, form.decode(pressed))
+        return form.same(core, form.decode(inner))
     except (ValueError, msgspec.MsgspecError, RecursionError):
         return False

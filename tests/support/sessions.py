@@ -15,10 +15,14 @@ from tests.support.origin import Origin
 from tests.support.raw_client import Answer, connect, read_answer
 from tests.support.raw_wire import LIMIT
 from tests.support.replay_check import Report, compare
+from tests.support.request_shape import dialect_of, parse
 from tests.support.script import Script, Turn
 
 ROOT = Path(__file__).parents[2]
 _LISTENS = re.compile(rb"listens on http://127\.0\.0\.1:(\d+)")
+
+
+ENDPOINTS = {"anthropic": b"/v1/messages", "chat": b"/v1/chat/completions", "responses": b"/v1/responses"}
 
 
 def scripted_origin() -> Origin:
@@ -40,7 +44,7 @@ class Session:
         """Send one request through the proxy on `port`; returns what the origin received of it."""
         before = len(self.origin.requests)
         head = [
-            b"POST /v1/messages HTTP/1.1",
+            b"POST " + ENDPOINTS[dialect_of(parse(body))] + b" HTTP/1.1",
             b"Host: x",
             b"x-api-key: " + self.key,
             b"Content-Type: application/json",

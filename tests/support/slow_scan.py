@@ -89,6 +89,9 @@ class _Scanner:
         return token == b","
 
 
+OUTPUTS = ("function_call_output", "custom_tool_call_output", "local_shell_call_output", "apply_patch_call_output")
+
+
 def result_strings(body: bytes) -> list[String]:
     """The string tokens of all tool result texts, in order. Raises Unreadable for what is no JSON object."""
     scanner = _Scanner(body)
@@ -103,7 +106,13 @@ def result_strings(body: bytes) -> list[String]:
     if not isinstance(top, dict) or scanner.at != len(scanner.tokens):
         raise Unreadable("a request body is one JSON object")
     found: list[String] = []
+    for item in _list(top.get("input")):
+        if isinstance(item, dict) and any(_says(item.get("type"), kind) for kind in OUTPUTS):
+            found += _texts(item.get("output"))
     for message in _list(top.get("messages")):
+        if isinstance(message, dict) and _says(message.get("role"), "tool"):
+            found += _texts(message.get("content"))
+            continue
         for block in _list(message.get("content") if isinstance(message, dict) else None):
             if isinstance(block, dict) and _says(block.get("type"), "tool_result"):
                 found += _texts(block.get("content"))
