@@ -19,7 +19,7 @@ types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 check: $(VENV)/.installed-test
-	$(BIN)/python -X dev -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(ARGS)
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff format .
