@@ -21,6 +21,7 @@ from headroom.faults import BadCoding, BadResponse, BodyTooLarge, Fault
 from headroom.heads import homeward, onward
 from headroom.metrics import Counters
 from headroom.plan import Plan
+from headroom.policy import classify
 from headroom.providers import UPSTREAM_ID_FIELDS, Dialect
 from headroom.shrink import Receipt, Shrinker
 from headroom.usage import JsonListener, Listener, StreamListener, Usage
@@ -66,6 +67,7 @@ class Exchange:
 
     __slots__ = (
         "_answer_bytes",
+        "_auth",
         "_begun",
         "_body",
         "_body_bytes",
@@ -125,6 +127,7 @@ class Exchange:
         self._keep = False
         self._status = 0
         self._upstream_id = b""
+        self._auth = ""
         self._homeward = b""
         house.began(self)
         if plan.mode == "relay":
@@ -236,6 +239,7 @@ class Exchange:
             except BadCoding as fault:
                 receipt = Receipt(body, note=fault.name)
         fields, dialect = head.fields, self._plan.dialect
+        self._auth = classify(fields)
         caller, session = conversation.caller(fields), conversation.session(fields, dialect)
         for decide in (True, False):
             if receipt is not None:
@@ -511,6 +515,7 @@ class Exchange:
             route=self._plan.route,
             api=self._plan.origin.name,
             mode=self._plan.mode,
+            auth=self._auth,
             status=self._status,
             outcome=outcome,
             bytes_in=self._body_bytes,

@@ -74,7 +74,6 @@ FAMILIES: Final[tuple[Family, ...]] = (
     Family("headroom_bill_saved", "What the prompt bill would have been more without the proxy, likewise"),
     Family("headroom_shrink_failures", "Bodies sent as they came because of a fault of ours; must stay 0"),
 )
-_CLASSES: Final = {n: f"{n}xx" for n in range(1, 6)}
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 HISTOGRAMS: Final[Mapping[str, str]] = {
     "headroom_added_seconds": "Time a request was held before it was sent on: gathering, rewriting, storing",
@@ -166,9 +165,9 @@ class Counters:
 
     def _request(self, event: Request) -> None:
         cells = self._cells
-        self.add("headroom_requests", 1, event.route)
-        self.add("headroom_answers", 1, _CLASSES.get(event.status // 100, OTHER))
-        self.add("headroom_outcomes", 1, event.outcome)
+        cells[_ROUTE_AT.get(event.route, _ROUTE_ELSE)] += 1
+        cells[_CLASS_AT.get(event.status // 100, _CLASS_ELSE)] += 1
+        cells[_OUTCOME_AT.get(event.outcome, _OUTCOME_ELSE)] += 1
         cells[_IN] += event.bytes_in
         cells[_OUT] += event.bytes_out
         cells[_ANSWER] += event.answer_bytes
@@ -196,6 +195,12 @@ class Counters:
         self.add("headroom_tokens_saved_fresh", event.saved_fresh)
 
 
+_ROUTE_AT: Final = {value: at for (name, value), at in PLACES.items() if name == "headroom_requests"}
+_ROUTE_ELSE: Final = PLACES["headroom_requests", OTHER]
+_CLASS_AT: Final = {n: PLACES["headroom_answers", f"{n}xx"] for n in range(2, 6)}
+_CLASS_ELSE: Final = PLACES["headroom_answers", OTHER]
+_OUTCOME_AT: Final = {value: at for (name, value), at in PLACES.items() if name == "headroom_outcomes"}
+_OUTCOME_ELSE: Final = PLACES["headroom_outcomes", OTHER]
 _USAGE: Final = tuple(
     (kind, PLACES["headroom_usage_tokens", kind]) for kind in ("uncached", "read", "write", "write_1h", "output")
 )

@@ -56,7 +56,7 @@ class Counts:
                 ("write", fields.write),
                 ("write_1h", fields.write_1h),
             ):
-                value = _at(found, path) if path else None
+                value = None if not path else found.get(path[0]) if len(path) == 1 else _at(found, path)
                 if isinstance(value, int) and not isinstance(value, bool) and value > self._largest.get(name, 0):
                     self._largest[name] = value
 
