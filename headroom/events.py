@@ -47,9 +47,9 @@ class Timings(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class Request(Event, frozen=True, kw_only=True):
     """One exchange is over.
 
-    `auth` is how the caller pays, for requests that may be rewritten. Sizes are payload bytes. Token counts are those of the slots that were replaced; `saved_fresh` is the part saved in
-    slots sent for the first time. `bill` is the prompt's price in plain input tokens as the provider reported it,
-    `bill_saved` what it would have been more.
+    `auth` is how the caller pays, for requests that may be rewritten. Sizes are payload bytes. Token counts are those
+    of the slots that were replaced; `saved_fresh` is the part saved in slots sent for the first time. `bill` is the
+    prompt's price in plain input tokens as the provider reported it, `bill_saved` what it would have been more.
     """
 
     id: str
