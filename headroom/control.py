@@ -15,7 +15,7 @@ import orjson
 
 from headroom import __version__
 from headroom.metrics import Board, stats
-from headroom.wire.head import RequestHead
+from headroom.wire.head import REASONS, RequestHead
 
 NATIVE: Final = ("uvloop", "httptools", "msgspec", "orjson", "blake3", "tiktoken", "zstandard", "brotli")
 _SECURITY: Final = b"".join(
@@ -156,26 +156,11 @@ def _version_of(name: str) -> str | None:
         return None
 
 
-_REASONS: Final = {
-    200: b"OK",
-    400: b"Bad Request",
-    401: b"Unauthorized",
-    404: b"Not Found",
-    408: b"Request Timeout",
-    413: b"Content Too Large",
-    431: b"Request Header Fields Too Large",
-    500: b"Internal Server Error",
-    502: b"Bad Gateway",
-    503: b"Service Unavailable",
-    504: b"Gateway Timeout",
-}
-
-
 def render(reply: Reply, *, head_only: bool = False, close: bool = False, fields: bytes = b"") -> bytes:
     """The answer's bytes, with the security fields of our own pages. `fields` are whole lines to add."""
     return b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b%b%b\r\n%b" % (
         reply.status,
-        _REASONS.get(reply.status, b"Error"),
+        REASONS.get(reply.status, b"Error"),
         reply.content_type,
         len(reply.body),
         _SECURITY,

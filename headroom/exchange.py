@@ -27,7 +27,7 @@ from headroom.shrink import Receipt, Shrinker
 from headroom.usage import JsonListener, Listener, StreamListener, Usage
 from headroom.wire.coding import decode, identity
 from headroom.wire.downstream import Downstream
-from headroom.wire.head import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
+from headroom.wire.head import CHUNKED, REASONS, UNTIL_CLOSE, RequestHead, ResponseHead
 from headroom.wire.phase import Phase, Step, step
 from headroom.wire.reader import Data
 from headroom.wire.upstream import Dialer, UpstreamLink
@@ -263,7 +263,7 @@ class Exchange:
         out = receipt.body if changed else body
         self._out_bytes = len(out)
         self._task = None
-        coded = changed and coding is not None
+        coded = changed and not identity(coding)
         self._connect(self._onward(len(out) if changed or head.length == CHUNKED else None, coded) + out)
         self.request_flush()
         # What the next request needs is loaded while this one is answered.
@@ -572,17 +572,7 @@ def error_answer(fault: Fault, dialect: Dialect, identity_: str, *, close: bool,
         "status": fault.status,
     }
     content = body.encode()
-    reason = {
-        400: b"Bad Request",
-        401: b"Unauthorized",
-        404: b"Not Found",
-        408: b"Request Timeout",
-        413: b"Content Too Large",
-        431: b"Request Header Fields Too Large",
-        502: b"Bad Gateway",
-        503: b"Service Unavailable",
-        504: b"Gateway Timeout",
-    }.get(fault.status, b"Error")
+    reason = REASONS.get(fault.status, b"Error")
     lines = [
         b"HTTP/1.1 %d %b" % (fault.status, reason),
         b"content-type: application/json",

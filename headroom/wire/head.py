@@ -28,6 +28,21 @@ HOP_BY_HOP = frozenset(
 # Never dropped on a peer's word in `Connection`: framing and routing would change under the other side's feet.
 _NOT_NOMINABLE = frozenset({b"content-length", b"transfer-encoding", b"host", b"close", b"keep-alive", b""})
 
+# Reason phrases of the statuses that are answered here (RFC 9110 §15).
+REASONS = {
+    200: b"OK",
+    400: b"Bad Request",
+    401: b"Unauthorized",
+    404: b"Not Found",
+    408: b"Request Timeout",
+    413: b"Content Too Large",
+    431: b"Request Header Fields Too Large",
+    500: b"Internal Server Error",
+    502: b"Bad Gateway",
+    503: b"Service Unavailable",
+    504: b"Gateway Timeout",
+}
+
 CHUNKED = -1
 """`length` of a message whose body is chunked."""
 UNTIL_CLOSE = -2

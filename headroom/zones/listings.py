@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 
 from headroom.zones.detect import HIT
+from headroom.zones.paths import shared_folder
 
 TITLE = "[matches by file"
 _TITLE = re.compile(r"\[matches by file(?:; paths under ([^\n\]]+))?\]")
@@ -119,11 +120,5 @@ def _is_context(line: str, path: str) -> bool:
 
 def _common_folder(paths: list[str]) -> str:
     """The longest folder that all paths lie under, with its slash; empty where it is too short to be worth naming."""
-    low, high = min(paths), max(paths)
-    length = 0
-    for a, b in zip(low, high, strict=False):
-        if a != b:
-            break
-        length += 1
-    folder = low[: low.rfind("/", 0, length) + 1]
+    folder = shared_folder(paths)
     return folder if len(folder) >= _SHORTEST_FOLDER and "]" not in folder else ""

@@ -27,6 +27,7 @@ There, lines that are no part of the drawing stay, behind a `|` where they begin
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 
 TITLE = "[paths: "
@@ -185,17 +186,22 @@ def _join_folders(items: list[Item]) -> None:
         below = folder if name else ""
 
 
-def _common_folder(folders: list[str], bare: int) -> str:
-    """The longest folder that all lie under; empty where naming it, and leaving out `bare` names, would not pay."""
-    if not folders:
-        return ""
-    low, high = min(folders), max(folders)
+def shared_folder(names: Sequence[str]) -> str:
+    """The longest folder that all `names` lie under, with its slash; empty where there is none. Cost: linear."""
+    low, high = min(names), max(names)
     length = 0
     for a, b in zip(low, high, strict=False):
         if a != b:
             break
         length += 1
-    root = low[: low.rfind("/", 0, length) + 1]
+    return low[: low.rfind("/", 0, length) + 1]
+
+
+def _common_folder(folders: list[str], bare: int) -> str:
+    """The longest folder that all lie under; empty where naming it, and leaving out `bare` names, would not pay."""
+    if not folders:
+        return ""
+    root = shared_folder(folders)
     lines = 1 + sum(before != after for before, after in pairwise(folders))
     return root if len(root) * (lines - 1) > _ROOT_COST + bare * _BARE_GAIN else ""
 
