@@ -306,13 +306,13 @@ def drive_press(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     sniff(text)
     _decoded(unpress, text)
-    verdict = press(text, Floors(0, 0), Characters(4.0))
-    assert verdict == press(text, Floors(0, 0), Characters(4.0))
+    verdict = press(text, Floors.flat(0), Characters(4.0))
+    assert verdict == press(text, Floors.flat(0), Characters(4.0))
     if verdict.action is Action.PRESSED:
         assert verdict.after < verdict.before
         back = unpress(verdict.text)
         assert back == text or (verdict.kind is Kind.JSON and documents.same(text, back))
-        assert press(verdict.text, Floors(0, 0), Characters(4.0)).action is not Action.PRESSED
+        assert press(verdict.text, Floors.flat(0), Characters(4.0)).action is not Action.PRESSED
 
 
 def drive_coding(data: bytes) -> None:

@@ -20,7 +20,7 @@ from headroom.ledger import WHOLE, Decision, Ledger, Pressing, text_key
 from headroom.providers import DIALECTS, Dialect
 from headroom.zones import yardstick
 from headroom.zones.locate import Located, Locator, Slot
-from headroom.zones.press import Action, Floors, Verdict, press
+from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Style, Verdict, press
 from headroom.zones.splice import Edit, splice, to_text, to_token
 
 LOAD_SECONDS = 3.0  # longest wait for the token ranks, once per process
@@ -75,7 +75,8 @@ class Shrinker:
         self._frozen_rule = config.on("cache_control_auto_frozen")
         self._fresh_frozen = config.text("fresh_turn") == "frozen"
         self._policy = config.tool_policy
-        self._floors = Floors(config.whole("json_floor"), config.whole("search_floor"))
+        self._floors = Floors({kind: config.whole(f"{group}_floor") for kind, group in FLOOR_GROUPS.items()})
+        self._style = Style(config.text("press_style"))
         self._error_floor = config.whole("error_floor")
         self._inline = config.whole("inline_bytes")
         self._deadline = (
@@ -266,10 +267,10 @@ class Shrinker:
         try:
             measure = await self._measure()
             if size <= self._inline:
-                return [press(text, self._floors, measure) for text in texts]
+                return [press(text, self._floors, measure, self._style) for text in texts]
             stop: list[bool] = []
             job = asyncio.get_running_loop().run_in_executor(
-                self._threads, _press_all, texts, self._floors, measure, done, stop
+                self._threads, _press_all, texts, self._floors, measure, self._style, done, stop
             )
             try:
                 await asyncio.wait_for(job, min(base + per_kib * size / 1024, most))
@@ -327,13 +328,18 @@ class _Fresh:
 
 
 def _press_all(
-    texts: Sequence[str], floors: Floors, measure: yardstick.Yardstick, done: list[Verdict], stop: list[bool]
+    texts: Sequence[str],
+    floors: Floors,
+    measure: yardstick.Yardstick,
+    style: Style,
+    done: list[Verdict],
+    stop: list[bool],
 ) -> None:
     """Press text after text until told to stop. Runs on a thread; each verdict is whole when it is appended."""
     for text in texts:
         if stop:
             return
-        done.append(press(text, floors, measure))
+        done.append(press(text, floors, measure, style))
 
 
 def _row(slot: Slot, names: Mapping[str, str], action: str, verdict: Verdict | None = None, size: int = 0) -> Row:

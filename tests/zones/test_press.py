@@ -16,7 +16,7 @@ from tests.support.json_texts import LAYOUTS, TREES, Tree, scattered, write
 from tests.support.outputs import KINDS, invented, mixed, recorded
 from tests.zones.test_listings import groups, searches
 
-NO_FLOORS = Floors(0, 0)
+NO_FLOORS = Floors.flat(0)
 OUTPUTS = [invented(kind, 7, 6_000) for kind in KINDS] + mixed(3, 8, 1_000, 9_000) + recorded()
 
 
@@ -94,14 +94,14 @@ DOCUMENT = write((("1", "2", "3"),) * 8, "    ", ",", ": ")
 def test_a_text_below_the_floor_of_its_kind_is_left_alone(text: str, kind: Kind) -> None:
     size, other = len(text.encode()), 1_000_000
     for floor, action in ((size, Action.PRESSED), (size + 1, Action.BELOW_FLOOR)):
-        floors = Floors(json=floor, search=other) if kind is Kind.JSON else Floors(json=other, search=floor)
+        floors = Floors({kind: floor}, other)
         assert by_length(text, floors).action is action
 
 
 def test_a_floor_counts_bytes() -> None:
     text = '["é", "é", "é", "é", "é", "é"]'
-    assert by_length(text, Floors(json=len(text.encode()))).action is not Action.BELOW_FLOOR
-    assert by_length(text, Floors(json=len(text.encode()) + 1)).action is Action.BELOW_FLOOR
+    assert by_length(text, Floors({Kind.JSON: len(text.encode())})).action is not Action.BELOW_FLOOR
+    assert by_length(text, Floors({Kind.JSON: len(text.encode()) + 1})).action is Action.BELOW_FLOOR
 
 
 @pytest.mark.parametrize("text", ["", "prose about nothing", "def f(a):\n    return a\n\n\n" * 9])
@@ -150,8 +150,8 @@ def _broken(_: str) -> str:
 
 @pytest.mark.parametrize("decode", [lambda _: "something else", _broken])
 def test_a_form_that_does_not_read_back_is_not_used(monkeypatch: pytest.MonkeyPatch, decode: object) -> None:
-    form = Form("lossy", "[lossy", lambda _: ["[lossy"], decode, lambda text, decoded: text == decoded)  # type: ignore[arg-type]
-    monkeypatch.setattr(press_module, "FORMS", {Kind.JSON: (form,)})
+    form = Form("lossy", "[lossy", lambda _text, _style: ["[lossy"], decode, lambda text, decoded: text == decoded)  # type: ignore[arg-type]
+    monkeypatch.setattr(press_module, "CHAINS", {Kind.JSON: ((form,),)})
     verdict = by_length(DOCUMENT)
     assert (verdict.action, verdict.text) == (Action.UNPROVEN, "")
 
