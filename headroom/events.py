@@ -50,6 +50,7 @@ class Request(Event, frozen=True, kw_only=True):
     `auth` is how the caller pays, for requests that may be rewritten. Sizes are payload bytes. Token counts are those
     of the slots that were replaced; `saved_fresh` is the part saved in slots sent for the first time. `bill` is the
     prompt's price in plain input tokens as the provider reported it, `bill_saved` what it would have been more.
+    `observed`: the request went as it came, and what is told of slots and tokens is what would have been done.
     """
 
     id: str
@@ -70,6 +71,7 @@ class Request(Event, frozen=True, kw_only=True):
     tokens_before: int = 0
     tokens_after: int = 0
     saved_fresh: int = 0
+    observed: bool = False
     usage: Usage | None = None
     bill: float = 0.0
     bill_saved: float = 0.0
@@ -136,6 +138,18 @@ class MarkerOrder(Event, frozen=True, kw_only=True):
     """A cache marker with the long lifetime comes after one with the short. Forwarded as it came."""
 
     id: str
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "warning"
+
+
+class UnknownItem(Event, frozen=True, kw_only=True):
+    """Fresh items of types that the dialect does not know; they were forwarded as they came. Once per type."""
+
+    id: str
+    types: tuple[str, ...]
 
     @property
     def level(self) -> Level:

@@ -16,7 +16,7 @@ import msgspec
 import orjson
 
 from headroom import conversation
-from headroom.events import MarkerOrder, Request, ShrinkFailed, Sink, StoreTrouble, Timings
+from headroom.events import MarkerOrder, Request, ShrinkFailed, Sink, StoreTrouble, Timings, UnknownItem
 from headroom.faults import BadCoding, BadResponse, BodyTooLarge, Fault
 from headroom.heads import homeward, onward
 from headroom.metrics import Counters
@@ -258,6 +258,8 @@ class Exchange:
             self._house.sink(StoreTrouble(id=self.id, note=self._house.shrinker.ledger.store.kind))
         if receipt.long_after_short:
             self._house.sink(MarkerOrder(id=self.id))
+        if receipt.unknown_types:
+            self._house.sink(UnknownItem(id=self.id, types=tuple(sorted(receipt.unknown_types))))
         self._receipt = receipt
         changed = receipt.body is not plain
         out = receipt.body if changed else body
@@ -461,6 +463,8 @@ class Exchange:
             receipt.tokens_after,
             receipt.tokens_before - receipt.tokens_after,
         )
+        if receipt.observed:
+            lines += b"x-headroom-observed: true\r\n"
         forms = dict.fromkeys(row.form for row in receipt.rows if row.action == "pressed")
         if forms:
             lines += b"x-headroom-transforms: %b\r\n" % ",".join(forms).encode()
@@ -531,6 +535,7 @@ class Exchange:
             tokens_before=receipt.tokens_before if receipt is not None else 0,
             tokens_after=receipt.tokens_after if receipt is not None else 0,
             saved_fresh=receipt.decided_saved if receipt is not None else 0,
+            observed=receipt is not None and receipt.observed,
             note=receipt.note if receipt is not None else "",
             slots=receipt.rows if receipt is not None else (),
         )
@@ -548,7 +553,7 @@ def _bill(dialect: Dialect, usage: Usage | None, receipt: Receipt | None) -> tup
         return 0.0, 0.0
     prices = dialect.prices
     bill = usage.uncached + usage.read * prices.read + usage.write * prices.write + usage.write_1h * prices.write_1h
-    if receipt is None:
+    if receipt is None or receipt.observed:
         return bill, 0.0
     write = prices.write_1h if usage.write_1h else prices.write if usage.write else 1.0
     read = prices.read if usage.read else write

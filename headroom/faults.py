@@ -124,4 +124,8 @@ class PressLate(Fault):
 
 
 class NotJson(Fault):
-    """A body that cannot be located: not JSON, or not of its dialect's shape. It goes as it came."""
+    """A body that cannot be located, because it is not JSON. It goes as it came."""
+
+
+class NoMessages(NotJson):
+    """A body without a list of messages, so there is nothing in it to be located. It goes as it came."""

@@ -42,6 +42,7 @@ _ACTIONS: Final = (
     "store_down",
     "late",
     "unreadable",
+    "replayed",
 )
 
 FAMILIES: Final[tuple[Family, ...]] = (
@@ -189,6 +190,9 @@ class Counters:
         self.observe("headroom_added_seconds", (ms.gather + ms.locate + ms.press + ms.store) / 1000)
         for row in event.slots:
             self.add("headroom_slots", 1, row.action)
+        if event.observed:
+            # What would have been saved is told in the log; counters are about what was sent.
+            return
         self.add("headroom_slots_replayed", event.replayed)
         self.add("headroom_slot_tokens_before", event.tokens_before)
         self.add("headroom_slot_tokens_after", event.tokens_after)

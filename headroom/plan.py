@@ -80,6 +80,7 @@ def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal
         and route.rewrite
         and route.dialect.shape is not None
         and not bypass
+        and not fields.get(b"authorization", b"").startswith(providers.SIGNED_CREDENTIALS)
         and config.text("compression_mode") != "off"
         and _is_json(fields.get(b"content-type", b"application/json"))
         and not head.upgrade

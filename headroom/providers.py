@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
@@ -262,6 +262,19 @@ OPENAI_RESPONSES = Dialect(
                 "compaction",
             }
         ),
+        known_types=frozenset(
+            {
+                "message",
+                "additional_tools",
+                "compaction_summary",
+                "compaction_trigger",
+                "computer_call_output",
+                "context_compaction",
+                "item_reference",
+                "mcp_approval_response",
+                "tool_search_output",
+            }
+        ),
         session=("prompt_cache_key",),
     ),
     usage=UsageFields(
@@ -290,9 +303,25 @@ OPENAI_RESPONSES = Dialect(
     errors=ERRORS_OPENAI,
     session_fields=(b"session-id", b"x-session-id"),
 )
+_CONTENTS = Shape(
+    name="gemini",
+    items="contents",
+    content="parts",
+    result=Result(
+        nested=True,
+        within=("functionResponse", "function_response"),
+        text="response",
+        call_id="id",
+        leaves=True,
+        tool="name",
+    ),
+    call=Call(path=(), tags=frozenset(), call_id="id", name=("name",)),
+    model_roles=frozenset({"model"}),
+    user_roles=frozenset({"user", "function", ""}),
+)
 GEMINI = Dialect(
     name="gemini",
-    shape=None,
+    shape=_CONTENTS,
     usage=UsageFields(
         at=(("usageMetadata",), ("response", "usageMetadata")),
         input=("promptTokenCount",),
@@ -305,7 +334,8 @@ GEMINI = Dialect(
     errors=ERRORS_GEMINI,
     session_fields=(b"x-session-id",),
 )
-DIALECTS: Final = (ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, GEMINI)
+CLOUDCODE = replace(GEMINI, name="cloudcode", shape=replace(_CONTENTS, under="request"))
+DIALECTS: Final = (ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, GEMINI, CLOUDCODE)
 
 APIS: Final[Mapping[str, str]] = {
     "anthropic": "anthropic_api_url",
@@ -343,6 +373,7 @@ def _post(
     )
 
 
+_VERTEX = "/projects/{project}/locations/{location}"
 _CODEX = "/backend-api/codex/responses"
 _RESPONSES = ("/v1/responses", "/v1/codex/responses", "/backend-api/responses", _CODEX)
 
@@ -392,20 +423,24 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route(name="batches", method=b"*", path="/v1/batches", dialect=OPENAI_CHAT, api="openai"),
     Route(name="batches", method=b"*", path="/v1/batches/{rest*}", dialect=OPENAI_CHAT, api="openai"),
-    _post("gemini.generate", "/v1beta/models/{model}:generateContent", GEMINI, "gemini"),
-    _post("gemini.stream", "/v1beta/models/{model}:streamGenerateContent", GEMINI, "gemini"),
+    _post("gemini.generate", "/v1beta/models/{model}:generateContent", GEMINI, "gemini", rewrite=True),
+    _post("gemini.stream", "/v1beta/models/{model}:streamGenerateContent", GEMINI, "gemini", rewrite=True),
     # The SDK leaves the version's `beta` out where it is given a base URL alone.
-    _post("gemini.generate", "/v1/models/{model}:generateContent", GEMINI, "gemini"),
-    _post("gemini.stream", "/v1/models/{model}:streamGenerateContent", GEMINI, "gemini"),
+    _post("gemini.generate", "/v1/models/{model}:generateContent", GEMINI, "gemini", rewrite=True),
+    _post("gemini.stream", "/v1/models/{model}:streamGenerateContent", GEMINI, "gemini", rewrite=True),
     _post("gemini.count", "/v1beta/models/{model}:countTokens", GEMINI, "gemini"),
     Route(name="gemini.other", method=b"*", path="/v1beta/{rest*}", dialect=GEMINI, api="gemini"),
-    _post("cloudcode.stream", "/v1internal:streamGenerateContent", GEMINI, "cloudcode"),
-    _post(
-        "cloudcode.stream",
-        "/v1/v1internal:streamGenerateContent",
-        GEMINI,
-        "cloudcode",
-        forward="/v1internal:streamGenerateContent",
+    *(
+        _post(
+            f"cloudcode.{name}",
+            f"{prefix}/v1internal:{verb}",
+            CLOUDCODE,
+            "cloudcode",
+            rewrite=True,
+            forward=f"/v1internal:{verb}",
+        )
+        for name, verb in (("stream", "streamGenerateContent"), ("generate", "generateContent"))
+        for prefix in ("", "/v1")
     ),
     Route(name="cloudcode.other", method=b"*", path="/v1internal:{rest*}", dialect=GEMINI, api="cloudcode"),
     Route(
@@ -416,20 +451,36 @@ ROUTES: Final[tuple[Route, ...]] = (
         api="cloudcode",
         forward="/v1internal:{rest}",
     ),
-    Route(
-        name="vertex.anthropic",
-        method=b"POST",
-        dialect=ANTHROPIC,
-        api="vertex",
-        path="/{version}/projects/{project}/locations/{location}/publishers/anthropic/models/{rest*}",
+    *(
+        _post(
+            f"vertex.{publisher}",
+            f"{version}{_VERTEX}/publishers/{publisher}/models/{{model}}:{verb}",
+            dialect,
+            "vertex",
+            rewrite=True,
+            forward="" if version else f"/v1{_VERTEX}/publishers/{publisher}/models/{{model}}:{verb}",
+        )
+        for publisher, dialect, verbs in (
+            ("anthropic", ANTHROPIC, ("rawPredict", "streamRawPredict")),
+            ("google", GEMINI, ("generateContent", "streamGenerateContent")),
+        )
+        for verb in verbs
+        for version in ("/{version}", "")
     ),
     Route(
         name="vertex.anthropic",
         method=b"POST",
         dialect=ANTHROPIC,
         api="vertex",
-        path="/projects/{project}/locations/{location}/publishers/anthropic/models/{model*}",
-        forward="/v1/projects/{project}/locations/{location}/publishers/anthropic/models/{model}",
+        path=f"/{{version}}{_VERTEX}/publishers/anthropic/models/{{rest*}}",
+    ),
+    Route(
+        name="vertex.anthropic",
+        method=b"POST",
+        dialect=ANTHROPIC,
+        api="vertex",
+        path=f"{_VERTEX}/publishers/anthropic/models/{{model*}}",
+        forward=f"/v1{_VERTEX}/publishers/anthropic/models/{{model}}",
     ),
     Route(
         name="vertex.other",
@@ -438,6 +489,10 @@ ROUTES: Final[tuple[Route, ...]] = (
         api="vertex",
         path="/{version}/projects/{project}/locations/{location}/{rest*}",
     ),
+    *(
+        _post("bedrock", f"/model/{{model}}/{verb}", ANTHROPIC, "bedrock", rewrite=True)
+        for verb in ("invoke", "invoke-with-response-stream")
+    ),
     _post("bedrock", "/model/{rest*}", ANTHROPIC, "bedrock"),
 )
 
@@ -445,6 +500,8 @@ CREDENTIAL_FIELDS: Final = (b"authorization", b"x-api-key", b"x-goog-api-key", b
 """Request fields that say who is asking. Their digest enters conversation keys; their values go nowhere."""
 
 KEY_FIELDS: Final = (b"x-api-key", b"x-goog-api-key", b"api-key")
+SIGNED_CREDENTIALS: Final = (b"AWS4-",)
+"""How credentials begin that are signatures over the body: whoever changes it makes the request worthless."""
 KEY_TOKENS: Final = (b"sk-",)
 LOGIN_TOKENS: Final = (b"sk-ant-oat",)
 """What tells an API key from a login: fields, and how bearer tokens begin."""

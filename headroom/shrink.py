@@ -24,12 +24,16 @@ from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Style, Verdict, p
 from headroom.zones.splice import Edit, splice, to_text, to_token
 
 LOAD_SECONDS = 3.0  # longest wait for the token ranks, once per process
+TYPES_LIMIT = 256  # unknown item types that are remembered as told
 
 Skip = Literal["frozen", "error_result", "tool_policy", "typed", "store_down", "late", "unreadable"]
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """The manifest's line about one fresh slot. Sizes are bytes of its token; tokens are by the yardstick."""
+    """The manifest's line about one fresh slot. Sizes are bytes of its token; tokens are by the yardstick.
+
+    `action` is a press.Action, `replayed`, or a Skip. `ms` is the time that pressing it took.
+    """
 
     item: int
     tool: str
@@ -40,13 +44,15 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     bytes_out: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+    ms: float = 0.0
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What was done to one body.
 
     `body` is what is to be sent: the very object that was given where nothing was changed. Token counts are over the
-    slots that were replaced. `note` names what went wrong, if anything: a fault's name.
+    slots that were replaced. `note` names what went wrong, if anything: a fault's name. `observed`: everything is as
+    it would have been, but `body` is what came and nothing was recorded.
     """
 
     body: bytes
@@ -57,9 +63,11 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     decided_saved: int = 0
     rows: tuple[Row, ...] = ()
     note: str = ""
+    observed: bool = False
     frozen: int = 0
     items: int = 0
     long_after_short: bool = False
+    unknown_types: frozenset[str] = frozenset()
     locate_ms: float = 0.0
     store_ms: float = 0.0
     press_ms: float = 0.0
@@ -71,6 +79,7 @@ class Shrinker:
     def __init__(self, config: Config, ledger: Ledger) -> None:
         self.ledger = ledger
         self.late = 0
+        self._told_types: frozenset[str] = frozenset()
         self._observe = config.text("compression_mode") == "observe"
         self._frozen_rule = config.on("cache_control_auto_frozen")
         self._fresh_frozen = config.text("fresh_turn") == "frozen"
@@ -110,6 +119,7 @@ class Shrinker:
         Never raises for anything in the body; a fault of ours is the caller's to catch.
         """
         begun = time.perf_counter()
+        names: Mapping[str, str] = {}
         try:
             located = self._locators[dialect.name].locate(body, caller, session)
         except NotJson as fault:
@@ -119,8 +129,12 @@ class Shrinker:
             frozen=located.frozen,
             items=located.items,
             long_after_short=located.long_after_short,
+            unknown_types=located.unknown_types - self._told_types,
             locate_ms=_since(begun),
         )
+        # Each type is told once; a stream of made-up ones must neither fill the log nor the memory.
+        if told.unknown_types and len(self._told_types) < TYPES_LIMIT:
+            self._told_types |= told.unknown_types
         if not (located.old or located.fresh) or not (located.utf8 and _is_utf8_outside(body, located.span)):
             return told
         begun = time.perf_counter()
@@ -134,9 +148,14 @@ class Shrinker:
         store_ms = _since(begun)
         undecided = [slot for slot in located.fresh if slot.key not in decisions]
         work = _Fresh(body, located, undecided, note)
+        if located.fresh:
+            names = self._locators[dialect.name].tool_names(body, located.fresh_from)
+            for slot in located.fresh:
+                if (known := decisions.get(slot.key)) is not None:
+                    work.rows.append(_replayed(slot, names, known))
         if undecided and decide:
             begun = time.perf_counter()
-            pressings = await self._decide(work, dialect)
+            pressings = await self._decide(work, names)
             press_ms = _since(begun)
             begun = time.perf_counter()
             await self._record(work, pressings, decisions)
@@ -154,6 +173,7 @@ class Shrinker:
             decided_saved=receipt.decided_saved,
             rows=tuple(work.rows),
             note=work.note,
+            observed=self._observe,
             store_ms=store_ms,
             press_ms=press_ms,
         )
@@ -161,6 +181,8 @@ class Shrinker:
     async def _record(self, work: _Fresh, pressings: list[Pressing], decisions: dict[bytes, Decision]) -> None:
         """Keep what was decided before it is sent; where that fails, nothing was decided."""
         if self._observe:
+            decisions.update({pressing.key: pressing.decision for pressing in pressings})
+            work.new = frozenset(pressing.key for pressing in pressings)
             return
         if pressings:
             try:
@@ -197,18 +219,16 @@ class Shrinker:
                 after += decision.after
                 if slot.key in new:
                     saved += decision.before - decision.after
-        if self._observe:
-            return Receipt(body)
-        if replayed:
+        if replayed and not self._observe:
             self.ledger.seen(replayed, time.monotonic())
         if not edits:
             return Receipt(body)
         decided = sum(1 for slot in located.fresh if slot.key in new and decisions[slot.key].token)
-        return Receipt(splice(body, edits), decided, len(edits) - decided, before, after, saved)
+        out = body if self._observe else splice(body, edits)
+        return Receipt(out, decided, len(edits) - decided, before, after, saved)
 
-    async def _decide(self, work: _Fresh, dialect: Dialect) -> list[Pressing]:
+    async def _decide(self, work: _Fresh, names: Mapping[str, str]) -> list[Pressing]:
         """Press the fresh slots that may be pressed, note what became of each, and return what is to be recorded."""
-        names = self._locators[dialect.name].tool_names(work.body, work.located.fresh_from)
         jobs: list[tuple[Slot, str]] = []
         for slot in work.slots:
             text, skip = self._admit(slot, work, names)
@@ -232,9 +252,9 @@ class Shrinker:
                 pressings.append(Pressing(slot.key, b"", WHOLE))
         jobs = [(slot, text) for slot, text in jobs if slot.key not in again]
         verdicts = await self._press([text for _, text in jobs], work)
-        for (slot, _), verdict in zip(jobs, verdicts, strict=False):
+        for (slot, _), (verdict, ms) in zip(jobs, verdicts, strict=False):
             token = to_token(verdict.text) if verdict.action is Action.PRESSED else b""
-            work.rows.append(_row(slot, names, verdict.action, verdict, len(token)))
+            work.rows.append(_row(slot, names, verdict.action, verdict, len(token), ms))
             if token:
                 decision = Decision(token, verdict.before, verdict.after, verdict.form)
                 pressings.append(Pressing(slot.key, work.text_key(slot), decision))
@@ -249,7 +269,7 @@ class Shrinker:
             return "", "store_down"
         if self._fresh_frozen and self._frozen_rule and slot.item < work.located.frozen:
             return "", "frozen"
-        if self._policy.get(names.get(slot.call_id, "").lower()) == "none":
+        if self._policy.get(_tool(slot, names).lower()) == "none":
             return "", "tool_policy"
         try:
             text = to_text(work.token(slot))
@@ -259,16 +279,17 @@ class Shrinker:
             return "", "error_result"
         return text, None
 
-    async def _press(self, texts: Sequence[str], work: _Fresh) -> list[Verdict]:
-        """Verdicts on the first texts, in order: all of them, unless the deadline came first."""
+    async def _press(self, texts: Sequence[str], work: _Fresh) -> list[tuple[Verdict, float]]:
+        """Verdicts on the first texts and their ms, in order: all of them, unless the deadline came first."""
         size = sum(map(len, texts))
         base, per_kib, most = self._deadline
-        done: list[Verdict] = []
+        done: list[tuple[Verdict, float]] = []
+        stop: list[bool] = []
         try:
             measure = await self._measure()
             if size <= self._inline:
-                return [press(text, self._floors, measure, self._style) for text in texts]
-            stop: list[bool] = []
+                _press_all(texts, self._floors, measure, self._style, done, stop)
+                return done
             job = asyncio.get_running_loop().run_in_executor(
                 self._threads, _press_all, texts, self._floors, measure, self._style, done, stop
             )
@@ -332,18 +353,33 @@ def _press_all(
     floors: Floors,
     measure: yardstick.Yardstick,
     style: Style,
-    done: list[Verdict],
+    done: list[tuple[Verdict, float]],
     stop: list[bool],
 ) -> None:
     """Press text after text until told to stop. Runs on a thread; each verdict is whole when it is appended."""
     for text in texts:
         if stop:
             return
-        done.append(press(text, floors, measure, style))
+        begun = time.perf_counter()
+        verdict = press(text, floors, measure, style)
+        done.append((verdict, _since(begun)))
 
 
-def _row(slot: Slot, names: Mapping[str, str], action: str, verdict: Verdict | None = None, size: int = 0) -> Row:
-    tool = names.get(slot.call_id, "")
+def _tool(slot: Slot, names: Mapping[str, str]) -> str:
+    """The name of the tool that a slot is a result of; empty where nothing says it."""
+    return slot.tool or names.get(slot.call_id, "")
+
+
+def _replayed(slot: Slot, names: Mapping[str, str], known: Decision) -> Row:
+    size = slot.end - slot.start
+    out = len(known.token) or size
+    return Row(slot.item, _tool(slot, names), "replayed", "", known.form, size, out, known.before, known.after)
+
+
+def _row(
+    slot: Slot, names: Mapping[str, str], action: str, verdict: Verdict | None = None, size: int = 0, ms: float = 0.0
+) -> Row:
+    tool = _tool(slot, names)
     if verdict is None:
         return Row(slot.item, tool, action, bytes_in=slot.end - slot.start)
     return Row(
@@ -356,6 +392,7 @@ def _row(slot: Slot, names: Mapping[str, str], action: str, verdict: Verdict | N
         size,
         verdict.before,
         verdict.after,
+        round(ms, 3),
     )
 
 

@@ -127,10 +127,10 @@ def assert_not_ours(answer: Answer) -> None:
 
 def is_rewritten(request: WireRequest) -> bool:
     """Whether this is a request whose tool results may be shortened today."""
-    return request.method == "POST" and request.target.partition("?")[0] in (
-        "/v1/messages",
-        "/v1/chat/completions",
-        "/v1/responses",
+    path = request.target.partition("?")[0]
+    return request.method == "POST" and (
+        path in ("/v1/messages", "/v1/chat/completions", "/v1/responses")
+        or path.endswith((":generateContent", ":streamGenerateContent"))
     )
 
 

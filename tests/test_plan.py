@@ -67,7 +67,7 @@ def place(found: Plan | Refusal) -> str:
          "vertex.anthropic"),
         ("POST /v1/projects/p/locations/global/publishers/google/models/m:generateContent", {},
          "aiplatform.googleapis.com/v1/projects/p/locations/global/publishers/google/models/m:generateContent",
-         "vertex.other"),
+         "vertex.google"),
         # Paths that are no route go by the credential.
         ("GET /v1/models", KEY, "a.test/v1/models", "other"),
         ("GET /v1/models", {"anthropic-version": "1"}, "a.test/v1/models", "other"),

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from headroom.edge import Edge
-from headroom.zones.press import Floors, Verdict, press, unpress
+from headroom.zones.press import Floors, Style, Verdict, press, unpress
 from headroom.zones.yardstick import Yardstick
 from tests.support.embedded import edge_to
-from tests.support.loops import chat_loop, claude_code_loop, codex_loop, opencode_loop, sdk_loop
+from tests.support.loops import chat_loop, claude_code_loop, codex_loop, gemini_loop, opencode_loop, sdk_loop
 from tests.support.outputs import ToolOutput, invented, mixed, recorded
 from tests.support.raw_wire import LIMIT
 from tests.support.request_shape import dialect_of, parse, result_texts
@@ -40,7 +40,13 @@ CLIENTS: Mapping[str, Loop] = {
     "codex": partial(codex_loop, bulk=SMALL, keep=20_000),
     "chat": partial(chat_loop, bulk=SMALL),
     "chat, parts": partial(chat_loop, bulk=SMALL, content="parts"),
+    "gemini": partial(gemini_loop, bulk=SMALL),
+    "gemini, no ids, bare": partial(gemini_loop, bulk=SMALL, ids=False, wrapped=False),
+    "gemini, masked": partial(gemini_loop, bulk=SMALL, masked_at=6),
+    "gemini, doubled": partial(gemini_loop, bulk=SMALL, doubled_at=6),
+    "gemini, no ids, doubled": partial(gemini_loop, bulk=SMALL, ids=False, doubled_at=6),
 }
+WRAPPING = ("gemini", "gemini, masked", "gemini, doubled", "gemini, no ids, doubled")
 PAYING = ("json_uniform", "search", "json_nested", "search_context", "json_ragged", "package_lock", "json_uniform")
 TURNS = 9
 
@@ -267,7 +273,7 @@ async def test_a_tool_that_is_excepted_is_left_alone() -> None:
     excepted = "mcp__tracker__list_items"
     async with scripted_origin() as origin, edge(origin.url, tool_policy=f"{excepted.title()}=none") as proxy:
         for client in CLIENTS:
-            if client == "codex":  # it wraps what a tool printed, and cuts it
+            if client in ("codex", *WRAPPING):  # they wrap what a tool printed, and one cuts it
                 continue
             session = Session(origin, key=client.encode())
             await session.turns(proxy.port, CLIENTS[client](2, TURNS, paying()))
@@ -309,9 +315,9 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Pressing that does not end before the event is set."""
     gate = threading.Event()
 
-    def slow(text: str, floors: Floors, yardstick: Yardstick) -> Verdict:
+    def slow(text: str, floors: Floors, yardstick: Yardstick, style: Style) -> Verdict:
         gate.wait(LIMIT)
-        return press(text, floors, yardstick)
+        return press(text, floors, yardstick, style)
 
     monkeypatch.setattr("headroom.shrink.press", slow)
     yield gate

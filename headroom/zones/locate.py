@@ -15,7 +15,7 @@ import msgspec
 import orjson
 from blake3 import blake3
 
-from headroom.faults import NotJson
+from headroom.faults import NoMessages, NotJson
 from headroom.zones.prefix import LEAST, Prefix, Prefixes
 from headroom.zones.shape import Shape
 
@@ -25,12 +25,16 @@ _NONE = RAW(b"")
 MEMO_LIMIT = 50_000  # items; about 300 bytes each
 _STEADY = 4  # items before the last model-made one that no client is known to touch again
 TYPED_FLOOR = 512  # bytes of token below which a typed text is never looked at
+LEAF_FLOOR = 64  # bytes of token below which a string of a result object is never looked at
+MAX_DEPTH = 16  # levels of a result object in which its strings are looked for
+UNKNOWN_LENGTH = 64  # characters of an unknown type that are told
 
 
 class Spot(msgspec.Struct, frozen=True, gc=False):
     """A slot within its item: offsets in bytes from the item's begin, quotes included.
 
-    `digest` is the BLAKE3 of its token. `call_id` is empty for text that a person typed.
+    `digest` is the BLAKE3 of its token. `call_id` is empty for text that a person typed, and for results without one.
+    `tool` is empty where the result does not name it.
     """
 
     start: int
@@ -38,13 +42,16 @@ class Spot(msgspec.Struct, frozen=True, gc=False):
     digest: bytes
     call_id: str
     error: bool
+    typed: bool = False
+    tool: str = ""
 
 
 class Facts(msgspec.Struct, frozen=True, gc=False):
     """What one item's bytes say, wherever the item stands.
 
     `opening` is the digest of what the user says in it, markers and the form of the content left out; empty for items
-    that are not the user's. `lifetimes` says of each marker, in order, whether it asks for the long one.
+    that are not the user's. `lifetimes` says of each marker, in order, whether it asks for the long one. `unknown` is
+    the item's type where the dialect does not know it.
     """
 
     by_model: bool
@@ -53,10 +60,11 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     spots: tuple[Spot, ...]
     opening: bytes = b""
     lifetimes: tuple[bool, ...] = ()
+    unknown: str = ""
 
 
 class Slot(msgspec.Struct, frozen=True, gc=False):
-    """A slot in a body. `key` names it in the ledger; `item` is the index of its item."""
+    """A slot in a body. `key` names it in the ledger; `item` is the index of its item. See Spot for the rest."""
 
     start: int
     end: int
@@ -64,6 +72,8 @@ class Slot(msgspec.Struct, frozen=True, gc=False):
     item: int
     call_id: str
     error: bool
+    typed: bool = False
+    tool: str = ""
 
 
 class Located(msgspec.Struct, frozen=True, gc=False):
@@ -72,7 +82,8 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     `fresh` begins at item `fresh_from`: all that follows the last item a model made. `frozen` is the index of the
     highest marked item plus one, or 0. `utf8` says whether the items are valid UTF-8. `conversation` names the
     conversation: the same on every turn, and another for another caller, session or opening. `span` is where the
-    items are. `long_after_short`: a marker with the long lifetime follows one with the short.
+    items are. `long_after_short`: a marker with the long lifetime follows one with the short. `unknown_types`: types
+    of fresh items that the dialect does not know.
     """
 
     old: list[Slot]
@@ -84,6 +95,7 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     conversation: bytes
     span: tuple[int, int]
     long_after_short: bool = False
+    unknown_types: frozenset[str] = frozenset()
 
 
 class _Buffer(ctypes.Structure):
@@ -144,9 +156,16 @@ class Locator:
         self._top = msgspec.json.Decoder(msgspec.defstruct("Top", _top_fields(shape), gc=False))
         self._marker = _raw_decoder("Marker", {shape.lifetime})
         self._named = {key: _raw_decoder("Named", {key}) for key in shape.session[1:]}
-        carried = {result.tag, result.text, result.call_id, result.error}
+        carried = {result.tag, result.text, result.call_id, result.error, result.tool}
+        in_block = set(result.within) or (carried if result.nested else set())
         self._item = _raw_decoder("Item", {"role", "type", shape.content} | (set() if result.nested else carried))
-        self._block = _raw_decoder("Block", {"type", "text", shape.marker} | (carried if result.nested else set()))
+        self._block = _raw_decoder("Block", {"type", "text", shape.marker} | in_block)
+        self._carrier = _raw_decoder("Carrier", carried)
+        self._stand_in = (
+            b'{"%b":{"%b":[""' % (shape.under.encode(), shape.items.encode())
+            if shape.under
+            else (b'{"%b":[""' % shape.items.encode())
+        )
 
     def locate(self, body: bytes, caller: bytes, session: bytes = b"") -> Located:
         """Find the slots of `body`. Raises NotJson where it is not a body of this dialect.
@@ -186,12 +205,14 @@ class Locator:
         self._remember(owner, body, read, old, fresh_from, conversation, 0 if prefix is None else prefix.length)
         utf8 = all(known.utf8 for known in facts)
         span = (read.starts[0], read.end)
-        return Located(old, fresh, len(facts), fresh_from, frozen, utf8, conversation, span, _long_after_short(facts))
+        unknown = frozenset(known.unknown for known in facts[fresh_from:] if known.unknown)
+        late = _long_after_short(facts)
+        return Located(old, fresh, len(facts), fresh_from, frozen, utf8, conversation, span, late, unknown)
 
     def _read_all(self, body: bytes) -> _Read:
         """Read a body from its first byte. Raises NotJson."""
         top = self._decode(body)
-        raws: Sequence[msgspec.Raw] = getattr(top, self._shape.items)
+        raws = self._raws(top)
         begin = address(raws[0]) - address(body) if raws else 0
         facts, starts, end = self._items(body, raws, begin)
         return _Read(facts, starts, end, self._session(top), self._session_end(top, body))
@@ -204,13 +225,13 @@ class Locator:
         duplicate keys does).
         """
         learnt = prefix.learnt
-        stand_in = b'{"%b":[""' % self._shape.items.encode()
+        stand_in = self._stand_in
         rest = stand_in + body[prefix.length :]
         try:
             top = self._top.decode(rest)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             return None
-        raws: Sequence[msgspec.Raw] = getattr(top, self._shape.items)
+        raws = self._raws(top)
         if not raws or address(raws[0]) - address(rest) != len(stand_in) - 2:
             return None
         facts, starts, end = self._items(body, raws[1:], prefix.length)
@@ -262,7 +283,9 @@ class Locator:
         """Names of the tools called in the run of model-made items that ends before item `before`, by call id."""
         names: dict[str, str] = {}
         call = self._shape.call
-        raws: Sequence[msgspec.Raw] = getattr(self._decode(body), self._shape.items)
+        if not call.path and not call.tags:
+            return names
+        raws = self._raws(self._decode(body))
         for raw in reversed(raws[:before]):
             known = self._memo.get(blake3(raw).digest())
             if known is not None and not known.by_model:
@@ -278,9 +301,17 @@ class Locator:
                         names.setdefault(identity, name)
         return names
 
+    def _raws(self, top: msgspec.Struct) -> Sequence[msgspec.Raw]:
+        """The items of a decoded body."""
+        holder = getattr(top, self._shape.under) if self._shape.under else top
+        raws: Sequence[msgspec.Raw] = getattr(holder, self._shape.items)
+        return raws
+
     def _decode(self, body: bytes) -> msgspec.Struct:
         try:
             return self._top.decode(body)
+        except msgspec.ValidationError as error:
+            raise NoMessages(str(error)) from error
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
             raise NotJson(str(error) or "nested too deeply") from error
 
@@ -310,9 +341,9 @@ class Locator:
 
     def _slots(self, facts: Facts, start: int, item: int, conversation: bytes) -> Iterator[Slot]:
         for spot in facts.spots:
-            yield Slot(
-                start + spot.start, start + spot.end, self._key(spot, conversation), item, spot.call_id, spot.error
-            )
+            key = self._key(spot, conversation)
+            at, end = start + spot.start, start + spot.end
+            yield Slot(at, end, key, item, spot.call_id, spot.error, spot.typed, spot.tool)
 
     def _key(self, spot: Spot, conversation: bytes) -> bytes:
         owner = b"\x01" + spot.call_id.encode() if spot.call_id else b"\x02" + conversation
@@ -342,7 +373,13 @@ class Locator:
             return Facts(by_model, marked, utf8, (), b"", lifetimes)
         spots = tuple(self._spots(item, role, content, blocks, address(raw)))
         opening = self._opening(content, blocks) if role in shape.user_roles else b""
-        return Facts(False, marked, utf8, spots, opening, lifetimes)
+        return Facts(False, marked, utf8, spots, opening, lifetimes, self._unknown(kind))
+
+    def _unknown(self, kind: str) -> str:
+        """The type of an item that the dialect does not know; items with a role and no type are messages."""
+        shape = self._shape
+        known = not shape.known_types or not kind or kind in shape.known_types or kind in shape.result.tags
+        return "" if known else kind[:UNKNOWN_LENGTH]
 
     def _opening(self, content: msgspec.Raw, blocks: list[msgspec.Struct]) -> bytes:
         """A digest of an item's text that is the same whether it is one string or a list of one text block."""
@@ -359,15 +396,27 @@ class Locator:
             if _is_string(content):
                 yield from _typed_spot(content, here)
             for block in blocks:
-                if result.nested and _word(getattr(block, result.tag)) in result.tags:
+                if result.within:
+                    for key in result.within:
+                        carrier = _decode(self._carrier, getattr(block, key))
+                        if carrier is not None:
+                            yield from self._result_spots(carrier, here)
+                elif result.nested and _word(getattr(block, result.tag)) in result.tags:
                     yield from self._result_spots(block, here)
-                elif _is_string(text := getattr(block, "text")):
+                    continue
+                if _is_string(text := getattr(block, "text")):
                     yield from _typed_spot(text, here)
 
     def _result_spots(self, carrier: msgspec.Struct, here: int) -> Iterator[Spot]:
         """The texts of one tool result: a string, or the `text` of each part."""
         result = self._shape.result
         call_id = _word(getattr(carrier, result.call_id))
+        if result.leaves:
+            tool = _word(getattr(carrier, result.tool))
+            for token, failed in _leaves(getattr(carrier, result.text), MAX_DEPTH):
+                if len(token) >= LEAF_FLOOR:
+                    yield _spot(token, here, call_id, failed, tool)
+            return
         if not call_id:
             return
         error = bool(result.error) and bytes(getattr(carrier, result.error)) == b"true"
@@ -429,6 +478,8 @@ def _raw_decoder(name: str, fields: set[str]) -> msgspec.json.Decoder[msgspec.St
 
 def _top_fields(shape: Shape) -> list[tuple[str, type] | tuple[str, type, msgspec.Raw]]:
     fields: list[tuple[str, type] | tuple[str, type, msgspec.Raw]] = [(shape.items, list[RAW])]
+    if shape.under:
+        fields = [(shape.under, msgspec.defstruct("Under", fields, gc=False))]
     if shape.session:
         fields.append((shape.session[0], RAW, _NONE))
     return fields
@@ -448,6 +499,21 @@ def _objects(decoder: msgspec.json.Decoder[msgspec.Struct], raw: msgspec.Raw) ->
         found = _decode(decoder, element)
         if found is not None:
             yield found
+
+
+_MEMBERS: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dict[str, RAW])
+
+
+def _leaves(raw: msgspec.Raw, depth: int, failed: bool = False) -> Iterator[tuple[msgspec.Raw, bool]]:
+    """The string tokens in a JSON value, in order, and whether each stands below a key named `error`."""
+    if _is_string(raw):
+        yield raw, failed
+    elif depth and len(raw) and memoryview(raw)[0] == 0x5B:
+        for element in _ELEMENTS.decode(raw):
+            yield from _leaves(element, depth - 1, failed)
+    elif depth and len(raw) and memoryview(raw)[0] == 0x7B:
+        for key, value in _MEMBERS.decode(raw).items():
+            yield from _leaves(value, depth - 1, failed or key == "error")
 
 
 _ELEMENTS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[RAW])
@@ -482,14 +548,15 @@ def _is_utf8(raw: msgspec.Raw) -> bool:
     return True
 
 
-def _spot(token: msgspec.Raw, here: int, call_id: str, error: bool) -> Spot:
+def _spot(token: msgspec.Raw, here: int, call_id: str, error: bool, tool: str = "") -> Spot:
     start = address(token) - here
-    return Spot(start, start + len(token), blake3(token).digest(), call_id, error)
+    return Spot(start, start + len(token), blake3(token).digest(), call_id, error, tool=tool)
 
 
 def _typed_spot(token: msgspec.Raw, here: int) -> Iterator[Spot]:
     if len(token) >= TYPED_FLOOR:
-        yield _spot(token, here, "", False)
+        start = address(token) - here
+        yield Spot(start, start + len(token), blake3(token).digest(), "", False, typed=True)
 
 
 def _next_item(body: bytes, at: int) -> int:

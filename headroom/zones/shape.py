@@ -12,14 +12,21 @@ class Result:
     They are the items themselves, or the blocks of an item's content (`nested`). `text` names the field that holds a
     string, or a list of parts with a `text` each; `call_id` the field that pairs the result with its call; `error`
     the field that says it failed.
+
+    With `within`, a result is what a block has under one of these keys, and needs neither tag nor call id. With
+    `leaves`, `text` names an object, every string in which is a text; those below a key named `error` are failures.
+    `tool` is the field that names the tool, where a result says so itself.
     """
 
     nested: bool
-    tag: str
-    tags: frozenset[str]
+    tag: str = ""
+    tags: frozenset[str] = frozenset()
     text: str
     call_id: str
     error: str = ""
+    within: tuple[str, ...] = ()
+    leaves: bool = False
+    tool: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,20 +45,24 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """One dialect's body. `items` is the top-level list of turns; `content` an item's list of blocks.
+    """One dialect's body. `items` is the list of turns, at the top or in the object `under`; `content` an item's list
+    of blocks. `user_roles` holds an empty string where an item without a role is the user's.
 
     `marker` is the key of a cache breakpoint, `lifetime` the key in it that says for how long, `long_lifetime` the
-    longer value. `session` leads to what names the session, from the top.
+    longer value. `session` leads to what names the session, from the top. `known_types`: item types besides
+    `model_types` and the results' that are known to be passed on; an item of another type is worth a warning.
     """
 
     name: str
     items: str
+    under: str = ""
     content: str
     result: Result
     call: Call
     model_roles: frozenset[str]
     model_types: frozenset[str] = field(default=frozenset())
     user_roles: frozenset[str] = field(default=frozenset({"user"}))
+    known_types: frozenset[str] = field(default=frozenset())
     marker: str = ""
     lifetime: str = ""
     long_lifetime: str = ""

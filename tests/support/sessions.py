@@ -22,7 +22,12 @@ ROOT = Path(__file__).parents[2]
 _LISTENS = re.compile(rb"listens on http://127\.0\.0\.1:(\d+)")
 
 
-ENDPOINTS = {"anthropic": b"/v1/messages", "chat": b"/v1/chat/completions", "responses": b"/v1/responses"}
+ENDPOINTS = {
+    "anthropic": b"/v1/messages",
+    "chat": b"/v1/chat/completions",
+    "responses": b"/v1/responses",
+    "gemini": b"/v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse",
+}
 
 
 def scripted_origin() -> Origin:

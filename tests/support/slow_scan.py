@@ -116,7 +116,22 @@ def result_strings(body: bytes) -> list[String]:
         for block in _list(message.get("content") if isinstance(message, dict) else None):
             if isinstance(block, dict) and _says(block.get("type"), "tool_result"):
                 found += _texts(block.get("content"))
+    request = top.get("request")
+    for content in _list((request if isinstance(request, dict) else top).get("contents")):
+        for part in _list(content.get("parts") if isinstance(content, dict) else None):
+            for key in ("functionResponse", "function_response"):
+                given = part.get(key) if isinstance(part, dict) else None
+                if isinstance(given, dict):
+                    found += _leaves(given.get("response"))
     return found
+
+
+def _leaves(node: Node) -> list[String]:
+    """The strings anywhere in a value."""
+    if isinstance(node, String):
+        return [node]
+    inner = node.values() if isinstance(node, dict) else _list(node)
+    return [leaf for child in inner for leaf in _leaves(child)]
 
 
 def _list(node: Node) -> list[Node]:
