@@ -16,4 +16,21 @@ The life of a request:
 12. one log line, some counters                              events, logs, metrics
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headroom.library import Result, compress
+
 __version__ = "0.1.0"
+__all__ = ["Result", "__version__", "compress"]
+
+
+def __getattr__(name: str) -> object:
+    """`compress` and `Result`, loaded when first asked for: a proxy that starts needs neither."""
+    if name in ("Result", "compress"):
+        from headroom import library  # noqa: PLC0415
+
+        return getattr(library, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

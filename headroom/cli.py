@@ -10,6 +10,8 @@ from headroom import __version__, config
 _USAGE = """usage: headroom COMMAND
 
   serve      run the proxy; `headroom serve --help` lists its settings
+  inspect    show what would be done to a request body
+  press      press one text; unpress gives it back
   settings   print all settings as a table
   version    print the version
 """
@@ -24,6 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from headroom import serve  # noqa: PLC0415
 
         serve.main(words[1:])
+    elif command in ("inspect", "press", "unpress"):
+        from headroom import inspect  # noqa: PLC0415
+
+        status = inspect.run(command, words[1:])
+        if status:
+            raise SystemExit(status)
     elif command == "settings":
         sys.stdout.write(config.table())
     elif command in ("version", "--version"):

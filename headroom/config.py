@@ -283,6 +283,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "inline_bytes", "2KiB", _bytes(0), "Fresh text up to this size is pressed on the event loop", "compression"
     ),
+    Setting("compress_timeout", "20s", _time(0.01), "Longest time for one call of /v1/compress", "compression"),
     Setting("press_deadline", "200ms", _time(0), "Time for pressing one request's fresh text", "compression"),
     Setting("press_deadline_per_kib", "2ms", _time(0), "Added to it per KiB of fresh text", "compression"),
     Setting("press_deadline_limit", "3s", _time(0), "What both come to at the most", "compression"),

@@ -49,6 +49,9 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
     content_type: bytes = _JSON
 
 
+NOT_FOUND: Final = Reply(404, b'{"error":"not found"}')
+
+
 class Control:
     """Answers the control endpoints."""
 
@@ -79,7 +82,7 @@ class Control:
         make = self._guarded.get(path)
         if make is None:
             return None
-        return make(trusted) if trusted else Reply(404, b'{"error":"not found"}')
+        return make(trusted) if trusted else NOT_FOUND
 
     def _livez(self, trusted: bool) -> Reply:
         return _json(200, {**self._who("healthy"), "alive": True})

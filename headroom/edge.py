@@ -26,6 +26,7 @@ from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, Store
 from headroom.ledger import Ledger
 from headroom.logs import LogWriter
 from headroom.metrics import Board, Counters
+from headroom.services import Posted, Services
 from headroom.shrink import Shrinker
 from headroom.store import MemoryStore, Store
 from headroom.store_sqlite import SqliteStore
@@ -108,6 +109,7 @@ class Edge:
             store, config.whole("replay_cache"), config.seconds("store_timeout"), config.seconds("store_ttl")
         )
         self.shrinker = Shrinker(config, self.ledger)
+        self.services = Services(config)
         self.dialer = Dialer(
             self.watch,
             context,
@@ -175,6 +177,7 @@ class Edge:
         await asyncio.sleep(0)  # the loop tells the exchanges
         await self.dialer.close()
         self.watch.close()
+        self.services.close()
         await self.shrinker.close()
         await self.ledger.close()
         if self._log is not None:
@@ -204,6 +207,13 @@ class Edge:
                 close = self.draining or not head.keep_alive
                 data = control.render(reply, head_only=head.method == b"HEAD", close=close)
                 return _Answer(self, client, head, data)
+        if head.method == b"POST":
+            handle = self.services.paths.get(head.target.partition(b"?")[0].decode("latin-1"))
+            if handle is not None:
+                if not (token or (loopback and control.names_loopback(head.fields.get(b"host", b"")))):
+                    return _Answer(self, client, head, control.render(control.NOT_FOUND))
+                keep = head.keep_alive and not self.draining
+                return Posted(client, head, handle, self.body_limit, keep=keep)
         if not loopback and self._token and not token:
             return self._turn_away(client, head, Unauthorized("send the proxy's token as x-headroom-proxy-token"))
         found = plan.plan(head, self.config, loopback=loopback)

@@ -27,6 +27,7 @@ ASYNCIO = {
     "headroom.edge",
     "headroom.serve",
     "headroom.logs",
+    "headroom.services",
 }
 # Words of providers, in code rather than in prose. Media types and protocol names are not among them.
 PROVIDERS = re.compile(r"anthropic|openai|gemini|claude|codex|chatgpt|vertex|bedrock", re.IGNORECASE)

@@ -279,8 +279,11 @@ class Locator:
         if ends and ends[-1][0] >= LEAST:
             self._prefixes.keep(owner, body, ends)
 
-    def tool_names(self, body: bytes, before: int) -> dict[str, str]:
-        """Names of the tools called in the run of model-made items that ends before item `before`, by call id."""
+    def tool_names(self, body: bytes, before: int, *, every: bool = False) -> dict[str, str]:
+        """Names of the tools called in the run of model-made items that ends before item `before`, by call id.
+
+        With `every`, in all model-made items before it.
+        """
         names: dict[str, str] = {}
         call = self._shape.call
         if not call.path and not call.tags:
@@ -289,6 +292,8 @@ class Locator:
         for raw in reversed(raws[:before]):
             known = self._memo.get(blake3(raw).digest())
             if known is not None and not known.by_model:
+                if every:
+                    continue
                 break
             try:
                 made = orjson.loads(bytes(raw))

@@ -170,10 +170,13 @@ class Floors(msgspec.Struct, frozen=True, gc=False):
         return self.by_kind.get(kind, self.other)
 
 
-def press(text: str, floors: Floors, yardstick: Yardstick, style: Style = Style.PLAIN) -> Verdict:
-    """Shorten `text` without loss. Cost: linear in its length; most of it is counting tokens."""
+def press(
+    text: str, floors: Floors, yardstick: Yardstick, style: Style = Style.PLAIN, kind: Kind | None = None
+) -> Verdict:
+    """Shorten `text` without loss; `kind` is what it is, where that is known. Cost: linear in its length; most of it
+    is counting tokens."""
     head, core, tail = peel(text)
-    kind = sniff(core)
+    kind = sniff(core) if kind is None else kind
     chains = CHAINS.get(kind, ())
     if not chains:
         return Verdict(Action.NO_FORM, kind)
