@@ -213,7 +213,7 @@ class Edge:
                 if not (token or (loopback and control.names_loopback(head.fields.get(b"host", b"")))):
                     return _Answer(self, client, head, control.render(control.NOT_FOUND))
                 keep = head.keep_alive and not self.draining
-                return Posted(client, head, handle, self.body_limit, keep=keep)
+                return Posted(client, head, handle, self.body_limit, self.sink, keep=keep)
         if not loopback and self._token and not token:
             return self._turn_away(client, head, Unauthorized("send the proxy's token as x-headroom-proxy-token"))
         found = plan.plan(head, self.config, loopback=loopback)

@@ -5,6 +5,7 @@ There is no field for a body, a credential or an original, so none can be logged
 
 from __future__ import annotations
 
+import traceback
 from typing import Literal, Protocol
 
 import msgspec
@@ -168,6 +169,13 @@ class ShrinkFailed(Event, frozen=True, kw_only=True):
     def level(self) -> Level:
         """See Event."""
         return "error"
+
+
+def failure(identity_: str, error: BaseException) -> ShrinkFailed:
+    """Where an error came from. Its text is left out: it may quote a body."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{place.filename.rpartition('/')[2]}:{place.lineno}"
+    return ShrinkFailed(id=identity_, error=type(error).__name__, place=where)
 
 
 class Sink(Protocol):

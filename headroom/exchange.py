@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import traceback
 from collections.abc import Coroutine
 from typing import Final, Protocol
 
@@ -16,7 +15,7 @@ import msgspec
 import orjson
 
 from headroom import conversation
-from headroom.events import MarkerOrder, Request, ShrinkFailed, Sink, StoreTrouble, Timings, UnknownItem
+from headroom.events import MarkerOrder, Request, Sink, StoreTrouble, Timings, UnknownItem, failure
 from headroom.faults import BadCoding, BadResponse, BodyTooLarge, Fault
 from headroom.heads import homeward, onward
 from headroom.metrics import Counters
@@ -217,7 +216,7 @@ class Exchange:
         """A task that ended by a fault of ours must not leave its client waiting."""
         if task.cancelled() or (error := task.exception()) is None:
             return
-        self._house.sink(_failure(self.id, error))
+        self._house.sink(failure(self.id, error))
         if self._phase is not Phase.DONE:
             self._close("failed", "internal")
             self._client.cut()
@@ -248,7 +247,7 @@ class Exchange:
                 receipt = await self._house.shrinker.rewrite(plain, dialect, caller, session, decide=decide)
             except Exception as error:
                 # The one broad except: whatever is wrong with us, what was sent before is right, and then the original.
-                self._house.sink(_failure(self.id, error))
+                self._house.sink(failure(self.id, error))
                 failed = True
         if receipt is None:
             receipt = Receipt(plain)
@@ -559,13 +558,6 @@ def _bill(dialect: Dialect, usage: Usage | None, receipt: Receipt | None) -> tup
     read = prices.read if usage.read else write
     old = receipt.tokens_before - receipt.tokens_after - receipt.decided_saved
     return bill, receipt.decided_saved * write + old * read
-
-
-def _failure(identity_: str, error: BaseException) -> ShrinkFailed:
-    """Where an error came from. Its text is left out: it may quote a body."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{place.filename.rpartition('/')[2]}:{place.lineno}"
-    return ShrinkFailed(id=identity_, error=type(error).__name__, place=where)
 
 
 def error_answer(fault: Fault, dialect: Dialect, identity_: str, *, close: bool, head_only: bool = False) -> bytes:

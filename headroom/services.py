@@ -15,6 +15,7 @@ import orjson
 
 from headroom.config import Config
 from headroom.control import Reply, render
+from headroom.events import Sink, failure
 from headroom.faults import Fault
 from headroom.library import Policy, Result, compress
 from headroom.wire.head import RequestHead
@@ -63,7 +64,7 @@ class Services:
             asked = msgspec.json.decode(body, type=Asked)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return _refusal(400, f"the body must be an object with a list of messages: {error}")
-        if bytes(asked.messages[:1]) != b"[":
+        if bytes(asked.messages)[:1] != b"[":
             return _refusal(400, "messages must be a list")
         policy: Policy = "none" if head.fields.get(BYPASS, b"").lower() == b"true" else asked.config.policy
         work = asyncio.get_running_loop().run_in_executor(
@@ -115,9 +116,11 @@ class Posted:
         head: RequestHead,
         handle: Callable[[RequestHead, bytes], Awaitable[Reply]],
         limit: int,
+        sink: Sink,
         *,
         keep: bool,
     ) -> None:
+        self._sink = sink
         self._client = client
         self._head = head
         self._handle = handle
@@ -147,11 +150,19 @@ class Posted:
         """See RequestSink."""
         if not self._over:
             self._task = asyncio.get_running_loop().create_task(self._run())
+            self._task.add_done_callback(self._check)
 
     async def _run(self) -> None:
         reply = await self._handle(self._head, b"".join(self._body))
         if not self._over:
             self._answer(reply, keep=self._keep)
+
+    def _check(self, task: asyncio.Task[None]) -> None:
+        """A service that broke by a fault of ours must not leave its caller waiting."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._sink(failure("", error))
+            if not self._over:
+                self._answer(_refusal(500, "this call failed; the log says where"), keep=False)
 
     def _answer(self, reply: Reply, *, keep: bool) -> None:
         self._over = True
