@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from headroom.weave import TOOL_NAME, Call
 from headroom.wire.sse import parse_event
-from headroom.zones.places import UNREADABLE, Span, elements, members, replaced
+from headroom.zones.places import UNREADABLE, Span, elements, member, members, replaced
 
 _NONE = msgspec.Raw(b"")
 
@@ -93,7 +93,7 @@ def piece(raw: bytes, arguments: bytes | None = None) -> Piece:
     if not call_id:
         return Piece(raw, identity(raw), None, kind(raw) == "tool_use")
     if arguments is None:
-        start, end = members(raw).get("input", (0, 0))
+        start, end = member(raw, "input")
         arguments = raw[start:end]
     return Piece(raw, identity(raw), Call(call_id, arguments), False)
 
@@ -135,7 +135,7 @@ def anchor(identities: Iterable[bytes]) -> bytes:
 
 def find_content(item: bytes) -> Content | None:
     """Where a message has its content; None where that is neither a string nor a list."""
-    start, end = members(item).get("content", (0, 0))
+    start, end = member(item, "content")
     if item[start : start + 1] == b'"':
         return Content(start, end, None)
     blocks = elements(item, start, end)

@@ -10,7 +10,7 @@ import msgspec
 from headroom.block_pieces import Event, Piece, anchor, assembled, kind, parsed, piece, retrieval
 from headroom.weave import TOOL_NAME, Call, Round, Turn
 from headroom.wire.sse import parse_event
-from headroom.zones.places import UNREADABLE, Span, counts, elements, members, replaced
+from headroom.zones.places import UNREADABLE, Span, counts, elements, member, members, replaced
 from headroom.zones.splice import to_token
 
 _NAME = TOOL_NAME.encode()
@@ -99,7 +99,7 @@ class _Rounds:
 
     def continuation(self, body: bytes) -> bytes:
         """See Weaver. Cost: msgspec's pass over the body, and a copy of it."""
-        start, end = members(body).get("messages", (0, 0))
+        start, end = member(body, "messages")
         if body[start : start + 1] != b"[":
             raise ValueError("the request has no list of messages")
         more = b",".join(self._messages)
@@ -184,7 +184,7 @@ class BlockWeaver:
     def fail(self, status: int, body: bytes) -> bytes:
         """See Weaver."""
         self._done = True
-        start, end = members(body).get("error", (0, 0))
+        start, end = member(body, "error")
         if kind(body[start:end]):
             said = body if kind(body) == "error" else b'{"type":"error","error":%b}' % body[start:end]
             said = _on_one_line(said.strip())
@@ -286,7 +286,7 @@ class PlainBlockWeaver:
         self._document = document
         if self._untouched and _NAME not in document:
             return
-        start, end = members(document).get("content", (0, 0))
+        start, end = member(document, "content")
         self._pieces = [piece(document[begin:stop]) for begin, stop in elements(document, start, end) or ()]
         if any(part.call is not None for part in self._pieces):
             self._untouched = False
@@ -318,7 +318,7 @@ class PlainBlockWeaver:
     def _write(self) -> bytes:
         """The last document with all that is visible, and its counts added up."""
         document = self._document
-        start, end = members(document).get("content", (0, 0))
+        start, end = member(document, "content")
         if document[start : start + 1] != b"[":
             return document
         shown = b",".join((*self._rounds.told(), *(part.raw for part in self._pieces if part.call is None)))
@@ -345,7 +345,7 @@ def _stop_reason(text: bytes | msgspec.Raw) -> str:
 
 def _usage(text: bytes) -> Iterator[tuple[tuple[str, ...], Span]]:
     """The counts in the usage of an event, a message or an answer."""
-    start, end = members(text).get("usage", (0, 0))
+    start, end = member(text, "usage")
     return counts(text, start, end)
 
 

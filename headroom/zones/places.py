@@ -43,6 +43,11 @@ def members(text: bytes) -> dict[str, Span]:
     return spans if _END.match(text, at) else {}
 
 
+def member(text: bytes, key: str) -> Span:
+    """Where the value under `key` of the object `text` is; an empty span at the end where there is none."""
+    return members(text).get(key, (len(text), len(text)))
+
+
 def elements(text: bytes, start: int, end: int) -> list[Span] | None:
     """Where the elements of the list ``text[start:end]`` are; None where it is none."""
     try:
