@@ -89,6 +89,7 @@ def retrieval(raw: bytes | msgspec.Raw) -> str:
 
 def piece(raw: bytes, arguments: bytes | None = None) -> Piece:
     """The piece that a block is. `arguments` are those of a call as they were streamed."""
+    raw = as_utf8(raw)
     call_id = retrieval(raw)
     if not call_id:
         return Piece(raw, identity(raw), None, kind(raw) == "tool_use")
@@ -125,6 +126,15 @@ def identity(raw: bytes) -> bytes:
         return b"?" + orjson.dumps(block, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # nested too deeply to be written
         return b"?" + raw
+
+
+def as_utf8(text: bytes) -> bytes:
+    """`text` itself, or with what is no UTF-8 replaced, as its readers do: nobody takes it as part of a request."""
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return text.decode("utf-8", "replace").encode()
+    return text
 
 
 def anchor(identities: Iterable[bytes]) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from headroom.block_pieces import Event, Piece, anchor, assembled, kind, parsed, piece, retrieval
+from headroom.block_pieces import Event, Piece, anchor, as_utf8, assembled, kind, parsed, piece, retrieval
 from headroom.weave import TOOL_NAME, Call, Round, Turn
 from headroom.wire.sse import parse_event
 from headroom.zones.places import UNREADABLE, Span, counts, elements, member, members, replaced
@@ -187,7 +187,7 @@ class BlockWeaver:
         start, end = member(body, "error")
         if kind(body[start:end]):
             said = body if kind(body) == "error" else b'{"type":"error","error":%b}' % body[start:end]
-            said = _on_one_line(said.strip())
+            said = _on_one_line(as_utf8(said).strip())
         else:
             said = b'{"type":"error","error":{"type":"%b","message":"The answer could not be continued: status %d."}}'
             said %= (_ERRORS.get(status, b"api_error"), status)

@@ -634,7 +634,7 @@ def test_an_error_in_the_stream_is_passed_on_and_ends_the_answer() -> None:
 def test_a_round_that_cannot_be_had_is_an_error_event(status: int, body: bytes, kind: str) -> None:
     weaver = LOOM.weaver()
     out = b"".join(weaver.feed(raw) for raw in streamed([text("a"), retrieve(1)]))
-    weaver.settle(["x"])
+    weaver.settle(["original of toolu_1"])
     failed = weaver.fail(status, body)
     assert weaver.done and failed.count(b"\n") == 3
     with pytest.raises(anthropic.APIError) as caught:
