@@ -6,6 +6,8 @@ send back, or are refused for it.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -162,6 +164,11 @@ def assembled(events: Iterable[bytes]) -> Iterator[Piece]:
     by_index: dict[int, _Streamed] = {}
     blocks: list[_Streamed] = []
     for raw in events:
+        if usual := _USUAL_DELTA.fullmatch(raw):
+            index, field, token = usual.group(1, 2, 3)
+            if known := by_index.get(int(index)):
+                known.go_on(_GOES_ON[field], token)
+            continue
         event = parsed(raw)[0]
         if event is None:
             continue
@@ -175,22 +182,32 @@ def assembled(events: Iterable[bytes]) -> Iterator[Piece]:
             yield block.piece()
 
 
-# Which field of its block a delta goes on with; other deltas set the fields they have.
-_GOES_ON = {"text_delta": "text", "thinking_delta": "thinking"}
+# Which field of its block the field of such a delta goes on with; other deltas set the fields they have.
+_GOES_ON = {b"text": "text", b"thinking": "thinking", b"partial_json": "input"}
+_DELTAS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+# Almost every event of a stream. The provider pads it with blanks.
+_USUAL_DELTA = re.compile(
+    rb'event: content_block_delta\r?\ndata: \{"type":"content_block_delta","index":(\d{1,9}),"delta":\{'
+    rb'"type":"(?:text_delta","(?=text")|thinking_delta","(?=th)|input_json_delta","(?=p))(text|thinking|partial_json)":'
+    rb'("(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+")\}[ ]*\}\r?\n\r?\n'
+)
 
 
 class _Streamed:
     """A block while its deltas come in. All values stay as they were spelled."""
 
-    __slots__ = ("_arguments", "_begun", "_citations", "_set", "_strings", "fields")
+    __slots__ = ("_begun", "_citations", "_set", "_strings", "fields")
 
     def __init__(self, begun: bytes) -> None:
         self.fields = members(begun)
         self._begun = begun
         self._strings: dict[str, list[bytes]] = {}
-        self._arguments: list[bytes] = []
         self._citations: list[bytes] = []
         self._set: dict[str, bytes] = {}
+
+    def go_on(self, field: str, token: bytes) -> None:
+        """A string of the block goes on with another one, or the text of its input does."""
+        self._strings.setdefault(field, []).append(token[1:-1])
 
     def add(self, delta: bytes) -> None:
         """Take one delta."""
@@ -199,10 +216,8 @@ class _Streamed:
             value = delta[start:end]
             if field == "type":
                 continue
-            if _GOES_ON.get(tag) == field:
-                self._strings.setdefault(field, []).append(_inside(value))
-            elif tag == "input_json_delta":
-                self._arguments.append(_inside(value))
+            if _DELTAS.get(tag) == field and value[:1] == b'"':
+                self.go_on(_GOES_ON[field.encode()], value)
             elif tag == "citations_delta":
                 self._citations.append(value)
             else:
@@ -211,32 +226,33 @@ class _Streamed:
     def piece(self) -> Piece:
         """The block as a whole."""
         new = dict(self._set)
+        arguments = None
         for field, parts in self._strings.items():
             start, end = self.fields.get(field, (0, 0))
-            new[field] = b'"%b%b"' % (_inside(self._begun[start:end]), b"".join(parts))
+            begun = self._begun[start + 1 : end - 1] if self._begun[start : start + 1] == b'"' else b""
+            token, text = _readable(b'"%b%b"' % (begun, b"".join(parts)))
+            if field != "input":
+                new[field] = token
+            elif text:
+                arguments = text.encode()
+                new[field] = arguments if arguments[:1] == b"{" and _is_json(arguments) else b"{}"
         if self._citations:
             new["citations"] = b"[%b]" % b",".join(self._citations)
-        arguments = _unquoted(b'"%b"' % b"".join(self._arguments))
-        if arguments:
-            new["input"] = arguments if arguments[:1] == b"{" and _is_json(arguments) else b"{}"
         edits = [(span, new.pop(field)) for field, span in self.fields.items() if field in new]
         last = self._begun.rindex(b"}")
         more = b"".join(b',"%b":%b' % (field.encode(), value) for field, value in new.items())
         raw = replaced(self._begun, [*edits, ((last, last), more)] if more else edits)
-        return piece(raw, arguments or None)
+        return piece(raw, arguments)
 
 
-def _inside(token: bytes) -> bytes:
-    """What stands between the quotes of a string token; nothing of any other value."""
-    return token[1:-1] if token[:1] == b'"' else b""
-
-
-def _unquoted(token: bytes) -> bytes:
-    """The text of a string token; empty where it cannot be read."""
+def _readable(token: bytes) -> tuple[bytes, str]:
+    """A string token and its text, without what is no text: bytes that are no UTF-8, halves of surrogate pairs."""
     try:
-        return str(orjson.loads(token)).encode()
+        return token, str(orjson.loads(token))
     except orjson.JSONDecodeError:
-        return b""
+        text = str(json.loads(token.decode("utf-8", "replace"))).encode("utf-16", "surrogatepass")
+        said = text.decode("utf-16", "replace")
+        return orjson.dumps(said), said
 
 
 def _is_json(text: bytes) -> bool:

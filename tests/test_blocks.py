@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from headroom.block_weavers import BlockWeaver, PlainBlockWeaver
 from headroom.blocks import BlockLoom
 from headroom.weave import TOOL_NAME, Loom, Turn
+from headroom.zones.places import elements, member
 from headroom.zones.splice import Edit
+from tests.support.captured import captured
 from tests.support.dialects import Dialect, Exchange
 from tests.support.events import Answer, Usage, compact, error_body, error_event, plain_body, stream_events
 from tests.support.script import ToolCall
@@ -386,6 +388,26 @@ def test_a_stream_that_is_cut_shows_nothing_that_was_held(rounds: list[list[Json
     assert not any(b'"name":"headroom_retrieve"' in raw for raw in passed)
 
 
+@given(turns(least=1))
+@settings(max_examples=30)
+def test_a_stream_that_is_cut_in_a_later_round_is_not_over(rounds: list[list[Json]]) -> None:
+    weaver = BlockWeaver()
+    for number, blocks in enumerate(rounds):
+        events = streamed(blocks, output=10)
+        for at, raw in enumerate(events, 1):
+            assert not weaver.done and not weaver.calls
+            out = weaver.feed(raw)
+            assert b"event: message_stop" not in out or at == len(events)
+            assert not out.startswith(b"event: message_start") or number == 0
+            found = weaver.turn()
+            assert found is None or len(found[1].rounds) == number
+        if weaver.calls:
+            assert not weaver.done
+            weaver.settle(["x" for _ in weaver.calls])
+            assert not weaver.calls
+    assert weaver.done
+
+
 @given(turns())
 def test_events_that_need_no_change_are_the_same_object(rounds: list[list[Json]]) -> None:
     weaver = BlockWeaver()
@@ -712,3 +734,42 @@ def test_results_of_any_text_are_written() -> None:
         weaver.settle([])
     weaver.settle(['"\\\x00\ud800é\U0001f600'])
     assert json.loads(weaver.continuation(BODY))["messages"][2]["content"][0]["content"] == '"\\\x00?é\U0001f600'
+
+
+@pytest.mark.parametrize("client", ["claude-code", "claude-code-continue", "opencode-anthropic", "sdk-anthropic"])
+def test_an_anchor_of_a_real_client_stays_the_same_while_the_conversation_grows(client: str) -> None:
+    before: list[bytes] = []
+    for request in captured(client):
+        spans = elements(request.body, *member(request.body, "messages")) or []
+        items = [request.body[start:end] for start, end in spans]
+        found = LOOM.anchors(items)
+        roles = [json.loads(item)["role"] for item in items]
+        assert [bool(anchor) for anchor in found] == [role == "assistant" for role in roles]
+        assert len(set(found) - {b""}) == roles.count("assistant"), "two turns are taken for one"
+        assert len(found) < 3 or found[: len(before)] == before
+        before = found if len(found) > 2 else before
+    assert sum(map(bool, before)) > 2
+
+
+@pytest.mark.parametrize(
+    ("pieces", "said"),
+    [
+        ([b"\\ud83d", b"\\ude00"], "\U0001f600"),
+        ([b"a", b"\\ud83d"], "a\ufffd"),
+        ([b"a\xff", b"\\n"], "a\ufffd\n"),
+        ([b"\\u00e9", "é".encode()[:1], "é".encode()[1:]], "éé"),
+        ([b"", b"x"], "x"),
+    ],
+)
+@pytest.mark.parametrize("end", [b"}}\n\n", b"}    }\r\n\r\n"])
+def test_texts_are_joined_whatever_they_are_cut_into(pieces: list[bytes], said: str, end: bytes) -> None:
+    weaver = LOOM.weaver()
+    weaver.feed(event(type="content_block_start", index=0, content_block=text("")))
+    for inside in pieces:
+        raw = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
+        weaver.feed(raw + b'"text":"' + inside + b'"' + end)
+    weaver.feed(event(type="content_block_start", index=1, content_block=retrieve(1)))
+    for raw in ending("tool_use", 5):
+        weaver.feed(raw)
+    weaver.settle(["x"])
+    assert json.loads(weaver.continuation(BODY))["messages"][1]["content"][0] == text(said)
