@@ -773,3 +773,46 @@ def test_texts_are_joined_whatever_they_are_cut_into(pieces: list[bytes], said: 
         weaver.feed(raw)
     weaver.settle(["x"])
     assert json.loads(weaver.continuation(BODY))["messages"][1]["content"][0] == text(said)
+
+
+def test_blocks_of_no_known_shape_stay_where_they_are() -> None:
+    deep = b"[" * 300 + b"]" * 300
+    odd = [b"7", b'{"type":"new","about":%b}' % deep, b'{"type":5,"said":"\xff"}', b'"headroom_retrieve"']
+    document = b'{"content":[%b,%b],"stop_reason":5,"usage":[]}' % (b",".join(odd), compact(retrieve(1)).encode())
+    weaver = LOOM.plain_weaver()
+    weaver.feed(document)
+    assert [made.id for made in weaver.calls] == ["toolu_1"]
+    weaver.settle(["x"])
+    said = json.loads(weaver.continuation(BODY))["messages"][1]["content"]
+    assert said == [*(json.loads(block.decode("utf-8", "replace")) for block in odd), retrieve(1)]
+    weaver.feed(plain([text("b")]))
+    content = json.loads(weaver.finish())["content"]
+    assert content == [*said[:-1], text("b")]
+    turn = weaver.turn()
+    assert turn is not None
+    sent = [b'{"role":"assistant","content":[%b,{"type":"text","text":"b"}]}' % b",".join(odd)]
+    assert len(edited([sent[0].replace(b"\xff", b"y")], LOOM.reinsert(sent, 0, turn[1]))) == 3
+    for broken in (b"", b"[]", b'{"type":"error","error":{}}', b'{"content":"x"}'):
+        weaver.feed(broken)
+        assert weaver.finish() is broken
+
+
+def test_streamed_blocks_of_no_known_shape_are_passed_on() -> None:
+    weaver = LOOM.weaver()
+    block: Json = {"type": "text", "text": None}
+    events = [
+        event(type="content_block_start", index=0, content_block=7),
+        event(type="content_block_start", index=1, content_block=block),
+        event(type="content_block_delta", index=1, delta={"type": "text_delta", "text": 7}),
+        event(type="content_block_delta", index=1, delta={"type": "text_delta", "text": "a", "more": 1}),
+        event(type="content_block_delta", index=9, delta={"type": "text_delta", "text": "b"}),
+        event(type="content_block_delta", index=1, delta=7),
+        b"event: content_block_delta\ndata: {\n\n",
+    ]
+    assert all(weaver.feed(raw) is raw for raw in events)
+    weaver.feed(event(type="content_block_start", index=2, content_block=retrieve(1)))
+    for raw in [*events, *ending("tool_use", 5)]:
+        weaver.feed(raw)
+    weaver.settle(["x"])
+    said = json.loads(weaver.continuation(BODY))["messages"][1]["content"]
+    assert said[0] == {"type": "text", "text": "a", "more": 1}
