@@ -99,18 +99,16 @@ class Edge:
             listener = listen(config)
         try:
             self._log = _log(config)
+            store = await self._open_store()
         except ConfigError:
             listener.close()
+            if self._log is not None:
+                self._log.close()
             raise
         loop = asyncio.get_running_loop()
         limits = self.limits
         shortest = min(limits.header_timeout, limits.keep_alive_timeout, limits.body_timeout, limits.silence)
         self.watch = Watch(loop, min(1.0, shortest / 4))
-        try:
-            store = await self._open_store()
-        except ConfigError:
-            listener.close()
-            raise
         self.ledger = Ledger(
             store, config.whole("replay_cache"), config.seconds("store_timeout"), config.seconds("store_ttl")
         )
