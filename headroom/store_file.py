@@ -78,6 +78,7 @@ class Database:
         self._clock = clock
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
+        self._page = 0  # bytes
         self._added = 0  # entries of the transaction under way, less those removed
         self._swept: int | None = None  # when what has expired was last removed
 
@@ -238,7 +239,7 @@ class Database:
             self.drop()
         if self._connection is None:
             self._connection = self._connect()
-            self._page: int = self._connection.execute("PRAGMA page_size").fetchone()[0]
+            self._page = self._connection.execute("PRAGMA page_size").fetchone()[0]
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:

@@ -26,6 +26,7 @@ from headroom.store_file import Database
 
 QUEUE_LIMIT: Final = 10_000  # operations under way; more means that the disk has stopped
 DEFAULT_LIMIT: Final = 2 << 30  # bytes
+CLOSE_SECONDS: Final = 5.0  # for what is under way when the store is closed
 _GROUP: Final = 256  # operations per commit at the most
 
 Result = dict[Name, bytes]
@@ -79,8 +80,7 @@ class SqliteStore:
 
     async def open(self) -> None:
         """Make the file if it is not there, with mode 0600, and start the thread. Raises StoreDown."""
-        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
-        self._thread.start()
+        self._begin()
         await self._do(lambda database: {})
 
     async def get(self, names: Sequence[Name]) -> Result:
@@ -118,10 +118,19 @@ class SqliteStore:
 
     async def close(self) -> None:
         """See Store."""
-        if self._thread is not None and self._thread.is_alive():
-            loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        for _ in range(2):  # the second time for a write that was cancelled meanwhile, and is to be taken back
+            if self._thread is None or not self._thread.is_alive():
+                return
             self._jobs.put(_Job(None, loop, loop.create_future()))
-            await asyncio.to_thread(self._thread.join, 5.0)
+            await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
+            await asyncio.sleep(0)  # who waited is told
+            if not self._thread.is_alive() and not self._jobs.empty():
+                self._begin()
+
+    def _begin(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+        self._thread.start()
 
     async def _do(
         self, work: _Work, *, reads: bool = False, inserted: list[Name] | None = None, writer: int = 0

@@ -154,6 +154,23 @@ async def test_a_cancelled_put_leaves_nothing_and_a_finished_one_everything(stor
     assert len(await store.get(kept)) == len(kept)
 
 
+async def test_a_put_cancelled_just_before_the_store_is_closed_leaves_nothing(shared: Open) -> None:
+    rng = random.Random(6)
+    left: list[Name] = []
+    for n in range(30):
+        store = await shared()
+        name = (SPACE_DECISION, b"%d" % n)
+        task = asyncio.get_running_loop().create_task(store.put([(name, b"v")]))
+        await asyncio.sleep(rng.choice([0, 0.0002, 0.0005, 0.001]))
+        task.cancel()
+        await asyncio.wait([task])
+        await store.close()
+        if task.cancelled():
+            left.append(name)
+    assert left
+    assert await (await shared()).get(left) == {}
+
+
 async def test_workers_that_write_one_key_at_once_agree(shared: Open) -> None:
     one, two = await shared(), await shared()
     for n in range(20):
