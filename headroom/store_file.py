@@ -28,7 +28,8 @@ from headroom.store import KEEP_SECONDS, Name, StoreState
 SCHEMA_VERSION: Final = 2
 BUSY_MS: Final = 500  # how long another process's write, or its opening of the file, is waited for
 SWEEP_SECONDS: Final = 3600.0  # between two removals of what has expired
-SWEEP_ROWS: Final = 2000  # removed at once at the most, so that nobody waits long behind it
+SWEEP_ROWS: Final = 500  # expired and removed at once at the most, so that nobody waits long behind it: about 10 ms
+EVICT_ROWS: Final = 2000  # the same of what is too much; more than one commit's worth of what is added
 DAMAGED_LIMIT: Final = 100  # files set aside; past it the disk is at fault, and filling it helps nobody
 _BATCH: Final = 512  # names per statement; SQLite allows 32,766 variables
 _EVICTED: Final = 200  # rows between two looks at the size
@@ -163,7 +164,7 @@ class Database:
             raise OSError("the file was replaced while it was written")
 
     def tidy(self) -> None:
-        """Remove some of what has expired or is too much, and note how full the file is. Time bounded by SWEEP_ROWS."""
+        """Remove some of what has expired or is too much, and note how full the file is. Bounded in rows."""
         connection = self._connected()
         now = self._now()
         due = self._swept is None or abs(now - self._swept) >= SWEEP_SECONDS
@@ -214,7 +215,7 @@ class Database:
         if self._used(connection) <= self._limit:
             return
         target = self._limit - self._limit // _SPARE
-        for _ in range(SWEEP_ROWS // _EVICTED):
+        for _ in range(EVICT_ROWS // _EVICTED):
             excess = self._used(connection) - target
             rows = connection.execute(_OLDEST, (oldest, _EVICTED)).fetchall()
             if excess <= 0 or not rows:

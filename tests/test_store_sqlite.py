@@ -88,6 +88,33 @@ async def test_a_write_that_another_was_told_of_is_not_taken_back(path: Path) ->
     database.drop()
 
 
+async def test_workers_that_share_a_full_file_keep_it_below_its_limit_and_count_right(path: Path) -> None:
+    now = [1e9]
+    limit = 1 << 20
+    stores = [SqliteStore(path, 86400.0, limit, lambda: now[0]) for _ in range(3)]
+    for store in stores:
+        await store.open()
+    rng = random.Random(4)
+    for n in range(200):
+        now[0] += 600
+        names = [(SPACE_DECISION, b"%d" % rng.randrange(2000)) for _ in range(6)]
+        for name in names:
+            await rng.choice(stores).put([(name, b"x" * rng.randrange(20_000))])
+        await asyncio.gather(
+            rng.choice(stores).put([(names[0], b"x"), ((SPACE_TEXT, b"%d" % n), b"y")]),
+            rng.choice(stores).forget(names[1:2]),
+            rng.choice(stores).touch(names[2:4]),
+        )
+    await stores[0].get([A])  # behind the removal
+    entries, counted = query(path, "SELECT (SELECT count(*) FROM entries), (SELECT entries FROM totals)")[0]
+    assert entries == counted
+    size = stores[0].state.size
+    assert size is not None and limit // 2 < size <= limit * 1.1
+    for store in stores:
+        await store.close()
+    assert path.stat().st_size < 2 * limit, "what leaves makes room for what comes"
+
+
 # Releases and programs.
 
 _SCHEMA_1 = """
