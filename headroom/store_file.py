@@ -149,7 +149,7 @@ class Database:
     def transaction(self) -> Iterator[None]:
         """Commit durably what is done within, or, where it raises, leave everything as it was."""
         connection = self._connected()
-        connection.execute("BEGIN IMMEDIATE")
+        _begin(connection)
         self._added = 0
         try:
             yield
@@ -313,6 +313,27 @@ def _prepare(connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """Begin to write, as soon as no other process does. Raises sqlite3.OperationalError after BUSY_MS.
+
+    SQLite by itself looks less and less often, up to ten times a second: beside a process that writes all the time it
+    would hardly ever find the gap between two of its commits.
+    """
+    patience = time.monotonic() + BUSY_MS / 1000
+    connection.execute("PRAGMA busy_timeout=0")
+    try:
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > patience:
+                    raise
+            time.sleep(0.001)
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
 
 
 @contextlib.contextmanager

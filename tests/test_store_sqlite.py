@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -421,7 +422,7 @@ async def test_a_closed_store_says_so(disk: Disk) -> None:
         await store.get([A])
 
 
-# Kills.
+# Other processes.
 
 _WRITER = """
 import asyncio, os, sys
@@ -429,27 +430,48 @@ from pathlib import Path
 from headroom.store_sqlite import SqliteStore
 
 async def main():
-    path, run = Path(sys.argv[1]), sys.argv[2]
+    path, run, workers, size = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     store = SqliteStore(path, 3600.0)
     await store.open()
 
     async def write(worker):
         for n in range(1_000_000):
             key = f"{run}.{worker}.{n}".encode()
-            await store.put([((1, key), key * 50), ((2, key), b"t")])
+            await store.put([((1, key), key * size), ((2, key), b"t")])
             os.write(1, key + b"\\n")
 
-    await asyncio.gather(*(write(worker) for worker in range(4)))
+    await asyncio.gather(*(write(worker) for worker in range(workers)))
 
 asyncio.run(main())
 """
+
+
+async def test_a_process_that_writes_all_the_time_does_not_keep_others_from_it(disk: Disk, path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", _WRITER, str(path), "0", "100", "1000"], stdout=subprocess.PIPE)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline()
+        drain = asyncio.get_running_loop().run_in_executor(None, child.stdout.read)
+        store = disk()
+        await store.open()
+        enough = time.monotonic() + 1.5
+        while time.monotonic() < enough:
+            name = (SPACE_DECISION, os.urandom(8))
+            assert await store.put([(name, b"v")]) == {name: b"v"}
+    finally:
+        child.kill()
+        child.wait(10)
+    assert len((await drain).split()) > 100, "it did write all the time"
+    child.stdout.close()
 
 
 def test_what_was_acknowledged_survives_a_kill_at_any_moment(path: Path) -> None:
     rng = random.Random(KILLS)
     total = 0
     for run in range(KILLS):
-        child = subprocess.Popen([sys.executable, "-c", _WRITER, str(path), str(run)], stdout=subprocess.PIPE)
+        child = subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(path), str(run), "4", "50"], stdout=subprocess.PIPE
+        )
         assert child.stdout is not None
         begin = child.stdout.readline()
         try:
