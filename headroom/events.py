@@ -135,6 +135,17 @@ class StoreTrouble(Event, frozen=True, kw_only=True):
         return "warning"
 
 
+class StoreNote(Event, frozen=True, kw_only=True):
+    """Something about the store that its owner should look into: it cannot be opened, was damaged, or forgets."""
+
+    note: str
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "warning"
+
+
 class MarkerOrder(Event, frozen=True, kw_only=True):
     """A cache marker with the long lifetime comes after one with the short. Forwarded as it came."""
 

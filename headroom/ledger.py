@@ -11,12 +11,13 @@ import msgspec
 from blake3 import blake3
 
 from headroom.faults import StoreDown
-from headroom.store import SPACE_DECISION, SPACE_TEXT, Name, Store
+from headroom.store import KEEP_SECONDS, SPACE_DECISION, SPACE_TEXT, Name, Store
 
 T = TypeVar("T")
 
 _ABSENT_COST = 120  # bytes that an entry costs besides its token
-TOUCH_SECONDS = 3600.0  # an entry's time to live is renewed at most this often
+# An entry's time to live is renewed at most this often: twice within the time that keeps it from leaving a full store.
+TOUCH_SECONDS = KEEP_SECONDS / 2
 WHOLE_LIMIT = 50_000  # slots that had to go as they came while the store was down, remembered in memory
 
 
@@ -138,7 +139,7 @@ class Ledger:
             self._whole.popitem(last=False)
 
     def seen(self, keys: Sequence[bytes], now: float) -> None:
-        """Renew the time to live of decisions that were replayed, in the background and not too often."""
+        """Renew the time to live of decisions that were replayed, in the background and at most half-hourly."""
         touched = self._touched
         due = [key for key in keys if now - touched.get(key, -self._touch_seconds) >= self._touch_seconds]
         if not due:
