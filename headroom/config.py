@@ -156,7 +156,7 @@ def _tool_policy(text: str) -> dict[str, str]:
     table: dict[str, str] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         tool, equals, rule = part.partition("=")
-        if not equals or not tool.strip() or rule.strip().lower() not in ("default", "lossless", "none"):
+        if not equals or not tool.strip() or rule.strip().lower() not in ("default", "lossless", "reversible", "none"):
             raise ValueError
         table[tool.strip().lower()] = rule.strip().lower()
     return table
@@ -260,8 +260,16 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "tool_policy",
         "",
-        Kind(_tool_policy, "tool=default, tool=lossless or tool=none, comma-separated"),
+        Kind(_tool_policy, "tool=default, tool=lossless, tool=reversible or tool=none, comma-separated"),
         "What may be done to one tool's results",
+        "compression",
+    ),
+    Setting(
+        "ccr_tool",
+        "start",
+        _one_of("start", "sticky", "off"),
+        "When callers who pay per token are offered the retrieve tool, without which nothing is left out of a text: "
+        "start: with a conversation's first request; sticky: with the first text that is cut; off: never",
         "compression",
     ),
     Setting(
@@ -405,7 +413,7 @@ class Config:
         return self._values[name] == "enabled"
 
     @property
-    def tool_policy(self) -> Mapping[str, Literal["default", "lossless", "none"]]:
+    def tool_policy(self) -> Mapping[str, Literal["default", "lossless", "reversible", "none"]]:
         """Rules by lower-case tool name."""
         return self.get("tool_policy", dict)
 

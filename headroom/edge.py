@@ -26,6 +26,7 @@ from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, Store
 from headroom.ledger import Ledger
 from headroom.logs import LogWriter
 from headroom.metrics import Board, Counters
+from headroom.offering import Mode
 from headroom.services import Posted, Services
 from headroom.shrink import Shrinker
 from headroom.store import MemoryStore, Store
@@ -81,6 +82,7 @@ class Edge:
         self.event_limit = config.whole("event_limit")
         self.answer_limit = config.whole("answer_limit")
         self.strips = config.on("strip_internal_headers")
+        self.tool_mode = cast(Mode, config.text("ccr_tool"))
         self._token = config.proxy_token
         self._prefix = secrets.token_hex(6)
         self._count = 0

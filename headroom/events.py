@@ -157,6 +157,14 @@ class MarkerOrder(Event, frozen=True, kw_only=True):
         return "warning"
 
 
+class Retrieved(Event, frozen=True, kw_only=True):
+    """An original was asked for by its hash. What it holds is told to nobody but the one who asked."""
+
+    id: str
+    hash: str
+    found: bool
+
+
 class UnknownItem(Event, frozen=True, kw_only=True):
     """Fresh items of types that the dialect does not know; they were forwarded as they came. Once per type."""
 

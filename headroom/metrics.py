@@ -43,6 +43,8 @@ _ACTIONS: Final = (
     "late",
     "unreadable",
     "replayed",
+    "retrieved",
+    "marked",
 )
 
 FAMILIES: Final[tuple[Family, ...]] = (

@@ -1,6 +1,6 @@
 """What a model, a person or a program gets of an original: all of it, a range of its lines, or those with a text.
 
-    {"hash": "0f3a…", "lines": "120-180"}        {"hash": "0f3a…", "match": "TimeoutError"}
+{"hash": "0f3a…", "lines": "120-180"}        {"hash": "0f3a…", "match": "TimeoutError"}
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import re
 
 import msgspec
 
-from headroom.zones.marker import HASH_LENGTH
+from headroom.zones.marker import DIGITS
 
 _RANGE = re.compile(r"\s*(\d{1,9})?\s*(-|–|:)?\s*(\d{1,9})?\s*", re.ASCII)
-_HEX = re.compile(rf"[0-9a-f]{{{HASH_LENGTH}}}", re.ASCII)
+_HEX = re.compile(rf"[0-9a-f]{{{DIGITS}}}", re.ASCII)
 
 
 class BadAsking(Exception):
@@ -38,7 +38,7 @@ def asking(arguments: bytes) -> Asking:
         ) from None
     found = named_hash(asked.hash)
     if found is None:
-        raise BadAsking(f"hash must be the {HASH_LENGTH} hex digits that stand in a <<ccr:...>> marker.")
+        raise BadAsking(f"hash must be the {DIGITS} hex digits that stand in a <<ccr:...>> marker.")
     return Asking(found, asked.lines, asked.match)
 
 

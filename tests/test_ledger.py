@@ -140,6 +140,6 @@ async def test_being_replayed_renews_an_entry_at_most_half_hourly() -> None:
     ledger = Ledger(store, 1 << 20, 1.0)
     await ledger.record([pressing(b"k")])
     for now in (0.0, 10.0, 1799.0, 1800.0):
-        ledger.seen([b"k"], now)
+        ledger.renew(ledger.due([(SPACE_DECISION, b"k")], now))
     await ledger.close()
     assert len(store.touches) == 2

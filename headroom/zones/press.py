@@ -51,7 +51,7 @@ class Action(StrEnum):
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What became of one text. `text` is the shorter one if `action` is PRESSED, else empty.
 
-    `before` and `after` are tokens by the yardstick; 0 where nothing was counted.
+    `before` and `after` are tokens by the yardstick; 0 where nothing was counted. `cut`: something is left out.
     """
 
     action: Action
@@ -60,6 +60,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     text: str = ""
     before: int = 0
     after: int = 0
+    cut: bool = False
 
 
 class Style(StrEnum):
