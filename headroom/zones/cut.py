@@ -34,16 +34,16 @@ CUTTERS: Mapping[Kind, tuple[Cutter, ...]] = {
     Kind.GIT: (cut_diffs.cut,),
     Kind.HTML: (cut_html.cut,),
     Kind.SEARCH: (cut_search.cut,),
-    Kind.LINT: (cut_logs.cut, cut_search.cut),
+    Kind.LINT: (cut_logs.cut,),
     Kind.PATHS: (cut_paths.cut, cut_search.cut),
     Kind.LOG: (cut_logs.cut,),
     Kind.SOURCE: (cut_source.cut,),
     Kind.TABLE: (cut_tables.cut, cut_logs.cut),
-    Kind.LINES: (cut_logs.cut, cut_prose.cut),
+    Kind.LINES: (cut_logs.cut, cut_prose.cut_paragraphs),
     Kind.TEXT: (cut_prose.cut,),
 }
-"""What cuts which kind, the first that finds something to leave out. Numbered lines (files that were read) are never
-cut: agents edit them by exact match."""
+"""What cuts which kind; of several, the one that makes the shortest excerpt does. Numbered lines (files that were
+read) are never cut: agents edit them by exact match."""
 
 
 def cut(text: str, kind: Kind) -> Cut | None:
@@ -53,14 +53,16 @@ def cut(text: str, kind: Kind) -> Cut | None:
     """
     if marker.BEGIN in text or gaps.tells_gaps(text):
         return None
+    best: Cut | None = None
     for cutter in CUTTERS.get(kind, ()):
         made = cutter(text)
-        if made is not None and made.gaps and len(made.text) < len(text):
-            return made
-    return None
+        if made is not None and made.gaps and len(made.text) < len(best.text if best else text):
+            best = made
+    return best
 
 
 def with_marker(shorter: str, original: str, made: Cut) -> str:
     """`shorter` (an excerpt, or what a form made of it) with a last line that says where `original` is kept."""
     many = {"entry": "entries"}.get(made.unit, made.unit + "s")
-    return f"{shorter}\n[{made.left_out} of {made.of} {many} left out; headroom_retrieve gives them: {marker.mark(original)}]"
+    missing = f"{made.left_out} of {made.of} {many} left out"
+    return f"{shorter}\n[{missing}; headroom_retrieve gives them: {marker.mark(original)}]"

@@ -13,12 +13,13 @@ from headroom.zones import gaps, tags
 from headroom.zones.gaps import Cut, Gap
 
 TITLE = "[text of a web page: markup, scripts and styles left out; links as text (target)]"
-_GONE = frozenset("svg noscript template iframe nav math".split())
-_RAW = frozenset("script style".split())
-_BLOCKS = frozenset(
-    "p div section article main header footer aside ul ol dl table tbody thead tr form fieldset figure blockquote hr "
-    "br pre address details summary dt dd caption h1 h2 h3 h4 h5 h6 li title body html".split()
-)
+_GONE = frozenset(["svg", "noscript", "template", "iframe", "nav", "math"])
+_RAW = frozenset(["script", "style"])
+_BLOCK_NAMES = """
+p div section article main header footer aside ul ol dl table tbody thead tr form fieldset figure blockquote hr br
+pre address details summary dt dd caption h1 h2 h3 h4 h5 h6 li title body html
+"""
+_BLOCKS = frozenset(_BLOCK_NAMES.split())
 _HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)} | {"title": "# ", "li": "- "}
 _TARGET = 120  # characters of a link's target
 _SPACES = re.compile(r"[ \t\r\f\v\n]+")

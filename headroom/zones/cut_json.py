@@ -31,7 +31,7 @@ class _Number(str):
     __slots__ = ()
 
 
-Json: TypeAlias = "None | bool | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | str | list[Json] | dict[str, Json] | None"
 
 
 class _Cutter:
@@ -141,7 +141,7 @@ def cut_lines(text: str) -> Cut | None:
     rows = [_row(value) for value in values]
     kept = sampling.choose(rows, lines)
     for at, value in enumerate(values):
-        if value is None and not _is_plain_middle(lines[at]):
+        if value is None and lines[at]:
             kept[at] = 1
     shown = [
         _inside(line, value) if keep and len(line) > _LONG_LINE else line
@@ -149,10 +149,6 @@ def cut_lines(text: str) -> Cut | None:
     ]
     out, told = gaps.write(shown, kept, lambda gap: sampling.describe(rows, gap), least=2)
     return Cut(TITLE_LINES, "\n".join(out), "json lines cut", told, len(lines)) if told else None
-
-
-def _is_plain_middle(line: str) -> bool:
-    return not line
 
 
 def _inside(line: str, value: Json) -> str:

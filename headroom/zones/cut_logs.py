@@ -26,7 +26,9 @@ _TIME = re.compile(
     r"\W{0,3}(?:[A-Z][a-z]{2} {1,2}\d{1,2} )?(?:\d{4}[-/.]\d\d[-/.]\d\d|\d{10,13}\b|\d\d[-/]\d\d)?[T :_]?"
     r"(?:\d\d:\d\d:\d\d)?(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\W{0,3}"
 )
-_WORD = re.compile(r"[A-Za-z]{2,}")
+_STATED = frozenset(
+    ["status", "code", "rc", "level", "exit", "severity", "state", "result"]
+)  # values with these names tell kinds apart
 _TRACE = re.compile(
     r"\s{0,20}(?:Traceback \(most recent call last\)|at [\w.$<>]{1,200}[( ])|goroutine \d|\s{2,8}\d{1,3}: "
 )
@@ -57,7 +59,7 @@ def _about(templates: list[str], gap: Gap) -> str:
 def _templates(lines: list[str]) -> list[str]:
     """Each line with what varies as `<>`: first all words with digits or signs in them; where that leaves too many
     templates, also words that few lines have."""
-    words = [[_plain(word) for word in line[: signs.LOOK].split()] for line in lines]
+    words = [_plain_words(line[: signs.LOOK].split()) for line in lines]
     fine = [_join(row) for row in words]
     if len(set(fine)) <= max(20, len(lines) // 8):
         return fine
@@ -67,6 +69,17 @@ def _templates(lines: list[str]) -> list[str]:
             having[word] = having.get(word, 0) + 1
     least = max(3, len(lines) // 60)
     return [_join([word if having[word] >= least else "<>" for word in row]) for row in words]
+
+
+def _plain_words(words: list[str]) -> list[str]:
+    """The words of a line without what varies. A status stays: 404 is another kind of line than 200."""
+    plain = [_plain(word) for word in words]
+    for at in range(1, len(words)):
+        if len(words[at]) == 3 and words[at].isdecimal() and words[at] >= "100":
+            before = words[at - 1]
+            if before.endswith('"') or before.startswith("HTTP/") or before.rstrip(":=").lower() in _STATED:
+                plain[at] = words[at]
+    return plain
 
 
 def _plain(word: str) -> str:
@@ -79,6 +92,8 @@ def _plain(word: str) -> str:
     if bare.isalpha():
         return word
     name, sign, _ = word.partition("=")
+    if sign and len(word) < 24 and name.lower() in _STATED:
+        return word
     return f"{name}=<>" if sign and name.replace("_", "").isalpha() else "<>"
 
 

@@ -41,6 +41,11 @@ def cut(text: str) -> Cut | None:
     return None if body is None else Cut(made.title, body, made.form, made.gaps, of, made.unit)
 
 
+def cut_paragraphs(text: str) -> Cut | None:
+    """As `cut`, of a text that has paragraphs; lines without any are a machine's."""
+    return cut(text) if text.count("\n\n") * 12 > text.count("\n") else None
+
+
 def _numbers(text: str, guarded: tags.Protected) -> list[int]:
     """The number each line of the guarded text has in `text`: a placeholder may stand for several lines."""
     if not guarded.blocks:
@@ -98,9 +103,12 @@ def _keep(lines: list[str]) -> bytearray:
         for place in range(begin, at):
             item = _ITEM.match(lines[place]) is not None
             items += item
-            if place - begin < shown + heading or (item and items <= _ITEMS) or _matters(lines[place]):
-                kept[place] = 1
-            elif _HEADING.match(lines[place]) is not None and lines[place][:1] not in (" ", "\t"):
+            if (
+                place - begin < shown + heading
+                or (item and items <= _ITEMS)
+                or _matters(lines[place])
+                or (_HEADING.match(lines[place]) is not None and lines[place][:1] not in (" ", "\t"))
+            ):
                 kept[place] = 1
         if not is_list:
             items = 0

@@ -24,7 +24,8 @@ MOST = 2_000_000  # characters; parsing longer source takes too much memory
 _BODY = 5  # lines of a body that are all shown
 _DATA = 16  # lines of a literal, a text or a comment of which all are shown
 _SAYS = re.compile(
-    r"\s{0,80}(?:(?:}|else|\)) ?)?(?:return\b|raise\b|throw\b|yield\b|panic[!(]|assert\b)|.{0,200}?\b(?:TODO|FIXME|XXX|HACK)\b"
+    r"\s{0,80}(?:(?:}|else|\)) ?)?(?:return\b|raise\b|throw\b|yield\b|panic[!(]|assert\b)"
+    r"|.{0,200}?\b(?:TODO|FIXME|XXX|HACK)\b"
 )
 _FLOW = (ast.FunctionDef, ast.AsyncFunctionDef)
 

@@ -1,4 +1,4 @@
-"""Tables, delimited or aligned: the header, the rows out of the ordinary, both ends and an even choice of the others."""
+"""Tables, delimited or aligned: the header, rows out of the ordinary, both ends and an even choice of the others."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import msgspec
 ABOUT = 160  # characters a note may say about what is missing
 _WORTH = 24  # characters a gap must have more than its note
 _NOTE = re.compile(r"… (\d+) (line|row|entr|item)(?:s|y|ies)? left out \((\d+)(?:–(\d+))?\)")
-_TOLD = re.compile(r"left out")
+_TITLES = ("[excerpt of ", "[text of a web page: ")
 
 
 class Gap(msgspec.Struct, frozen=True, gc=False):
@@ -75,7 +75,9 @@ def read_notes(text: str) -> list[Gap]:
 
 def tells_gaps(text: str) -> bool:
     """Whether `text` has something in it that reads like a note, so that a cut of it could not be told from it."""
-    return "left out (" in text and _NOTE.search(text) is not None
+    return (
+        text.startswith(_TITLES) or " left out …" in text or ("left out (" in text and _NOTE.search(text) is not None)
+    )
 
 
 def gaps_of(kept: Sequence[bool] | bytearray) -> list[Gap]:

@@ -1,4 +1,4 @@
-"""Where the bodies of functions are, in languages that Python's own parser cannot read: by tree-sitter, if installed."""
+"""Where the bodies of functions are, in languages that Python's own parser cannot read: by tree-sitter, if there."""
 
 from __future__ import annotations
 
@@ -52,12 +52,26 @@ _LANGUAGES: Mapping[str, tuple[str, str, re.Pattern[str]]] = {
     ),
 }
 _LOOK = 20_000  # characters in which a language is looked for
-_BODIES = frozenset("statement_block block compound_statement function_body constructor_body".split())
-_COMMENTS = frozenset("comment block_comment line_comment".split())
+_BODIES = frozenset(["statement_block", "block", "compound_statement", "function_body", "constructor_body"])
+_COMMENTS = frozenset(["comment", "block_comment", "line_comment"])
 _OWNERS = frozenset(
-    "function_declaration function_definition method_declaration method_definition arrow_function function "
-    "function_expression generator_function_declaration generator_function function_item closure_expression "
-    "constructor_declaration func_literal lambda_expression compact_constructor_declaration".split()
+    [
+        "function_declaration",
+        "function_definition",
+        "method_declaration",
+        "method_definition",
+        "arrow_function",
+        "function",
+        "function_expression",
+        "generator_function_declaration",
+        "generator_function",
+        "function_item",
+        "closure_expression",
+        "constructor_declaration",
+        "func_literal",
+        "lambda_expression",
+        "compact_constructor_declaration",
+    ]
 )
 _FAULTS = 0.02  # share of a source that may be unreadable
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 from headroom.zones import signs
@@ -42,13 +43,12 @@ def choose(rows: Sequence[Row], same: Sequence[str], ordinary: bool = True) -> b
     kept = bytearray(size)
     _keep_errors(rows, same, kept)
     _keep_rare_fields(rows, kept)
-    for name, column in _columns(rows).items():
+    for column in _columns(rows).values():
         numbers = [(at, value) for at, value in column if isinstance(value, float)]
         if len(numbers) * 2 > len(column):
             _keep_anomalies(numbers, size, kept)
         elif len(column) * 5 >= size * 4:
             _keep_rare_values(column, kept)
-        del name
     for at in (*range(_FIRST), *range(size - _LAST, size)):
         kept[at] = 1
     if ordinary:
@@ -130,7 +130,7 @@ def _keep_anomalies(numbers: list[tuple[int, float]], size: int, kept: bytearray
 
 def _is_counting(values: list[float]) -> bool:
     """Whether the numbers only rise, or only fall: ids, line numbers, times."""
-    pairs = list(zip(values, values[1:], strict=False))
+    pairs = list(pairwise(values))
     rising = sum(b > a for a, b in pairs)
     falling = sum(b < a for a, b in pairs)
     return max(rising, falling) * 10 >= len(pairs) * 9

@@ -10,7 +10,8 @@ import re
 LOOK = 4000  # characters of a line that are searched; what lies behind is not seen
 
 _BAD = (
-    r"errors?|errored|err!|fail(?:ed|ure|ures|s|ing)?|fatal|critical|panic(?:ked)?|exception|traceback|abort(?:ed|ing)?|"
+    r"errors?|errored|err!|fail(?:ed|ure|ures|s|ing)?|fatal|critical|panic(?:ked)?|exception|traceback"
+    r"|abort(?:ed|ing)?|"
     r"denied|rejected|refused|crash(?:ed)?|segfault|segmentation fault|timeout|timed out|undefined reference|"
     r"not ok|emerg|unreachable|killed|oom|core dumped|broken pipe|unhandled|uncaught"
 )
@@ -33,7 +34,8 @@ _EXIT = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _SUMMARY = re.compile(
-    r"\s{0,4}={3,}.*\w|\s{0,4}(?:\d+|no) (?:passed|failed|skipped|errors?|warnings?|tests?|problems?|packages?|files? )\b"
+    r"\s{0,4}={3,}.*\w"
+    r"|\s{0,4}(?:\d+|no) (?:passed|failed|skipped|errors?|warnings?|tests?|problems?|packages?|files? )\b"
     r"|\s{0,4}(?:Tests?|Test Suites?|Suites?|Ran|Total|TOTAL|Summary|Found|Finished|Done|Time|Snapshots):? .{0,20}\d"
     r"|\s{0,4}(?:OK|FAILED|PASS|FAIL)(?: \(.{0,80}\))?\Z|(?:ok|FAIL|PASS)\s+[\w./-]{1,200}\s+[\d.]+m?s|test result: ",
     re.ASCII,

@@ -13,14 +13,15 @@ import msgspec
 _NAME_FIRST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_")
 _NAME_REST = _NAME_FIRST | frozenset("0123456789.:-")
 _BLANK = " \t\n\r\f"
-_HTML = frozenset(
-    "html base head link meta style title body address article aside footer h1 h2 h3 h4 h5 h6 header hgroup main nav "
-    "section search blockquote dd div dl dt figcaption figure hr li menu ol p pre ul a abbr b bdi bdo br cite code data "
-    "dfn em i kbd mark q rp rt ruby s samp small span strong sub sup time u var wbr area audio img map track video "
-    "embed iframe object param picture portal source svg math canvas noscript script del ins caption col colgroup table "
-    "tbody td tfoot th thead tr button datalist fieldset form input label legend meter optgroup option output progress "
-    "select textarea details dialog summary slot template".split()
-)
+_HTML_NAMES = """
+html base head link meta style title body address article aside footer h1 h2 h3 h4 h5 h6 header hgroup main nav
+section search blockquote dd div dl dt figcaption figure hr li menu ol p pre ul a abbr b bdi bdo br cite code data
+dfn em i kbd mark q rp rt ruby s samp small span strong sub sup time u var wbr area audio img map track video embed
+iframe object param picture portal source svg math canvas noscript script del ins caption col colgroup table tbody
+td tfoot th thead tr button datalist fieldset form input label legend meter optgroup option output progress select
+textarea details dialog summary slot template
+"""
+_HTML = frozenset(_HTML_NAMES.split())
 PLACEHOLDER = "{{HEADROOM_TAG_"
 NONE = "{{HEADROOM_NO_TAG}}\n"  # stands in no line
 _SALTS = 16
