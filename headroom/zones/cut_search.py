@@ -101,14 +101,12 @@ def _worth(place: Place | None, seen: set[str]) -> int:
 
 
 def _about(places: list[Place | None], gap: Gap) -> str:
-    """The files and line numbers of the hits in a gap; a run of line numbers as its ends."""
+    """The files and line numbers of the hits in a gap (lines beside hits are only counted); a run of line numbers as its ends."""
     files: dict[str, list[int]] = {}
     for place in places[gap.first - 1 : gap.last]:
-        if place is not None:
-            found = files.setdefault(place[0], [])
-            if place[2]:
-                found.append(place[1])
-    told = [f"{name} {_runs(numbers)}".rstrip() for name, numbers in files.items()]
+        if place is not None and place[2]:
+            files.setdefault(place[0], []).append(place[1])
+    told = [f"{name} {_runs(numbers)}" for name, numbers in files.items()]
     return "; ".join(told)
 
 

@@ -25,7 +25,8 @@ def cut(text: str) -> Cut | None:
     delimiter = _delimiter(lines)
     if delimiter and any(line.count('"') % 2 for line in lines):
         return None  # a cell goes over several lines
-    rows = [_row(line, delimiter) for line in lines]
+    names = _names(lines[0], delimiter)
+    rows = [_row(line, delimiter, names) for line in lines]
     kept = sampling.choose(rows, lines)
     for at, line in enumerate(lines):
         if at < _HEAD or signs.is_error(line) or signs.is_exit(line):
@@ -44,7 +45,15 @@ def _delimiter(lines: list[str]) -> str:
     return ""
 
 
-def _row(line: str, delimiter: str) -> Row:
+def _names(header: str, delimiter: str) -> list[str]:
+    """What the columns are called: by the first line where it can be a header, else by blanks, which tell nothing."""
+    names = [cell.strip().strip('"') for cell in header[:_LOOK].split(delimiter)[:_CELLS]] if delimiter else []
+    if not names or len(set(names)) < len(names) or any(not name or name[0].isdecimal() for name in names):
+        return []
+    return names
+
+
+def _row(line: str, delimiter: str, names: list[str]) -> Row:
     look = line[:_LOOK]
     cells = look.split(delimiter) if delimiter else look.split()
     row: dict[str, Value] = {}
@@ -52,5 +61,5 @@ def _row(line: str, delimiter: str) -> Row:
         bare = cell.strip().strip('"')
         if bare:
             match = _NUMBER.fullmatch(bare)
-            row[" " * at] = float(bare.rstrip("%")) if match else bare
+            row[names[at] if at < len(names) else " " * at] = float(bare.rstrip("%")) if match else bare
     return row

@@ -188,7 +188,7 @@ def describe(rows: Sequence[Row], gap: Gap) -> str:
             break
         if len(values) * 2 < len(missing):
             continue
-        label = f"{shorten(name, 24)} " if name else ""
+        label = f"{shorten(name, 24)} " if name.strip() else ""
         distinct = list(dict.fromkeys(values))
         if all(isinstance(value, float) for value in distinct):
             numbers = [value for value in values if isinstance(value, float)]

@@ -10,31 +10,12 @@ from hypothesis import strategies as st
 
 from headroom.zones import tags
 
+MARKS = (
+    "<think>|</think>|<x:y a='>'/>|<b>|</b>|<br/>|<a.b c=\"|\"|'|>|<|</|/>|text |\n|<system-reminder>|"
+    "</system-reminder >|{{HEADROOM_TAG_0}}|{{HEADROOM_TAG_|</ think>"
+)
 PIECES = st.lists(
-    st.sampled_from(
-        [
-            "<think>",
-            "</think>",
-            "<x:y a='>'/>",
-            "<b>",
-            "</b>",
-            "<br/>",
-            '<a.b c="',
-            '"',
-            "'",
-            ">",
-            "<",
-            "</",
-            "/>",
-            "text ",
-            "\n",
-            "<system-reminder>",
-            "</system-reminder >",
-            "{{HEADROOM_TAG_0}}",
-            "{{HEADROOM_TAG_",
-            "</ think>",
-        ]
-    ),
+    st.sampled_from(MARKS.split("|")),
     max_size=40,
 ).map("".join)
 
