@@ -28,25 +28,29 @@ from headroom.zones import (
     layout,
     listings,
     logs,
+    marker,
     numbered,
     paths,
     tables,
+    tags,
     wrapped,
 )
+from headroom.zones.cut import CUTTERS, cut
 from headroom.zones.detect import Kind, sniff
 from headroom.zones.locate import Locator, frozen_count
 from headroom.zones.press import Action, Floors, press, unpress
 from headroom.zones.splice import Edit, splice, to_text, to_token
 from headroom.zones.yardstick import Characters
 from tests.support import naive, oracle
+from tests.support.excerpts import accounts_for_every_line
 
 Message = tuple[RequestHead | ResponseHead, bytes]
 
 
 def pieces(data: bytes) -> list[bytes]:
     """`data` cut at places that depend on its bytes, so that a fuzzer can move them."""
-    cut = 1 + (data[0] % 7 if data else 0)
-    return [data[at : at + cut] for at in range(0, len(data), cut)]
+    size = 1 + (data[0] % 7 if data else 0)
+    return [data[at : at + size] for at in range(0, len(data), size)]
 
 
 def _requests(parts: Sequence[bytes]) -> tuple[list[Message], str]:
@@ -394,6 +398,42 @@ def drive_logs(data: bytes) -> None:
     alike = [f"{at} the words {line} of line {at}, k={line} all alike" for at, line in enumerate(lines * 4)]
     for given in (text, "\n".join(lines * 4), "\n".join([*alike, *lines])):
         _reads_back(given, logs.encode, logs.decode, logs.TITLE)
+
+
+def drive_marker(data: bytes) -> None:
+    """A marker is found whatever stands around it, and nothing is found that is none."""
+    text = data.decode("utf-8", "replace")
+    made = marker.mark(text)
+    assert marker.key(text) in marker.find_markers(text + made + text)
+    for digits in marker.find_markers(text):
+        assert f"<<ccr:{digits}>>" in text
+
+
+def drive_tags(data: bytes) -> None:
+    """Tags come back, or the text is refused."""
+    text = data.decode("utf-8", "replace")
+    for bodies in (True, False):
+        given = tags.protect(text, bodies)
+        back = tags.restore(given.text, given)
+        assert back == text or (back is None and tags.PLACEHOLDER in text)
+        if given.blocks:
+            assert tags.restore(given.text.replace(given.blocks[0][0], "", 1), given) is None
+
+
+def drive_cut(data: bytes) -> None:
+    """An excerpt is shorter, says the same twice, is not cut again, and accounts for every line."""
+    text = data.decode("utf-8", "replace")
+    lines = text.split("\n")
+    for given in (text, "\n".join(lines * 9)):
+        for kind in CUTTERS:
+            made = cut(given, kind)
+            if made is None:
+                continue
+            assert len(made.text) < len(given)
+            assert cut(given, kind) == made
+            assert cut(made.text, kind) is None
+            if made.unit == "line" and made.form not in ("diff cut", "prose cut"):
+                accounts_for_every_line(given, made)
 
 
 DRIVES: Mapping[str, Callable[[bytes], None]] = {
