@@ -30,11 +30,18 @@ class Kind(StrEnum):
 
 # A path (no blank, no colon, neither a time of day nor a date with an hour), a line number, and the separator.
 HIT = re.compile(r"(?!\d+:|\[?\d{4}-\d\d-\d\dT\d\d:)([^\s:]+):(\d+):")
-_CONTEXT = re.compile(r"(?!\d{4}-\d\d-\d\d)[^\s:]+-\d+-")
+_CONTEXT = re.compile(r"(?!\[?\d{4}-\d\d-\d\d)[^\s:]+-\d+-")
 _DIFF_HEAD = re.compile(
     r"diff --git |diff --combined |diff --cc |--- (?:a/|/dev/null)|@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@"
 )
 _SAID = re.compile(r"[^\s:]+:\d+:(?:\d+:)? ?(?:error|warning|note|fatal|info|hint|[A-Z]+\d+\b)")
+# What compilers, linters and test runners print around the code that they quote.
+_REPORT = re.compile(
+    r"\s*(?:--> |\d+ \| |\|(?: +[~^|]|\Z)|[~^]+[~^ -]*\Z|\^-+|= (?:note|help): |_{5,} .* _{5,}\Z|={5,} .* ={5,}\Z)"
+    r"|E {3,}|>  |(?:fatal )?(?:error|warning|note)(?:\[[A-Z0-9]+\])?: |In (?:file included from|\S+ line \d+:)"
+    r"|[^\s:(]+(?::\d+:|\(\d+,\d+\):)(?:\d+:)? ?(?:(?:fatal )?error|warning|note|info|in \w|\w+Error\b)"
+    r"|\S+: (?:In function|At top level)"
+)
 _MARKDOWN = re.compile(r"\s*(?:#{1,6} |[-*+] |\d+\. |>|\|)")
 _COMMIT = re.compile(r"commit [0-9a-f]{7,40}\b|\^?[0-9a-f]{7,40} (?:\S+ +)?\([^()]{1,80} \d{4}-\d\d-\d\d ")
 _JSON_LINE = re.compile(r"[\[{].*[\]}]\s*\Z")
@@ -77,6 +84,7 @@ class _Census:
         "logs",
         "marks",
         "paths",
+        "reports",
         "rows",
         "said",
         "words",
@@ -84,7 +92,7 @@ class _Census:
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = self.heads = self.hits = self.context = self.rows = self.gutters = 0
-        self.paths = self.branches = self.logs = self.code = self.gaps = self.said = self.marks = self.words = 0
+        self.paths = self.branches = self.logs = self.code = self.gaps = self.said = self.marks = self.words = self.reports = 0
         for line in lines:
             if not line or line.isspace() or line == "--":
                 continue
@@ -101,6 +109,7 @@ class _Census:
             self.paths += _PATH.match(line) is not None
             self.branches += _BRANCH.match(line) is not None
             self.logs += _LOG_LINE.match(line) is not None
+            self.reports += _REPORT.match(line) is not None
             self.code += _CODE.match(line) is not None
             self.marks += _MARKDOWN.match(line) is not None
             self.words += line.count(" ") + 1
@@ -135,6 +144,8 @@ def sniff(text: str) -> Kind:
     if census.most(census.branches, 0.6) or census.most(census.paths, 0.6):
         return Kind.PATHS
     if census.most(census.logs, 0.3):
+        return Kind.LOG
+    if census.most(census.reports, 0.3) and census.marks <= census.reports:
         return Kind.LOG
     if census.most(census.code, 0.12):
         return Kind.SOURCE

@@ -32,7 +32,7 @@ from headroom.zones.yardstick import Yardstick
 CHECK_LIMIT = 16 * 1024 * 1024  # characters; a longer text cannot be proven in bounded memory, so it is not pressed
 
 
-LINES_GAIN = 0.25  # what lines of no known kind must at least save, to be a machine's and not a person's
+LINES_GAIN = 0.1  # what lines of no known kind must at least save, to be a machine's and not a person's
 COMPOSED_GAIN = 0.08  # what a form on top of another must at least save, to be worth reading twice
 MOST_FORMS = 4  # forms on top of each other
 
