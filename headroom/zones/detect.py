@@ -92,7 +92,9 @@ class _Census:
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = self.heads = self.hits = self.context = self.rows = self.gutters = 0
-        self.paths = self.branches = self.logs = self.code = self.gaps = self.said = self.marks = self.words = self.reports = 0
+        self.paths = self.branches = self.logs = self.code = self.gaps = self.said = self.marks = self.words = (
+            self.reports
+        ) = 0
         for line in lines:
             if not line or line.isspace() or line == "--":
                 continue
