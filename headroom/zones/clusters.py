@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from operator import eq
 
-from headroom.zones.templates import MARK, MIN_ROWS, TIME, Column, Group, Part, Split, weight
+from headroom.zones.templates import MARK, MARK_GAIN, MIN_ROWS, TIME, Column, Group, Part, Split, weight
 
 MAX_PATTERNS = 26  # one letter each
 MIN_GAIN = 8  # estimated tokens that a pattern has to save, or making two of one
@@ -181,7 +181,7 @@ def _heads(lines: list[str], keys_of: dict[int, list[str]]) -> list[Group]:
             sharing.setdefault(start[:size], []).append(at)
     # What digits hide is taken for two tokens that all lines share: mostly it is a date.
     ranked = [
-        (len(rows) * (sum([2 if key == "0" else weight(key) for key in start]) - 1), start, rows)
+        (len(rows) * (sum([_worth(key) for key in start]) - 1), start, rows)
         for start, rows in sharing.items()
         if len(rows) >= MIN_ROWS
     ]
@@ -197,6 +197,11 @@ def _heads(lines: list[str], keys_of: dict[int, list[str]]) -> list[Group]:
             groups.append(rest)
             used.update(rest.rows)
     return groups
+
+
+def _worth(key: str) -> int:
+    """About how many tokens a field saves that all lines begin with."""
+    return 2 if key == "0" else weight(key) + MARK_GAIN * (MARK in key)
 
 
 def _headed(lines: list[str], rows: list[int], size: int) -> list[Group]:
