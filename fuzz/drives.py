@@ -392,8 +392,11 @@ def drive_logs(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     lines = text.split("\n")
     alike = [f"{at} the words {line} of line {at}, k={line} all alike" for at, line in enumerate(lines * 4)]
-    for given in (text, "\n".join(lines * 4), "\n".join([*alike, *lines])):
+    timed = [f"2031-02-03 10:{at // 60 % 60:02}:{at % 60:02} {line}" for at, line in enumerate(alike)]
+    for given in (text, "\n".join(lines * 4), "\n".join([*alike, *lines]), "\n".join([*timed, *lines])):
         _reads_back(given, logs.encode, logs.decode, logs.TITLE)
+        if (pressed := logs.encode(given, dense=True)) is not None:
+            assert logs.decode(pressed) == given
 
 
 DRIVES: Mapping[str, Callable[[bytes], None]] = {

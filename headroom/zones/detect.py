@@ -30,6 +30,7 @@ class Kind(StrEnum):
 
 # A path (no blank, no colon, neither a time of day nor a date with an hour), a line number, and the separator.
 HIT = re.compile(r"(?!\d+:|\[?\d{4}-\d\d-\d\dT\d\d:)([^\s:]+):(\d+):")
+_CLOCK = re.compile(r"\d\d:\d\d:\d\d\b", re.ASCII)  # what may look like the number of a line
 _CONTEXT = re.compile(r"(?!\[?\d{4}-\d\d-\d\d)[^\s:]+-\d+-")
 _DIFF_HEAD = re.compile(
     r"diff --git |diff --combined |diff --cc |--- (?:a/|/dev/null)|@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@"
@@ -55,6 +56,7 @@ _LOG_LINE = re.compile(
     r"|(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL|PASS|PASSED|FAIL|FAILED|SKIPPED|ok|not ok)\b"
     r"|(?:=== RUN|--- PASS|--- FAIL|npm|Get:|Hit:|Compiling|Downloading|Requirement|Collecting|Selecting|Preparing"
     r"|Unpacking|Setting up|Installing|checking|import time:|make\[)|\d+ (?:silly|verbose|http|info|warn|error) )"
+    r"|\S{1,80} \d{4}-\d\d-\d\d[ T]\d\d:"
     r"|.{0,60}\b(?:INFO|WARN|WARNING|ERROR|DEBUG|FATAL|PASSED|FAILED)\b|.{0,200}\.\.\. (?:ok|yes|no|FAIL|ERROR)\s*\Z"
 )
 _CODE = re.compile(
@@ -101,7 +103,7 @@ class _Census:
             self.lines += 1
             if _DIFF_HEAD.match(line):
                 self.heads += 1
-            elif HIT.match(line):
+            elif (hit := HIT.match(line)) and not _CLOCK.match(line, hit.start(2) - 3):
                 self.hits += 1
                 self.said += _SAID.match(line) is not None
             elif _CONTEXT.match(line):
@@ -140,7 +142,9 @@ def sniff(text: str) -> Kind:
     if census.most(census.rows, 0.6):
         return Kind.JSON_LINES
     if census.hits and (census.hits + census.context) * 3 >= census.lines:
-        return Kind.LINT if census.said * 2 >= census.hits else Kind.SEARCH
+        # Many lines of another kind between those that name a place are what a tool says about that place.
+        mixed = census.lines >= LEAST_LINES and (census.hits + census.context) * 5 < census.lines * 4
+        return Kind.LINT if mixed or census.said * 2 >= census.hits else Kind.SEARCH
     if census.most(census.gutters, 0.7):
         return Kind.NUMBERED
     if census.most(census.branches, 0.6) or census.most(census.paths, 0.6):

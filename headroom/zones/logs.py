@@ -5,17 +5,21 @@ r"""Logs and other line-shaped output: every line pattern stated once, then a ro
     2031-02-03 10:00:02,010 INFO  [w-1] pool: lease 4413 taken by job-20 after 9 ms
     (and many more)
     →
-    [log: letter = line pattern, its <> filled in order]
-    A=2031-02-03 <> INFO  [<>] pool: lease <> taken by <> after <> ms
+    [log: letter = line pattern, its <> filled in order; <time> = last @ line and what stands before the letter]
+    A=<time> INFO  [<>] pool: lease <> taken by <> after <> ms
     ---
-    10:00:01,120 A w-3 4411 job-19 12
+    @2031-02-03 10:00:
+    01,120 A w-3 4411 job-19 12
     2031-02-03 10:00:01,350 ERROR [gc] the heap is full
-    10:00:02,010 A w-1 4413 job-20 9
+    02,010 A w-1 4413 job-20 9
 
-A row is its pattern's letter and the values, with a blank between any two; a time of day that comes first stands before
-the letter. A value is a whole field of the line, or what is left of one where all lines of the pattern agree on the
-rest up to a bracket, quote, `=`, comma, semicolon or bar: no identifier, path, number or time of day is ever cut. The
-last value may be all the rest of the line. `_` is the empty value; a value of underscores only has one more.
+A row is its pattern's letter and the values, with a blank between any two. Before the letter stands what is left of the
+line's time, and before that its indentation where the lines of a pattern differ in that. Lines that follow each other
+and have the same values are one row with several letters; a pattern with fewer slots takes the first values. A value
+is a whole field of the line, or what is left of one where all lines of the pattern agree on the rest up to a bracket,
+quote, `=`, comma, semicolon or bar: no identifier, path or number is ever cut. The last value may be all the rest of
+the line. `_` is the empty value; a value of underscores only has one more. Dense rows have `"` for a value as in the
+row above; a value of quotes only has one more there.
 
 `<5>` is a value padded to 5 characters with blanks before it, `<-5>` with blanks behind it. `(x12 more)` stands for
 twelve more lines like the one above. What all lines begin with may be said in the first line instead. A line without a
@@ -39,6 +43,7 @@ MAX_LINES = 5000  # lines that patterns are looked for in; later ones are only m
 MAX_LINE = 2000  # characters; a longer line stays as it is
 ALARM_SHARE = 4  # alarms stand as they are, unless more than one line in so many is one: then they are the subject
 MAX_PREFIX = 200  # characters
+MOST_LETTERS = 8  # in one row
 LEAST_DITTO = 4  # characters that a value must have to be left out as the same as before
 
 _ALARM = re.compile(
@@ -48,7 +53,8 @@ _ALARM = re.compile(
 _SIGNS = ("<>", "{}", "«»", "‹›")  # in the order in which they are tried; a sign that patterns hold cannot mean a slot
 _HEAD = re.compile(
     r"\[log: (?:letter = line pattern, its (\S\S) filled in order(?:, \S5\S padded to 5)?"
-    r'(?:, (") = as in the last row of the letter)?(; \Stime\S = last @ line and what stands before the letter)?'
+    r'(?:, AB = a line of A and one of B)?(?:, (") = as in the row above)?'
+    r"(; \Stime\S = last @ line and what stands before the letter)?"
     r'|equal lines counted)(?:; each line begins "(.+)")?\]'
 )
 _COUNT = re.compile(r"\(x([1-9]\d{0,7}) more\)", re.ASCII)
@@ -85,53 +91,32 @@ def decode(pressed: str) -> str:
     except ValueError:
         raise ValueError("the patterns do not end") from None
     forms = _read_patterns(lines[1:end], sign, prefix, timed=timed)
-    last: dict[str, list[str]] = {}
+    before: list[str] | None = [] if ditto else None
     heading = ""
     out: list[str] = []
     size = 0
     for line in lines[end + 1 :]:
-        times = 1
         if timed and line[:1] == "@":
             heading = line[1:]
             continue
-        row = line.lstrip(_INDENTATION) if line[:1] in _INDENTATION else line
-        indent = line[: len(line) - len(row)]
-        rest = ""
-        if timed and "0" <= row[:1] <= "9" and (at := row.find(" ") + 1) and row[at : at + 1] in forms:
-            rest, row = row[: at - 1], row[at:]
-        form = forms.get(row[:1]) if row[1:2] in ("", " ") else None
-        if form is not None:
-            template, slots, has_time = form
-            values = row[2:].split(" ", slots - 1) if slots else []
-            if len(values) != slots or (not slots and len(row) > 1):
-                raise ValueError("a row has another number of values than its pattern")
-            if ditto:
-                before = last.get(row[:1], values)
-                values = [old if value == '"' else value for value, old in zip(values, before, strict=True)]
-                last[row[:1]] = values
-            if "_" in line or ditto:
-                values = [_meant(value, ditto=ditto) for value in values]
-            plain = indent + template % tuple(values)
-            if has_time:
-                plain = plain.replace(MARK, heading + rest, 1)
-            elif rest:
-                raise ValueError("a time where the pattern has none")
+        times = 1
+        row = _read_row(line, forms, before)
+        if row is not None:
+            new = _made(row, forms, heading)
+            before = row.values if ditto else None
         elif line[:1] == "\\":
-            plain = line[1:]
+            new = [line[1:]]
         elif line[:1] == "(" and (count := _COUNT.fullmatch(line)) is not None:
             if not out:
                 raise ValueError("a count has no line above it")
-            plain = out[-1]
+            new = [out[-1]]
             times = int(count[1])
         else:
-            plain = prefix + line if line else line
-        size += (len(plain) + 1) * times
+            new = [prefix + line if line else line]
+        size += (sum(map(len, new)) + len(new)) * times
         if size > MAX_TEXT + 1:
             raise ValueError("longer than any text that is pressed")
-        if times == 1:
-            out.append(plain)
-        else:
-            out += [plain] * times
+        out += new * times
     return "\n".join(out)
 
 
@@ -154,82 +139,152 @@ def _ordinary(lines: list[str]) -> list[int]:
 # Writing.
 
 
+class _Row:
+    """A line by its pattern; or several lines that follow each other, of the values of which none has any others."""
+
+    __slots__ = ("heading", "indent", "letters", "rest", "values")
+
+    def __init__(self, letter: str, values: list[str], indent: str, heading: str | None, rest: str) -> None:
+        self.letters = letter
+        self.values = values
+        self.indent = indent
+        self.heading = heading
+        self.rest = rest
+
+    def takes(self, other: _Row) -> bool:
+        """Whether the other row could be added to this one; then it is."""
+        if (
+            len(self.letters) >= MOST_LETTERS
+            or self.indent != other.indent
+            or (
+                self.heading is not None
+                and other.heading is not None
+                and (self.heading, self.rest) != (other.heading, other.rest)
+            )
+        ):
+            return False
+        few, many = sorted((self.values, other.values), key=len)
+        if many[: len(few)] != few:
+            return False
+        self.values = many
+        self.letters += other.letters
+        if other.heading is not None:
+            self.heading, self.rest = other.heading, other.rest
+        return True
+
+
+class _Body:
+    """What stands below the patterns, as it grows."""
+
+    __slots__ = ("before", "dense", "heading", "lines", "row", "several")
+
+    def __init__(self, *, dense: bool) -> None:
+        self.lines: list[str] = []
+        self.dense = dense
+        self.heading = ""
+        self.row: _Row | None = None
+        self.before: list[str] = []
+        self.several = False
+
+    def add(self, row: _Row) -> None:
+        """A line by its pattern."""
+        if self.row is None or not self.row.takes(row):
+            self.close()
+            self.row = row
+
+    def plain(self, line: str) -> None:
+        """A line as it stands."""
+        self.close()
+        self.lines.append(line)
+
+    def close(self) -> None:
+        """Write the row that might have taken more lines."""
+        row, self.row = self.row, None
+        if row is None:
+            return
+        if row.heading is not None and row.heading != self.heading:
+            self.heading = row.heading
+            self.lines.append("@" + row.heading)
+        self.several |= len(row.letters) > 1
+        values = _shown(row.values, self.before if self.dense else None)
+        self.before = row.values
+        rest = row.rest + " " if row.rest else ""
+        self.lines.append(row.indent + rest + " ".join([row.letters, *values]))
+
+    def repeat(self, more: int, line: str) -> None:
+        """The last line so many times again, or how often that is."""
+        several = self.row is not None and len(self.row.letters) > 1
+        self.close()
+        if several or (line and more * (weight(self.lines[-1]) + 1) > 6):
+            self.lines.append(f"(x{more} more)")
+        else:
+            self.lines += [self.lines[-1]] * more
+
+
 def _written(lines: list[str], stamps: Stamps, groups: list[Group], others: list[int], dense: bool) -> str | None:
     """The pressed text, or None where no sign for a slot can be had."""
-    timed = any(isinstance(part, str) and MARK in part for group in groups for part in group.parts)
     sign = _sign(groups)
     if sign is None:
         return None
     letters = ascii_uppercase[: len(groups)]
-    body, timed_rows = _rows(stamps, dict(zip(letters, groups, strict=True)), others, dense)
-    prefix = _prefix(lines, body, groups)
-    title = f"letter = line pattern, its {sign} filled in order" if groups else "equal lines counted"
-    if any(not isinstance(part, str) and part.width for group in groups for part in group.parts):
-        title += f", {sign[0]}5{sign[1]} padded to 5"
-    if dense and groups:
-        title += ', " = as in the last row of the letter'
-    if timed:
-        title += f"; {sign[0]}time{sign[1]} = last @ line and what stands before the letter"
-    begins = f'; each line begins "{prefix}"' if prefix else ""
-    out = [f"{TITLE}{title}{begins}]"]
-    out += [
-        f"{letter}={template_text(group, sign)[len(prefix) :]}" for letter, group in zip(letters, groups, strict=True)
-    ]
-    out.append(_TABLE_END)
-    heading_mark = "|@" if timed else ""
-    mistakable = re.compile(rf"\\|\(x\d+ more\)\Z{heading_mark}|[ \t]*(?:[0-9][^ ]* )?[{letters or '-'}](?: |\Z)").match
+    rows = _rows(stamps, dict(zip(letters, groups, strict=True)), others)
+    prefix = _prefix(lines, rows, groups)
+    timed = any(_is_timed(group) for group in groups)
+    mistakable = re.compile(
+        rf"\\|\(x\d+ more\)\Z{'|@' if timed else ''}|[ \t]*(?:[0-9][^ ]* )?[{letters or '-'}]+(?: |\Z)"
+    ).match
+    body = _Body(dense=dense)
     last: str | None = None
-    heading = ""
     more = 0
-    for at, (line, row) in enumerate(zip(lines, body, strict=True)):
+    for at, line in enumerate(lines):
         if line == last:
             more += 1
             continue
         if more:
-            _repeat(out, more)
+            body.repeat(more, last or "")
             more = 0
         last = line
-        if row is not None:
-            if at in timed_rows and stamps.headings[at] != heading:
-                heading = stamps.headings[at]
-                out.append("@" + heading)
-            out.append(row)
+        if (row := rows.get(at)) is not None:
+            body.add(row)
             continue
         plain = line[len(prefix) :]
-        if not line or (plain and line.startswith(prefix) and not mistakable(plain)):
-            out.append(plain)
-        else:
-            out.append("\\" + line)
+        body.plain(plain if not line or (plain and line.startswith(prefix) and not mistakable(plain)) else "\\" + line)
     if more:
-        _repeat(out, more)
-    return "\n".join(out)
+        body.repeat(more, last or "")
+    body.close()
+    title = f"letter = line pattern, its {sign} filled in order" if groups else "equal lines counted"
+    if any(not isinstance(part, str) and part.width for group in groups for part in group.parts):
+        title += f", {sign[0]}5{sign[1]} padded to 5"
+    if body.several:
+        title += ", AB = a line of A and one of B"
+    if dense and groups:
+        title += ', " = as in the row above'
+    if timed:
+        title += f"; {sign[0]}time{sign[1]} = last @ line and what stands before the letter"
+    begins = f'; each line begins "{prefix}"' if prefix else ""
+    table = [
+        f"{letter}={template_text(group, sign)[len(prefix) :]}" for letter, group in zip(letters, groups, strict=True)
+    ]
+    return "\n".join([f"{TITLE}{title}{begins}]", *table, _TABLE_END, *body.lines])
 
 
-def _rows(
-    stamps: Stamps, groups: dict[str, Group], others: list[int], dense: bool
-) -> tuple[list[str | None], set[int]]:
-    """For each line its row, or None where it has to stand as it is or is that of the line above; and the lines whose
-    pattern has a time.
-    """
+def _is_timed(group: Group) -> bool:
+    return any(isinstance(part, str) and MARK in part for part in group.parts)
+
+
+def _rows(stamps: Stamps, groups: dict[str, Group], others: list[int]) -> dict[int, _Row]:
+    """The rows of all lines that have a pattern."""
     _fit(stamps.lines, [*groups.values()], others)
-    body: list[str | None] = [None] * len(stamps.lines)
-    timed: set[int] = set()
+    rows: dict[int, _Row] = {}
     for letter, group in groups.items():
-        columns = [part for part in group.parts if not isinstance(part, str)]
-        order = sorted(range(len(group.rows)), key=group.rows.__getitem__)
-        shown = [_shown([column.values[i] for i in order], dense=dense) for column in columns]
-        rows = [group.rows[i] for i in order]
-        values = [" ".join([letter, *row]) for row in zip(*shown, strict=True)] if shown else [letter] * len(rows)
-        if any(isinstance(part, str) and MARK in part for part in group.parts):
-            timed.update(rows)
-            values = [
-                f"{rest} {row}" if (rest := stamps.rests[at]) else row for at, row in zip(rows, values, strict=True)
-            ]
-        if group.indents is not None:
-            values = [group.indents[i] + row for i, row in zip(order, values, strict=True)]
-        for at, row in zip(rows, values, strict=True):
-            body[at] = row
-    return body, timed
+        columns = [part.values for part in group.parts if not isinstance(part, str)]
+        lists = [[*values] for values in zip(*columns, strict=True)] if columns else [[] for _ in group.rows]
+        timed = _is_timed(group)
+        indents = group.indents or [""] * len(group.rows)
+        for at, values, indent in zip(group.rows, lists, indents, strict=True):
+            heading, rest = (stamps.headings[at], stamps.rests[at]) if timed else (None, "")
+            rows[at] = _Row(letter, values, indent, heading, rest)
+    return rows
 
 
 def _fit(lines: list[str], groups: list[Group], others: list[int]) -> None:
@@ -292,42 +347,40 @@ def _filled(parts: list[Part], values: list[str]) -> str:
     return "".join([part if isinstance(part, str) else padded(next(left), part.width) for part in parts])
 
 
-def _shown(values: list[str], *, dense: bool) -> list[str]:
-    """Values as they stand in rows."""
+def _shown(values: list[str], before: list[str] | None) -> list[str]:
+    """Values as they stand in a row; those that are as in the row `before`, if there is one, as a mark."""
     shown = [value if value.strip("_") else value + "_" for value in values]
-    if not dense:
+    if before is None:
         return shown
-    last = ""
-    for index, value in enumerate(shown):
-        if value == last and len(value) >= LEAST_DITTO:
+    for index, value in enumerate(values):
+        if not value.strip('"'):
+            shown[index] += '"' * (value != "")
+        elif len(value) >= LEAST_DITTO and index < len(before) and before[index] == value:
             shown[index] = '"'
-        elif not value.strip('"'):
-            shown[index] = value + '"'
-        last = value
     return shown
 
 
-def _meant(value: str, *, ditto: bool) -> str:
-    """A value as it stands in a row, without what tells it from a sign."""
-    if not value.strip("_") or (ditto and not value.strip('"')):
-        return value[1:]
-    return value
+def _meant(values: list[str], before: list[str] | None) -> list[str]:
+    """Values that stand in a row as `values`."""
+    meant: list[str] = []
+    for index, value in enumerate(values):
+        if before is not None and value == '"':
+            if index >= len(before):
+                raise ValueError("a value as above, where there is none")
+            meant.append(before[index])
+        elif not value.strip("_") or (before is not None and not value.strip('"')):
+            meant.append(value[1:])
+        else:
+            meant.append(value)
+    return meant
 
 
-def _repeat(out: list[str], more: int) -> None:
-    """Write the last line `more` times again, or how often that is."""
-    if out[-1] and more * (weight(out[-1]) + 1) > 6:
-        out.append(f"(x{more} more)")
-    else:
-        out += [out[-1]] * more
-
-
-def _prefix(lines: list[str], body: list[str | None], groups: list[Group]) -> str:
+def _prefix(lines: list[str], rows: dict[int, _Row], groups: list[Group]) -> str:
     """What all lines that stand as they are and all patterns begin with, up to a blank; empty where it does not pay."""
     starts = [part if isinstance(part := group.parts[0], str) and group.indents is None else "" for group in groups]
     last = ""
-    for line, row in zip(lines, body, strict=True):
-        if row is None and line and line != last:
+    for at, line in enumerate(lines):
+        if line and line != last and at not in rows:
             starts.append(line)
         last = line
     low, high = min(starts, default="")[:MAX_PREFIX], max(starts, default="")
@@ -358,9 +411,20 @@ def _slots(sign: str) -> re.Pattern[str]:
 # Reading.
 
 
-def _read_patterns(lines: list[str], sign: str, prefix: str, *, timed: bool) -> dict[str, tuple[str, int, bool]]:
-    """For each letter what makes a line of values, how many those are, and whether the line has a time."""
-    forms: dict[str, tuple[str, int, bool]] = {}
+class _Form:
+    """A pattern as it is read: what makes a line of values, how many those are, and whether the line has a time."""
+
+    __slots__ = ("slots", "template", "timed")
+
+    def __init__(self, template: str, slots: int, *, timed: bool) -> None:
+        self.template = template
+        self.slots = slots
+        self.timed = timed
+
+
+def _read_patterns(lines: list[str], sign: str, prefix: str, *, timed: bool) -> dict[str, _Form]:
+    """The patterns by their letters."""
+    forms: dict[str, _Form] = {}
     slots = _slots(sign)
     mark = f"{sign[0]}time{sign[1]}"
     if len(lines) > MAX_PATTERNS:
@@ -375,5 +439,40 @@ def _read_patterns(lines: list[str], sign: str, prefix: str, *, timed: bool) -> 
             raise ValueError("a pattern has more slots than a line can have")
         pieces[0::2] = [literal.replace("%", "%%") for literal in pieces[0::2]]
         pieces[1::2] = [f"%{width}s" for width in pieces[1::2]]
-        forms[letter] = ("".join(pieces), count, has_time)
+        forms[letter] = _Form("".join(pieces), count, timed=has_time)
     return forms
+
+
+def _read_row(line: str, forms: dict[str, _Form], before: list[str] | None) -> _Row | None:
+    """The row that a line is, if it is one."""
+    row = line.lstrip(_INDENTATION)
+    indent = line[: len(line) - len(row)]
+    rest = ""
+    if "0" <= row[:1] <= "9":
+        rest, _, row = row.partition(" ")
+    letters, blank, joined = row.partition(" ")
+    if letters not in forms and not (0 < len(letters) <= MOST_LETTERS and all(letter in forms for letter in letters)):
+        return None
+    slots = max([forms[letter].slots for letter in letters])
+    values = joined.split(" ", slots - 1) if slots else []
+    if len(values) != slots or (blank and not slots):
+        raise ValueError("a row has another number of values than its pattern")
+    if before is not None or "_" in joined:
+        values = _meant(values, before)
+    return _Row(letters, values, indent, None, rest)
+
+
+def _made(row: _Row, forms: dict[str, _Form], heading: str) -> list[str]:
+    """The lines that a row stands for."""
+    out: list[str] = []
+    timed = False
+    for letter in row.letters:
+        form = forms[letter]
+        plain = form.template % tuple(row.values[: form.slots])
+        if form.timed:
+            timed = True
+            plain = plain.replace(MARK, heading + row.rest, 1)
+        out.append(row.indent + plain)
+    if row.rest and not timed:
+        raise ValueError("a time where the pattern has none")
+    return out

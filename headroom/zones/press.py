@@ -102,6 +102,12 @@ def _form(name: str, title: str, encode: Callable[[str], str | None], decode: Ca
     return Form(name, title, candidates, decode, _equal)
 
 
+def _log(text: str, style: Style) -> list[str]:
+    """A log by its patterns."""
+    pressed = logs.encode(text, dense=style is Style.DENSE)
+    return [] if pressed is None else [pressed]
+
+
 _DOCUMENT = Form("json", documents.TITLE, _styleless(documents.encode), documents.decode, documents.same)
 _WRAPPED = Form("json", wrapped.TITLE, _styleless(wrapped.encode), wrapped.decode, documents.same)
 _LINES = _form("json_lines", jsonlines.TITLE, jsonlines.encode, jsonlines.decode)
@@ -110,7 +116,7 @@ _COMMITS = _form("git", commits.TITLE, commits.encode, commits.decode)
 _SEARCH = _form("search", listings.TITLE, listings.encode, listings.decode)
 _PATHS = _form("paths", paths.TITLE, paths.encode, paths.decode)
 _NUMBERED = _form("numbered", numbered.TITLE, numbered.encode, numbered.decode)
-_LOG = _form("log", logs.TITLE, logs.encode, logs.decode)
+_LOG = Form("log", logs.TITLE, _log, logs.decode, _equal)
 _COLUMNS = _form("columns", columns.TITLE, columns.encode, columns.decode)
 _DELIMITED = _form("csv", delimited.TITLE, delimited.encode, delimited.decode)
 _ALL = (

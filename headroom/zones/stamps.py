@@ -14,7 +14,7 @@ MOST_NUMBERS = 4  # of a time that may stand in the row, from the right
 
 _STAMP = re.compile(
     r"(?<![\w.:/-])(?:\d{4}([-/.])\d\d\1\d\d[ T:_-]|\d\d/(?:[A-Z][a-z]{2}|\d\d)/\d{2,4}[: ]|\d\d[-/]\d\d(?:[-/]\d\d)? "
-    r"|[A-Z][a-z]{2} [ \d]\d )?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?![\w:])"
+    r"|[A-Z][a-z]{2} [ \d]\d )?\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?![\d:])"
     r"|(?<=\A\[) {0,5}\d{1,6}\.\d{6}(?=\])|\A(?:\d{6} \d{6}|\d{10}(?:\d{3}|\.\d{1,9})?)(?= )",
     re.ASCII,
 )
