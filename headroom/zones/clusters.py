@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from operator import eq
 
-from headroom.zones.templates import MARK, MARK_GAIN, MIN_ROWS, TIME, Column, Group, Part, Split, weight
+from headroom.zones.templates import BREAK, MARK, MARK_GAIN, MIN_ROWS, TIME, Column, Group, Part, Split, weight
 
 MAX_PATTERNS = 26  # one letter each
 MIN_GAIN = 8  # estimated tokens that a pattern has to save, or making two of one
@@ -128,7 +128,7 @@ def _groups(lines: list[str], rows: list[int], tries: int = 2) -> list[Group]:
         else:
             odd.append(at)
     indents: list[str] | None = None
-    if odd and odd[0] == 0 and _is_indentation(columns[0]):
+    if odd == [0] and _is_indentation(columns[0]):
         indents = [*columns[0]]
         del odd[0]
     if odd:
@@ -318,7 +318,7 @@ def template_text(group: Group, sign: str) -> str:
     """A pattern as it stands in the table."""
     return "".join(
         [
-            part.replace(MARK, f"{sign[0]}time{sign[1]}")
+            part.replace(BREAK, "").replace(MARK, f"{sign[0]}time{sign[1]}")
             if isinstance(part, str)
             else sign[0] + (str(part.width) if part.width else "") + sign[1]
             for part in group.parts

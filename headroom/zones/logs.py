@@ -34,7 +34,7 @@ from string import ascii_uppercase
 
 from headroom.zones.clusters import MAX_PATTERNS, patterns, template_text
 from headroom.zones.stamps import Stamps, stamped
-from headroom.zones.templates import DATE, MARK, MIN_ROWS, Column, Group, Part, padded, weight
+from headroom.zones.templates import BREAK, DATE, MARK, MIN_ROWS, Column, Group, Part, padded, weight
 
 TITLE = "[log: "
 
@@ -126,7 +126,7 @@ def _ordinary(lines: list[str]) -> list[int]:
     alarms: list[int] = []
     last = ""
     for at, line in enumerate(lines):
-        if line and line != last and len(line) <= MAX_LINE and MARK not in line:
+        if line and line != last and len(line) <= MAX_LINE and MARK not in line and BREAK not in line:
             ordinary.append(at)
             if _ALARM.search(line):
                 alarms.append(at)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from headroom.zones.templates import MARK, weight
+from headroom.zones.templates import BREAK, MARK, weight
 
 LOOK = 96  # characters of a line in which a time is looked for
 LEAST_SHARE = 0.3  # of the lines must have one
@@ -18,6 +18,7 @@ _STAMP = re.compile(
     r"|(?<=\A\[) {0,5}\d{1,6}\.\d{6}(?=\])|\A(?:\d{6} \d{6}|\d{10}(?:\d{3}|\.\d{1,9})?)(?= )",
     re.ASCII,
 )
+_MORE = re.compile(r"[^\s\[({|=,]{0,20}[\[({|=,]")  # another part of the line in the same field
 _NUMBERS = re.compile(r"\d+", re.ASCII)
 _DIGITS = str.maketrans("123456789", "000000000")
 
@@ -43,10 +44,8 @@ def stamped(lines: list[str], which: Sequence[int]) -> Stamps:
     for at in which:
         line = lines[at]
         match = _STAMP.search(line, 0, LOOK)
-        if match is not None and MARK not in line:
+        if match is not None:
             found[at] = (match.start(), match[0])
-        elif MARK in line:
-            return none
     if len(found) < LEAST_SHARE * len(which) or len(found) < 3:
         return none
     cuts = {at: _cuts(stamp) for at, (_, stamp) in found.items()}
@@ -65,7 +64,8 @@ def stamped(lines: list[str], which: Sequence[int]) -> Stamps:
     for at, (start, stamp) in found.items():
         cut = cuts[at][best]
         headings[at], rests[at] = stamp[:cut], stamp[cut:]
-        out[at] = lines[at][:start] + MARK + lines[at][start + len(stamp) :]
+        end = lines[at][start + len(stamp) :]
+        out[at] = lines[at][:start] + MARK + (BREAK if _MORE.match(end) else "") + end
     return Stamps(out, headings, rests)
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-MARK = "\0"  # stands for the time in lines and literals; no line that has it itself gets there with one
+MARK = "\0"  # stands for the time in lines and literals
+BREAK = "\x1f"  # ends a field behind it that no blank ends; lines that have either sign themselves never get there
 MARK_GAIN = 4  # estimated tokens that a time of which a heading says most saves in a row
 MIN_ROWS = 3
 MIN_HEAD = 3  # estimated tokens that a pattern for the beginning of lines has to save in each of them
@@ -17,6 +18,7 @@ MIN_HEAD = 3  # estimated tokens that a pattern for the beginning of lines has t
 _MARKS = r"""(?:[=\[\](){}<>"';|]|,(?!\d)|(?<!\d),)+|:\Z"""  # a comma between digits belongs to the number or time
 _MARK = re.compile(_MARKS)
 _CUT = re.compile(f"({_MARKS})")
+_OPENED = re.compile(r"[\[({<=,;|\"' ]+")
 _OPENING, _CLOSING = "([{<\"'", ")]}>\"',;|:"
 DATE = re.compile(r"(?:\d{4}([-/.]?)\d\d\1\d\d|\d\d/(?:[A-Z][a-z]{2}|\d\d)/\d{4})[T:_-](?=\d)", re.ASCII)
 TIME = re.compile(r"\d+:\d+", re.ASCII)
@@ -118,7 +120,9 @@ def _settled(parts: Iterable[Part]) -> list[Part]:
             new: list[Part] = [part]
         elif part.values.count(part.values[0]) == len(part.values):
             new = [padded(part.values[0], part.width)]
-        elif part.whole and not part.tail:
+        elif part.tail:
+            new = _beginning(part)
+        elif part.whole:
             new = _trimmed(part) if part.width else _cut(part)
         else:
             new = [part]
@@ -128,6 +132,16 @@ def _settled(parts: Iterable[Part]) -> list[Part]:
             elif piece:
                 out.append(piece)
     return out
+
+
+def _beginning(column: Column) -> list[Part]:
+    """All the rest of lines, without what all of them begin with up to a mark or blank."""
+    low, high = min(column.values), max(column.values)
+    size = next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), min(len(low), len(high)))
+    start = max([match.end() for match in _OPENED.finditer(low, 0, size)], default=0)
+    if not start:
+        return [column]
+    return [low[:start], Column([value[start:] for value in column.values], whole=False, tail=True)]
 
 
 def _cut(column: Column) -> list[Part]:
