@@ -31,6 +31,7 @@ from headroom.zones import (
     numbered,
     paths,
     tables,
+    testruns,
     wrapped,
 )
 from headroom.zones.detect import Kind, sniff
@@ -385,6 +386,16 @@ def drive_wrapped(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     for pressed in wrapped.encode(text):
         assert wrapped.decode(pressed) == text
+
+
+def drive_testruns(data: bytes) -> None:
+    """Lists of tests read back to the same characters; also lines that are made to be tests."""
+    text = data.decode("utf-8", "replace")
+    lines = text.split("\n")
+    named = [f"tests/test_a.py::test_{at}{line} PASSED [ {at % 9}%]" for at, line in enumerate(lines * 4)]
+    old = [f"test_{at} (app.tests.{line}) ... ok" for at, line in enumerate(lines * 4)]
+    for given in (text, "\n".join([*named, *lines]), "\n".join([*old, *lines])):
+        _reads_back(given, testruns.encode, testruns.decode, testruns.TITLE)
 
 
 def drive_logs(data: bytes) -> None:

@@ -23,6 +23,7 @@ from headroom.zones import (
     logs,
     numbered,
     paths,
+    testruns,
     wrapped,
 )
 from headroom.zones.detect import Kind, sniff
@@ -117,10 +118,11 @@ _SEARCH = _form("search", listings.TITLE, listings.encode, listings.decode)
 _PATHS = _form("paths", paths.TITLE, paths.encode, paths.decode)
 _NUMBERED = _form("numbered", numbered.TITLE, numbered.encode, numbered.decode)
 _LOG = Form("log", logs.TITLE, _log, logs.decode, _equal)
+_TESTS = _form("tests", testruns.TITLE, testruns.encode, testruns.decode)
 _COLUMNS = _form("columns", columns.TITLE, columns.encode, columns.decode)
 _DELIMITED = _form("csv", delimited.TITLE, delimited.encode, delimited.decode)
 _ALL = (
-    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED
+    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _TESTS, _COLUMNS, _DELIMITED
 )  # fmt: skip
 
 CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
@@ -131,7 +133,7 @@ CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
     Kind.LINT: ((_SEARCH,), (_LOG,)),
     Kind.PATHS: ((_PATHS,), (_SEARCH,)),
     Kind.GIT: ((_COMMITS,), (_DIFF,)),
-    Kind.LOG: ((_LOG,), (_COLUMNS,)),
+    Kind.LOG: ((_LOG,), (_TESTS,), (_COLUMNS,)),
     Kind.NUMBERED: ((_NUMBERED,),),
     Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_LOG,)),
     Kind.LINES: ((_LOG,),),
