@@ -53,9 +53,15 @@ _BRANCH = re.compile(r"[\u2502 \u00a0|]*(?:[\u251c\u2514][\u2500]{2}|[|`]--) ")
 _LOG_LINE = re.compile(
     r"\W{0,3}(?:\d{4}[-/]\d\d[-/]\d\d|\d\d[-/:]\d\d[-/:]\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:|\d{1,3}(?:\.\d{1,3}){3} "
     r"|\d{10,13}\b|\d\d-\d\d \d\d:|\[ *\d+\.\d{3,6}\]"
-    r"|(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL|PASS|PASSED|FAIL|FAILED|SKIPPED|ok|not ok)\b"
-    r"|(?:=== RUN|--- PASS|--- FAIL|npm|Get:|Hit:|Compiling|Downloading|Requirement|Collecting|Selecting|Preparing"
-    r"|Unpacking|Setting up|Installing|checking|import time:|make\[)|\d+ (?:silly|verbose|http|info|warn|error) )"
+    r"|(?:=== RUN|--- PASS|--- FAIL|npm|Get:|Hit:|Requirement|checking|import time:|make\[)"
+    r"|\d+ (?:silly|verbose|http|info|warn|error) )"
+    r"|\W{0,12}(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL)\b"
+    r"|\W{0,12}(?:PASS|PASSED|FAIL|FAILED|SKIPPED|ok|not ok)\b"
+    r"| {0,12}(?:[A-Z][a-z]{2,14}(?:ing|ed)\b|Setting up"
+    r"|[\u2713\u2714\u2715\u2717\u00d7\u221a\u25cb\u25cf\u279c\u27a4] )"
+    r"| {0,4}(?:[A-Z]{2,8}  +\S|(?:gcc|g\+\+|cc|c\+\+|clang\+*|ar|ld|rustc|javac|libtool|install|mkdir) .{0,200} -)"
+    r"|#\d+ |Step \d+/\d+ :|> Task :|\[ *\d+(?:%|/\d+)\] |-- [A-Z][a-z]+|remote: |(?:TASK|PLAY|RUNNING HANDLER) \["
+    r"|(?:ok|changed|skipping|fatal|failed|included): \["
     r"|\S{1,80} \d{4}-\d\d-\d\d[ T]\d\d:"
     r"|.{0,60}\b(?:INFO|WARN|WARNING|ERROR|DEBUG|FATAL|PASSED|FAILED)\b|.{0,200}\.\.\. (?:ok|yes|no|FAIL|ERROR)\s*\Z"
 )
