@@ -73,7 +73,7 @@ _CODE = re.compile(
 )
 _GAP = re.compile(r"\S {2,}\S")
 _DELIMITERS = ",\t;|"
-LEAST_LINES = 20  # lines before repetition means anything
+LEAST_LINES = 12  # lines before repetition means anything
 _ENOUGH = 3  # lines that make a list or a table
 
 
@@ -163,9 +163,9 @@ def sniff(text: str) -> Kind:
         return Kind.SOURCE
     if census.most(census.gaps, 0.5) or _is_delimited(lines):
         return Kind.TABLE
-    # Lines of several words that are neither code nor Markdown: a machine's, if they turn out to repeat themselves.
-    plain = census.lines >= LEAST_LINES and not census.code and not census.most(census.marks, 0.1)
-    if plain and 4 * census.lines <= census.words <= 30 * census.lines:
+    # Lines of several words that are hardly ever code or Markdown: a machine's, if they turn out to repeat themselves.
+    plain = census.lines >= LEAST_LINES and census.code * 16 <= census.lines and not census.most(census.marks, 0.1)
+    if plain and 4 * census.lines <= census.words <= 60 * census.lines:
         return Kind.LINES
     return Kind.TEXT
 

@@ -15,7 +15,7 @@ MARK_GAIN = 4  # estimated tokens that a time of which a heading says most saves
 MIN_ROWS = 3
 MIN_HEAD = 3  # estimated tokens that a pattern for the beginning of lines has to save in each of them
 
-_MARKS = r"""(?:[=\[\](){}<>"';|]|,(?!\d)|(?<!\d),)+|:\Z"""  # a comma between digits belongs to the number or time
+_MARKS = r"""(?:[=\[\](){}<>"';|]|,(?!\d)|(?<!\d),)+|[:.]\Z"""  # a comma between digits belongs to the number or time
 _MARK = re.compile(_MARKS)
 _CUT = re.compile(f"({_MARKS})")
 _OPENED = re.compile(r"[\[({<=,;|\"' ]+")
