@@ -33,8 +33,9 @@ import re
 from string import ascii_uppercase
 
 from headroom.zones.clusters import MAX_PATTERNS, patterns, template_text
+from headroom.zones.logrows import INDENTATION, MOST_LETTERS, Body, Row, is_timed, meant_values, rows_of
 from headroom.zones.stamps import Stamps, stamped
-from headroom.zones.templates import BREAK, DATE, MARK, MIN_ROWS, Column, Group, Part, padded, weight
+from headroom.zones.templates import BREAK, DATE, MARK, MIN_ROWS, Group, weight
 
 TITLE = "[log: "
 
@@ -43,8 +44,6 @@ MAX_LINES = 5000  # lines that patterns are looked for in; later ones are only m
 MAX_LINE = 2000  # characters; a longer line stays as it is
 ALARM_SHARE = 4  # alarms stand as they are, unless more than one line in so many is one: then they are the subject
 MAX_PREFIX = 200  # characters
-MOST_LETTERS = 8  # in one row
-LEAST_DITTO = 4  # characters that a value must have to be left out as the same as before
 
 _ALARM = re.compile(
     r"(?:error|exception)\b|\b(?:fatal|critical|panic|traceback|fail(?:ed|ure)?)\b|^\s+(?:File \"|at )",
@@ -59,7 +58,6 @@ _HEAD = re.compile(
 )
 _COUNT = re.compile(r"\(x([1-9]\d{0,7}) more\)", re.ASCII)
 _TABLE_END = "---"
-_INDENTATION = " \t"
 
 
 def encode(text: str, *, dense: bool = False) -> str | None:
@@ -139,101 +137,19 @@ def _ordinary(lines: list[str]) -> list[int]:
 # Writing.
 
 
-class _Row:
-    """A line by its pattern; or several lines that follow each other, of the values of which none has any others."""
-
-    __slots__ = ("heading", "indent", "letters", "rest", "values")
-
-    def __init__(self, letter: str, values: list[str], indent: str, heading: str | None, rest: str) -> None:
-        self.letters = letter
-        self.values = values
-        self.indent = indent
-        self.heading = heading
-        self.rest = rest
-
-    def takes(self, other: _Row) -> bool:
-        """Whether the other row could be added to this one; then it is."""
-        if (
-            len(self.letters) >= MOST_LETTERS
-            or self.indent != other.indent
-            or (
-                self.heading is not None
-                and other.heading is not None
-                and (self.heading, self.rest) != (other.heading, other.rest)
-            )
-        ):
-            return False
-        few, many = sorted((self.values, other.values), key=len)
-        if many[: len(few)] != few:
-            return False
-        self.values = many
-        self.letters += other.letters
-        if other.heading is not None:
-            self.heading, self.rest = other.heading, other.rest
-        return True
-
-
-class _Body:
-    """What stands below the patterns, as it grows."""
-
-    __slots__ = ("before", "dense", "heading", "lines", "row", "several")
-
-    def __init__(self, *, dense: bool) -> None:
-        self.lines: list[str] = []
-        self.dense = dense
-        self.heading = ""
-        self.row: _Row | None = None
-        self.before: list[str] = []
-        self.several = False
-
-    def add(self, row: _Row) -> None:
-        """A line by its pattern."""
-        if self.row is None or not self.row.takes(row):
-            self.close()
-            self.row = row
-
-    def plain(self, line: str) -> None:
-        """A line as it stands."""
-        self.close()
-        self.lines.append(line)
-
-    def close(self) -> None:
-        """Write the row that might have taken more lines."""
-        row, self.row = self.row, None
-        if row is None:
-            return
-        if row.heading is not None and row.heading != self.heading:
-            self.heading = row.heading
-            self.lines.append("@" + row.heading)
-        self.several |= len(row.letters) > 1
-        values = _shown(row.values, self.before if self.dense else None)
-        self.before = row.values
-        rest = row.rest + " " if row.rest else ""
-        self.lines.append(row.indent + rest + " ".join([row.letters, *values]))
-
-    def repeat(self, more: int, line: str) -> None:
-        """The last line so many times again, or how often that is."""
-        several = self.row is not None and len(self.row.letters) > 1
-        self.close()
-        if several or (line and more * (weight(self.lines[-1]) + 1) > 6):
-            self.lines.append(f"(x{more} more)")
-        else:
-            self.lines += [self.lines[-1]] * more
-
-
 def _written(lines: list[str], stamps: Stamps, groups: list[Group], others: list[int], dense: bool) -> str | None:
     """The pressed text, or None where no sign for a slot can be had."""
     sign = _sign(groups)
     if sign is None:
         return None
     letters = ascii_uppercase[: len(groups)]
-    rows = _rows(stamps, dict(zip(letters, groups, strict=True)), others)
+    rows = rows_of(stamps, dict(zip(letters, groups, strict=True)), others)
     prefix = _prefix(lines, rows, groups)
-    timed = any(_is_timed(group) for group in groups)
+    timed = any(is_timed(group) for group in groups)
     mistakable = re.compile(
         rf"\\|\(x\d+ more\)\Z{'|@' if timed else ''}|[ \t]*(?:[0-9][^ ]* )?[{letters or '-'}]+(?: |\Z)"
     ).match
-    body = _Body(dense=dense)
+    body = Body(dense=dense)
     last: str | None = None
     more = 0
     for at, line in enumerate(lines):
@@ -268,114 +184,7 @@ def _written(lines: list[str], stamps: Stamps, groups: list[Group], others: list
     return "\n".join([f"{TITLE}{title}{begins}]", *table, _TABLE_END, *body.lines])
 
 
-def _is_timed(group: Group) -> bool:
-    return any(isinstance(part, str) and MARK in part for part in group.parts)
-
-
-def _rows(stamps: Stamps, groups: dict[str, Group], others: list[int]) -> dict[int, _Row]:
-    """The rows of all lines that have a pattern."""
-    _fit(stamps.lines, [*groups.values()], others)
-    rows: dict[int, _Row] = {}
-    for letter, group in groups.items():
-        columns = [part.values for part in group.parts if not isinstance(part, str)]
-        lists = [[*values] for values in zip(*columns, strict=True)] if columns else [[] for _ in group.rows]
-        timed = _is_timed(group)
-        indents = group.indents or [""] * len(group.rows)
-        for at, values, indent in zip(group.rows, lists, indents, strict=True):
-            heading, rest = (stamps.headings[at], stamps.rests[at]) if timed else (None, "")
-            rows[at] = _Row(letter, values, indent, heading, rest)
-    return rows
-
-
-def _fit(lines: list[str], groups: list[Group], others: list[int]) -> None:
-    """Add to the groups those of the other lines that their patterns fit."""
-    # What a line must have to be worth a closer look: how its pattern begins, and the longest text in it.
-    literals = [[part for part in group.parts if isinstance(part, str)] for group in groups]
-    starts = [part if isinstance(part := group.parts[0], str) else "" for group in groups]
-    longest = [max(texts, key=len, default="") for texts in literals]
-    looks = [*zip(groups, starts, longest, strict=True)]
-    for at in others:
-        whole = lines[at]
-        bare = whole.lstrip(_INDENTATION)
-        for group, start, text in looks:
-            line = whole if group.indents is None else bare
-            if line.startswith(start) and text in line and (found := _fitting(group.parts, line)) is not None:
-                columns = [part for part in group.parts if not isinstance(part, str)]
-                group.rows.append(at)
-                for column, value in zip(columns, found, strict=True):
-                    column.values.append(value)
-                if group.indents is not None:
-                    group.indents.append(whole[: len(whole) - len(bare)])
-                break
-
-
-def _fitting(parts: list[Part], line: str) -> list[str] | None:
-    """The values with which the pattern gives `line`, if they are found at once: each ends where its literal begins."""
-    at = 0
-    values: list[str] = []
-    open_slot: Column | None = None
-    for index, part in enumerate(parts):
-        if not isinstance(part, str):
-            if open_slot is not None:
-                return None
-            open_slot = part
-            continue
-        if open_slot is None:
-            if not line.startswith(part, at):
-                return None
-            at += len(part)
-            continue
-        end = line.find(part, at) if index < len(parts) - 1 else max(at, len(line) - len(part))
-        if end < 0:
-            return None
-        values.append(line[at:end])
-        at = end + len(part)
-        open_slot = None
-    if open_slot is not None:
-        values.append(line[at:])
-    slots = [part for part in parts if not isinstance(part, str)]
-    for index, slot in enumerate(slots):
-        if slot.width:
-            values[index] = values[index].strip(" ")
-        if MARK in values[index] or (not slot.tail and values[index] and values[index].split() != [values[index]]):
-            return None
-    return values if _filled(parts, values) == line else None
-
-
-def _filled(parts: list[Part], values: list[str]) -> str:
-    left = iter(values)
-    return "".join([part if isinstance(part, str) else padded(next(left), part.width) for part in parts])
-
-
-def _shown(values: list[str], before: list[str] | None) -> list[str]:
-    """Values as they stand in a row; those that are as in the row `before`, if there is one, as a mark."""
-    shown = [value if value.strip("_") else value + "_" for value in values]
-    if before is None:
-        return shown
-    for index, value in enumerate(values):
-        if not value.strip('"'):
-            shown[index] += '"' * (value != "")
-        elif len(value) >= LEAST_DITTO and index < len(before) and before[index] == value:
-            shown[index] = '"'
-    return shown
-
-
-def _meant(values: list[str], before: list[str] | None) -> list[str]:
-    """Values that stand in a row as `values`."""
-    meant: list[str] = []
-    for index, value in enumerate(values):
-        if before is not None and value == '"':
-            if index >= len(before):
-                raise ValueError("a value as above, where there is none")
-            meant.append(before[index])
-        elif not value.strip("_") or (before is not None and not value.strip('"')):
-            meant.append(value[1:])
-        else:
-            meant.append(value)
-    return meant
-
-
-def _prefix(lines: list[str], rows: dict[int, _Row], groups: list[Group]) -> str:
+def _prefix(lines: list[str], rows: dict[int, Row], groups: list[Group]) -> str:
     """What all lines that stand as they are and all patterns begin with, up to a blank; empty where it does not pay."""
     starts = [part if isinstance(part := group.parts[0], str) and group.indents is None else "" for group in groups]
     last = ""
@@ -443,9 +252,9 @@ def _read_patterns(lines: list[str], sign: str, prefix: str, *, timed: bool) -> 
     return forms
 
 
-def _read_row(line: str, forms: dict[str, _Form], before: list[str] | None) -> _Row | None:
+def _read_row(line: str, forms: dict[str, _Form], before: list[str] | None) -> Row | None:
     """The row that a line is, if it is one."""
-    row = line.lstrip(_INDENTATION)
+    row = line.lstrip(INDENTATION)
     indent = line[: len(line) - len(row)]
     rest = ""
     if "0" <= row[:1] <= "9":
@@ -458,11 +267,11 @@ def _read_row(line: str, forms: dict[str, _Form], before: list[str] | None) -> _
     if len(values) != slots or (blank and not slots):
         raise ValueError("a row has another number of values than its pattern")
     if before is not None or "_" in joined:
-        values = _meant(values, before)
-    return _Row(letters, values, indent, None, rest)
+        values = meant_values(values, before)
+    return Row(letters, values, indent, None, rest)
 
 
-def _made(row: _Row, forms: dict[str, _Form], heading: str) -> list[str]:
+def _made(row: Row, forms: dict[str, _Form], heading: str) -> list[str]:
     """The lines that a row stands for."""
     out: list[str] = []
     timed = False
