@@ -26,6 +26,7 @@ class Row:
         """Whether the other row could be added to this one; then it is."""
         if (
             len(self.letters) >= MOST_LETTERS
+            or (self.letters + other.letters).upper() != self.letters + other.letters
             or self.indent != other.indent
             or (
                 self.heading is not None
@@ -84,7 +85,7 @@ class Body:
 
     def repeat(self, more: int, line: str) -> None:
         """The last line so many times again, or how often that is."""
-        several = self.row is not None and len(self.row.letters) > 1
+        several = self.row is not None and (len(self.row.letters) > 1 or self.row.letters.islower())
         self.close()
         if several or (line and more * (weight(self.lines[-1]) + 1) > 6):
             self.lines.append(f"(x{more} more)")

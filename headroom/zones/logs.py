@@ -30,10 +30,11 @@ error or belongs to a traceback, unless they are a good part of all lines.
 from __future__ import annotations
 
 import re
-from string import ascii_uppercase
+from string import ascii_lowercase, ascii_uppercase
 
 from headroom.zones.clusters import MAX_PATTERNS, patterns, template_text
 from headroom.zones.logrows import INDENTATION, MOST_LETTERS, Body, Row, is_timed, meant_values, rows_of
+from headroom.zones.sequences import MOST_LINES, MOST_SEQUENCES, Step, sequences
 from headroom.zones.stamps import Stamps, stamped
 from headroom.zones.templates import BREAK, DATE, MARK, MIN_ROWS, Group, weight
 
@@ -52,10 +53,12 @@ _ALARM = re.compile(
 _SIGNS = ("<>", "{}", "«»", "‹›")  # in the order in which they are tried; a sign that patterns hold cannot mean a slot
 _HEAD = re.compile(
     r"\[log: (?:letter = line pattern, its (\S\S) filled in order(?:, \S5\S padded to 5)?"
-    r'(?:, AB = a line of A and one of B)?(?:, (") = as in the row above)?'
+    r"(?:, AB = a line of A and one of B)?"
+    r'(, small letter = lines of these patterns with these of its values)?(?:, (") = as in the row above)?'
     r"(; \Stime\S = last @ line and what stands before the letter)?"
     r'|equal lines counted)(?:; each line begins "(.+)")?\]'
 )
+_NUMBER = re.compile(r"[1-9]\d?", re.ASCII)
 _COUNT = re.compile(r"\(x([1-9]\d{0,7}) more\)", re.ASCII)
 _TABLE_END = "---"
 
@@ -83,12 +86,14 @@ def decode(pressed: str) -> str:
     head = _HEAD.fullmatch(lines[0])
     if head is None or len(pressed) > MAX_TEXT:
         raise ValueError("not a log by patterns")
-    sign, ditto, timed, prefix = head[1] or _SIGNS[0], head[2] is not None, head[3] is not None, head[4] or ""
+    sign, ditto, timed, prefix = head[1] or _SIGNS[0], head[3] is not None, head[4] is not None, head[5] or ""
     try:
         end = lines.index(_TABLE_END, 1)
     except ValueError:
         raise ValueError("the patterns do not end") from None
-    forms = _read_patterns(lines[1:end], sign, prefix, timed=timed)
+    small = next((at for at in range(1, end) if "a" <= lines[at][:1] <= "z"), end) if head[2] else end
+    forms = _read_patterns(lines[1:small], sign, prefix, timed=timed)
+    _read_sequences(lines[small:end], forms)
     before: list[str] | None = [] if ditto else None
     heading = ""
     out: list[str] = []
@@ -145,10 +150,10 @@ def _written(lines: list[str], stamps: Stamps, groups: list[Group], others: list
     letters = ascii_uppercase[: len(groups)]
     rows = rows_of(stamps, dict(zip(letters, groups, strict=True)), others)
     prefix = _prefix(lines, rows, groups)
+    small, covered = sequences(rows)
     timed = any(is_timed(group) for group in groups)
-    mistakable = re.compile(
-        rf"\\|\(x\d+ more\)\Z{'|@' if timed else ''}|[ \t]*(?:[0-9][^ ]* )?[{letters or '-'}]+(?: |\Z)"
-    ).match
+    first = f"(?:[{letters or '-'}]+|[{''.join(small) or '-'}])"
+    mistakable = re.compile(rf"\\|\(x\d+ more\)\Z{'|@' if timed else ''}|[ \t]*(?:[0-9][^ ]* )?{first}(?: |\Z)").match
     body = Body(dense=dense)
     last: str | None = None
     more = 0
@@ -160,6 +165,8 @@ def _written(lines: list[str], stamps: Stamps, groups: list[Group], others: list
             body.repeat(more, last or "")
             more = 0
         last = line
+        if at in covered:
+            continue
         if (row := rows.get(at)) is not None:
             body.add(row)
             continue
@@ -173,6 +180,8 @@ def _written(lines: list[str], stamps: Stamps, groups: list[Group], others: list
         title += f", {sign[0]}5{sign[1]} padded to 5"
     if body.several:
         title += ", AB = a line of A and one of B"
+    if small:
+        title += ", small letter = lines of these patterns with these of its values"
     if dense and groups:
         title += ', " = as in the row above'
     if timed:
@@ -180,6 +189,10 @@ def _written(lines: list[str], stamps: Stamps, groups: list[Group], others: list
     begins = f'; each line begins "{prefix}"' if prefix else ""
     table = [
         f"{letter}={template_text(group, sign)[len(prefix) :]}" for letter, group in zip(letters, groups, strict=True)
+    ]
+    table += [
+        f"{letter}={', '.join([' '.join([name, *[str(at + 1) for at in which]]) for name, which in steps])}"
+        for letter, steps in small.items()
     ]
     return "\n".join([f"{TITLE}{title}{begins}]", *table, _TABLE_END, *body.lines])
 
@@ -221,12 +234,16 @@ def _slots(sign: str) -> re.Pattern[str]:
 
 
 class _Form:
-    """A pattern as it is read: what makes a line of values, how many those are, and whether the line has a time."""
+    """A pattern as it is read: what makes a line of values, how many those are, and whether the line has a time.
 
-    __slots__ = ("slots", "template", "timed")
+    One that is a sequence of others has these as `steps`, and which of its values they take.
+    """
 
-    def __init__(self, template: str, slots: int, *, timed: bool) -> None:
+    __slots__ = ("slots", "steps", "template", "timed")
+
+    def __init__(self, template: str, slots: int, *, timed: bool, steps: tuple[Step, ...] = ()) -> None:
         self.template = template
+        self.steps = steps
         self.slots = slots
         self.timed = timed
 
@@ -252,6 +269,26 @@ def _read_patterns(lines: list[str], sign: str, prefix: str, *, timed: bool) -> 
     return forms
 
 
+def _read_sequences(lines: list[str], forms: dict[str, _Form]) -> None:
+    """Add to the patterns those that are sequences of others."""
+    if len(lines) > MOST_SEQUENCES:
+        raise ValueError("more sequences than there can be")
+    for letter, line in zip(ascii_lowercase, lines, strict=False):
+        if not line.startswith(letter + "="):
+            raise ValueError("a sequence without its letter")
+        steps: list[Step] = []
+        for step in line[2:].split(", "):
+            name, *numbers = step.split(" ")
+            form = forms.get(name)
+            if form is None or form.steps or form.slots != len(numbers) or not all(map(_NUMBER.fullmatch, numbers)):
+                raise ValueError("a sequence of something else than patterns")
+            steps.append((name, tuple([int(number) - 1 for number in numbers])))
+        if len(steps) > MOST_LINES:
+            raise ValueError("a sequence longer than there can be")
+        slots = max([at + 1 for _, which in steps for at in which], default=0)
+        forms[letter] = _Form("", slots, timed=False, steps=tuple(steps))
+
+
 def _read_row(line: str, forms: dict[str, _Form], before: list[str] | None) -> Row | None:
     """The row that a line is, if it is one."""
     row = line.lstrip(INDENTATION)
@@ -260,7 +297,9 @@ def _read_row(line: str, forms: dict[str, _Form], before: list[str] | None) -> R
     if "0" <= row[:1] <= "9":
         rest, _, row = row.partition(" ")
     letters, blank, joined = row.partition(" ")
-    if letters not in forms and not (0 < len(letters) <= MOST_LETTERS and all(letter in forms for letter in letters)):
+    if letters not in forms and not (
+        0 < len(letters) <= MOST_LETTERS and all(letter in forms and letter.isupper() for letter in letters)
+    ):
         return None
     slots = max([forms[letter].slots for letter in letters])
     values = joined.split(" ", slots - 1) if slots else []
@@ -275,9 +314,10 @@ def _made(row: Row, forms: dict[str, _Form], heading: str) -> list[str]:
     """The lines that a row stands for."""
     out: list[str] = []
     timed = False
-    for letter in row.letters:
+    form = forms[row.letters[0]]
+    for letter, which in form.steps or [(letter, tuple(range(forms[letter].slots))) for letter in row.letters]:
         form = forms[letter]
-        plain = form.template % tuple(row.values[: form.slots])
+        plain = form.template % tuple([row.values[at] for at in which])
         if form.timed:
             timed = True
             plain = plain.replace(MARK, heading + row.rest, 1)

@@ -19,7 +19,24 @@ TRAPS = [
     *("", " ", "  ", "\t", "\r", "\\", "\\\\", "---", "(x3 more)", "(x0 more)", "[log: ", "A", "A ", "B 1", "A= <>"),
     *("<>", "<5>", "<-5>", "{}", "«»", "‹›", "%", "%s", "%%", "_", "__", "\u2028", "\x85", "\xa0", "\x1c", "\ud800"),
     *("é", "日本 7", "٣", "<none>", 'a="b c"', "k=", "k=,", "[]", "::", "10:00:01,120", "2031-02-03T10:00:01Z"),
-    *("@", "@7:", "\0", "a\0b", "\x1f", "AB", "AB 1", "  A 1", "07 AB 1", '"', '""', "<time>"),
+    *(
+        "@",
+        "@7:",
+        "\0",
+        "a\0b",
+        "\x1f",
+        "AB",
+        "AB 1",
+        "  A 1",
+        "07 AB 1",
+        "a",
+        "a 1",
+        "b 1 2",
+        "a=A 1",
+        '"',
+        '""',
+        "<time>",
+    ),
     *("7:0 A", "7 A 1", "10:00:01 A 2 3", "x" * 2001),
 ]
 FIELDS = st.one_of(st.integers(0, 99_999).map(str), st.sampled_from(TRAPS), st.text("ab:=[]_,.", max_size=5))
@@ -59,6 +76,11 @@ def log_texts(draw: st.DrawFn) -> str:
 
 
 TEXTS = log_texts()
+SEQUENCE = (
+    "[log: letter = line pattern, its <> filled in order, small letter = lines of these patterns"
+    " with these of its values]"
+    "\nA=x <>\n"
+)
 EXAMPLE = """\
 2031-02-03 10:00:01,120 INFO  [w-3] pool: lease 4411 taken by job-19 after 12 ms
 2031-02-03 10:00:01,121 INFO  [w-3] pool: lease 4412 taken by job-19 after 7 ms
@@ -221,12 +243,35 @@ def test_a_time_is_cut_before_a_number_and_nowhere_else() -> None:
 
 
 def test_dense_rows_leave_out_what_is_as_above() -> None:
-    text = "\n".join(f"worker-{at // 2} of the queue main-{at // 2} has taken its job {at}" for at in range(40))
+    text = "\n".join(f"worker-{at // 2} of the queue main-{at // 2} has taken its job {at} today" for at in range(40))
     pressed = logs.encode(text, dense=True)
     assert pressed is not None
     assert ', " = as in the row above]\n' in pressed
     assert '\nA worker-3 main-3 6\nA " " 7\n' in pressed
     assert logs.decode(pressed) == text
+
+
+def test_lines_that_come_together_with_a_value_in_common_are_a_sequence() -> None:
+    text = "".join(
+        f"selecting the package lib{at}:amd64 now\npreparing to unpack ../{at}-lib{at}_1.{at}_amd64.deb now\n"
+        f"unpacking the package lib{at}:amd64 (1.{at})\n" + f"progress is {at}\n" * (at % 2) + "all done so far\n"
+        for at in range(20)
+    )
+    pressed = logs.encode(text)
+    assert pressed is not None
+    assert ", small letter = lines of these patterns with these of its values]\n" in pressed
+    assert "\na=A 1, B 2, C 1 3" in pressed
+    assert "\na lib4:amd64 ../4-lib4_1.4_amd64.deb 1.4\n" in pressed
+    assert back(text) == text
+    assert back(text + text.split("\n")[-3] + "\n") == text + text.split("\n")[-3] + "\n"
+
+
+def test_a_line_after_a_sequence_that_equals_its_last_is_counted_alone() -> None:
+    text = "".join(
+        f"open the file number{at} of many\nread bytes{at * 7} from the file in one go\nclose the file number{at}\n"
+        for at in range(20)
+    )
+    assert back(text + "close the file number19\n" + text) == text + "close the file number19\n" + text
 
 
 def test_a_repeated_line_after_lines_that_share_a_row_is_counted_alone() -> None:
@@ -481,6 +526,16 @@ def test_invented_outputs_read_back(kind: str) -> None:
         "[log: letter = line pattern, its <> filled in order]\nB=x <>\n---\nB 1",
         "[log: letter = line pattern, its <> filled in order]\nA=x <> <>\n---\nA 1",
         "[log: letter = line pattern, its <> filled in order]\nA=x <>\n---\n(x2 more)",
+        SEQUENCE + "a=B 1\n---\na 1",
+        SEQUENCE + "a=A 1 2\n---\na 1 2",
+        SEQUENCE + "a=A 0\n---\na 1",
+        SEQUENCE + "a=A x\n---\na 1",
+        SEQUENCE + "b=A 1\n---\nb 1",
+        SEQUENCE + "a=A 1\nb=a 1\n---\nb 1",
+        SEQUENCE + "a=A 1, A 2\n---\na 1",
+        SEQUENCE + "a=\n---\na 1",
+        SEQUENCE + "a=" + ", ".join(["A 1"] * 7) + "\n---\na 1",
+        SEQUENCE + "".join(f"{letter}=A 1\n" for letter in "abcdefghij") + "---\na 1",
         "[log: equal lines counted]\n---\nlong line\n(x99999999 more)",
         "[log: equal lines counted]\n" + "A=x\n" * 27 + "---\n",
         "[log: equal lines counted]\nA=" + "<>" * 2001 + "\n---\n",
