@@ -13,7 +13,7 @@ INDENTATION = " \t"
 class Row:
     """A line by its pattern; or several lines that follow each other, of the values of which none has any others."""
 
-    __slots__ = ("heading", "indent", "letters", "rest", "values")
+    __slots__ = ("heading", "indent", "letters", "rest", "span", "values")
 
     def __init__(self, letter: str, values: list[str], indent: str, heading: str | None, rest: str) -> None:
         self.letters = letter
@@ -21,12 +21,12 @@ class Row:
         self.indent = indent
         self.heading = heading
         self.rest = rest
+        self.span = 1  # lines
 
     def takes(self, other: Row) -> bool:
         """Whether the other row could be added to this one; then it is."""
         if (
             len(self.letters) >= MOST_LETTERS
-            or (self.letters + other.letters).upper() != self.letters + other.letters
             or self.indent != other.indent
             or (
                 self.heading is not None
@@ -40,6 +40,7 @@ class Row:
             return False
         self.values = many
         self.letters += other.letters
+        self.span += other.span
         if other.heading is not None:
             self.heading, self.rest = other.heading, other.rest
         return True
@@ -48,45 +49,34 @@ class Row:
 class Body:
     """What stands below the patterns, as it grows."""
 
-    __slots__ = ("before", "dense", "heading", "lines", "row", "several")
+    __slots__ = ("before", "dense", "heading", "last", "lines")
 
     def __init__(self, *, dense: bool) -> None:
         self.lines: list[str] = []
         self.dense = dense
         self.heading = ""
-        self.row: Row | None = None
         self.before: list[str] = []
-        self.several = False
+        self.last: Row | None = None
 
     def add(self, row: Row) -> None:
-        """A line by its pattern."""
-        if self.row is None or not self.row.takes(row):
-            self.close()
-            self.row = row
-
-    def plain(self, line: str) -> None:
-        """A line as it stands."""
-        self.close()
-        self.lines.append(line)
-
-    def close(self) -> None:
-        """Write the row that might have taken more lines."""
-        row, self.row = self.row, None
-        if row is None:
-            return
+        """Lines by their patterns."""
         if row.heading is not None and row.heading != self.heading:
             self.heading = row.heading
             self.lines.append("@" + row.heading)
-        self.several |= len(row.letters) > 1
         values = _shown(row.values, self.before if self.dense else None)
         self.before = row.values
         rest = row.rest + " " if row.rest else ""
         self.lines.append(row.indent + rest + " ".join([row.letters, *values]))
+        self.last = row
+
+    def plain(self, line: str) -> None:
+        """A line as it stands."""
+        self.lines.append(line)
+        self.last = None
 
     def repeat(self, more: int, line: str) -> None:
         """The last line so many times again, or how often that is."""
-        several = self.row is not None and (len(self.row.letters) > 1 or self.row.letters.islower())
-        self.close()
+        several = self.last is not None and self.last.span > 1
         if several or (line and more * (weight(self.lines[-1]) + 1) > 6):
             self.lines.append(f"(x{more} more)")
         else:

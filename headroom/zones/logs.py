@@ -15,8 +15,9 @@ r"""Logs and other line-shaped output: every line pattern stated once, then a ro
 
 A row is its pattern's letter and the values, with a blank between any two. Before the letter stands what is left of the
 line's time, and before that its indentation where the lines of a pattern differ in that. Lines that follow each other
-and have the same values are one row with several letters; a pattern with fewer slots takes the first values. A value
-is a whole field of the line, or what is left of one where all lines of the pattern agree on the rest up to a bracket,
+and have the same values are one row with several letters; a pattern with fewer slots takes the first values. Where rows
+come together often with values in common, a small letter stands for them: `a=A 1, B 2 1` is a line of A with the first
+value and one of B with the second and the first. A value is a whole field of the line, or what is left of one where all lines of the pattern agree on the rest up to a bracket,
 quote, `=`, comma, semicolon or bar: no identifier, path or number is ever cut. The last value may be all the rest of
 the line. `_` is the empty value; a value of underscores only has one more. Dense rows have `"` for a value as in the
 row above; a value of quotes only has one more there.
@@ -34,7 +35,7 @@ from string import ascii_lowercase, ascii_uppercase
 
 from headroom.zones.clusters import MAX_PATTERNS, patterns, template_text
 from headroom.zones.logrows import INDENTATION, MOST_LETTERS, Body, Row, is_timed, meant_values, rows_of
-from headroom.zones.sequences import MOST_LINES, MOST_SEQUENCES, Step, sequences
+from headroom.zones.sequences import MOST_ROWS, MOST_SEQUENCES, Step, joined, sequences
 from headroom.zones.stamps import Stamps, stamped
 from headroom.zones.templates import BREAK, DATE, MARK, MIN_ROWS, Group, weight
 
@@ -66,7 +67,7 @@ _TABLE_END = "---"
 def encode(text: str, *, dense: bool = False) -> str | None:
     """`text` by patterns, or None where nothing is gained that way by the number of characters.
 
-    `dense` leaves out long values that are those of the pattern's row before. Cost: linear; 10 to 25 ms for 50 KB.
+    `dense` leaves out long values that are those of the row above. Cost: linear; 10 to 25 ms for 50 KB.
     """
     if len(text) > MAX_TEXT or text.startswith(TITLE):
         return None
@@ -150,13 +151,17 @@ def _written(lines: list[str], stamps: Stamps, groups: list[Group], others: list
     letters = ascii_uppercase[: len(groups)]
     rows = rows_of(stamps, dict(zip(letters, groups, strict=True)), others)
     prefix = _prefix(lines, rows, groups)
-    small, covered = sequences(rows)
+    rows = joined(rows)
+    small = sequences(rows)
+    several = any(len(row.letters) > 1 for row in rows.values()) or any(
+        len(letters) > 1 for steps in small.values() for letters, _ in steps
+    )
     timed = any(is_timed(group) for group in groups)
     first = f"(?:[{letters or '-'}]+|[{''.join(small) or '-'}])"
     mistakable = re.compile(rf"\\|\(x\d+ more\)\Z{'|@' if timed else ''}|[ \t]*(?:[0-9][^ ]* )?{first}(?: |\Z)").match
     body = Body(dense=dense)
     last: str | None = None
-    more = 0
+    more = end = 0
     for at, line in enumerate(lines):
         if line == last:
             more += 1
@@ -165,20 +170,20 @@ def _written(lines: list[str], stamps: Stamps, groups: list[Group], others: list
             body.repeat(more, last or "")
             more = 0
         last = line
-        if at in covered:
+        if at < end:
             continue
         if (row := rows.get(at)) is not None:
             body.add(row)
+            end = at + row.span
             continue
         plain = line[len(prefix) :]
         body.plain(plain if not line or (plain and line.startswith(prefix) and not mistakable(plain)) else "\\" + line)
     if more:
         body.repeat(more, last or "")
-    body.close()
     title = f"letter = line pattern, its {sign} filled in order" if groups else "equal lines counted"
     if any(not isinstance(part, str) and part.width for group in groups for part in group.parts):
         title += f", {sign[0]}5{sign[1]} padded to 5"
-    if body.several:
+    if several:
         title += ", AB = a line of A and one of B"
     if small:
         title += ", small letter = lines of these patterns with these of its values"
@@ -279,14 +284,19 @@ def _read_sequences(lines: list[str], forms: dict[str, _Form]) -> None:
         steps: list[Step] = []
         for step in line[2:].split(", "):
             name, *numbers = step.split(" ")
-            form = forms.get(name)
-            if form is None or form.steps or form.slots != len(numbers) or not all(map(_NUMBER.fullmatch, numbers)):
+            if not _are_patterns(name, forms) or not all(map(_NUMBER.fullmatch, numbers)):
                 raise ValueError("a sequence of something else than patterns")
+            if max([forms[each].slots for each in name]) != len(numbers):
+                raise ValueError("a row of a sequence has another number of values than its pattern")
             steps.append((name, tuple([int(number) - 1 for number in numbers])))
-        if len(steps) > MOST_LINES:
+        if len(steps) > MOST_ROWS:
             raise ValueError("a sequence longer than there can be")
         slots = max([at + 1 for _, which in steps for at in which], default=0)
         forms[letter] = _Form("", slots, timed=False, steps=tuple(steps))
+
+
+def _are_patterns(letters: str, forms: dict[str, _Form]) -> bool:
+    return 0 < len(letters) <= MOST_LETTERS and all(letter in forms and not forms[letter].steps for letter in letters)
 
 
 def _read_row(line: str, forms: dict[str, _Form], before: list[str] | None) -> Row | None:
@@ -297,9 +307,7 @@ def _read_row(line: str, forms: dict[str, _Form], before: list[str] | None) -> R
     if "0" <= row[:1] <= "9":
         rest, _, row = row.partition(" ")
     letters, blank, joined = row.partition(" ")
-    if letters not in forms and not (
-        0 < len(letters) <= MOST_LETTERS and all(letter in forms and letter.isupper() for letter in letters)
-    ):
+    if letters not in forms and not _are_patterns(letters, forms):
         return None
     slots = max([forms[letter].slots for letter in letters])
     values = joined.split(" ", slots - 1) if slots else []
@@ -314,10 +322,9 @@ def _made(row: Row, forms: dict[str, _Form], heading: str) -> list[str]:
     """The lines that a row stands for."""
     out: list[str] = []
     timed = False
-    form = forms[row.letters[0]]
-    for letter, which in form.steps or [(letter, tuple(range(forms[letter].slots))) for letter in row.letters]:
-        form = forms[letter]
-        plain = form.template % tuple([row.values[at] for at in which])
+    steps = forms[row.letters[0]].steps or [(row.letters, range(len(row.values)))]
+    for form, which in [(forms[letter], which) for letters, which in steps for letter in letters]:
+        plain = form.template % tuple([row.values[at] for at in which[: form.slots]])
         if form.timed:
             timed = True
             plain = plain.replace(MARK, heading + row.rest, 1)

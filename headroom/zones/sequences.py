@@ -19,7 +19,7 @@ from string import ascii_lowercase
 
 from headroom.zones.logrows import Row
 
-MOST_LINES = 6  # in one sequence
+MOST_ROWS = 6  # in one sequence
 MOST_SEQUENCES = 9
 MOST_VALUES = 99
 MIN_TIMES = 3
@@ -28,7 +28,7 @@ _STEP_COST = 4  # estimated tokens of a pattern in the table of sequences
 _ROW_COST = 2  # and of a row's letter and end
 
 Step = tuple[str, tuple[int, ...]]
-"""A pattern's letter, and which of the sequence's values it takes, from 0."""
+"""The letters of a row, and which of the sequence's values it takes, from 0."""
 
 
 class _Found:
@@ -37,17 +37,30 @@ class _Found:
     __slots__ = ("places", "saved")
 
     def __init__(self) -> None:
-        self.places: list[tuple[int, list[str]]] = []
+        self.places: list[tuple[tuple[int, ...], list[str]]] = []
         self.saved = 0
 
 
-def sequences(rows: dict[int, Row]) -> tuple[dict[str, tuple[Step, ...]], set[int]]:
-    """Small letters for sequences of rows. The first row of each place becomes the row of all; those after it are
-    returned as covered and stand in `rows` no more. Cost: linear.
+def joined(rows: dict[int, Row]) -> dict[int, Row]:
+    """Rows that follow each other and have the same values as one, in the order of lines. Cost: linear."""
+    out: dict[int, Row] = {}
+    last: Row | None = None
+    end = -1
+    for at in sorted(rows):
+        row = rows[at]
+        if last is None or at != end or not last.takes(row):
+            out[at] = last = row
+        end = at + 1
+    return out
+
+
+def sequences(rows: dict[int, Row]) -> dict[str, tuple[Step, ...]]:
+    """Small letters for sequences of rows; in each place of one the first row becomes that of all, and the others
+    are taken out of `rows`, which are in the order of lines. Cost: linear.
     """
     found: dict[tuple[Step, ...], _Found] = {}
-    for start in rows:
-        if start + 1 in rows:
+    for start, row in rows.items():
+        if start + row.span in rows:
             _look(rows, start, found)
     ranked = [
         (hit.saved - _STEP_COST * (len(steps) + 1), steps, hit)
@@ -56,31 +69,26 @@ def sequences(rows: dict[int, Row]) -> tuple[dict[str, tuple[Step, ...]], set[in
     ]
     ranked.sort(key=lambda entry: (-entry[0], entry[1]))
     chosen: dict[str, tuple[Step, ...]] = {}
-    covered: set[int] = set()
     taken: set[int] = set()
     for gain, steps, hit in ranked[: MOST_SEQUENCES * 9]:
         if gain < MIN_GAIN or len(chosen) == MOST_SEQUENCES:
             break
-        places: list[tuple[int, list[str]]] = []
-        end = -1
-        for start, values in hit.places:
-            if start >= end and taken.isdisjoint(range(start, start + len(steps))):
-                places.append((start, values))
-                end = start + len(steps)
+        places = [(lines, values) for lines, values in hit.places if taken.isdisjoint(lines)]
         cost = _STEP_COST * (len(steps) + 1)
         if len(places) < MIN_TIMES or hit.saved * len(places) // len(hit.places) - cost < MIN_GAIN:
             continue
         letter = ascii_lowercase[len(chosen)]
         chosen[letter] = steps
-        for start, values in places:
-            lines = range(start, start + len(steps))
+        for lines, values in places:
             taken.update(lines)
+            start = lines[0]
             timed = next((rows[at] for at in lines if rows[at].heading is not None), rows[start])
-            rows[start] = Row(letter, values, rows[start].indent, timed.heading, timed.rest)
-            covered.update(lines[1:])
-    for at in covered:
-        del rows[at]
-    return chosen, covered
+            row = Row(letter, values, rows[start].indent, timed.heading, timed.rest)
+            row.span = sum(rows[at].span for at in lines)
+            rows[start] = row
+            for at in lines[1:]:
+                del rows[at]
+    return chosen
 
 
 def _look(rows: dict[int, Row], start: int, found: dict[tuple[Step, ...], _Found]) -> None:
@@ -92,7 +100,9 @@ def _look(rows: dict[int, Row], start: int, found: dict[tuple[Step, ...], _Found
     saved = 0
     worth_it = False
     sharing = 0
-    for at in range(start, start + MOST_LINES):
+    lines: list[int] = []
+    at = start
+    for _ in range(MOST_ROWS):
         row = rows.get(at)
         if (
             row is None
@@ -117,6 +127,7 @@ def _look(rows: dict[int, Row], start: int, found: dict[tuple[Step, ...], _Found
         if any(" " in value for value in values[:-1]):
             return
         steps.append((row.letters, tuple(indexes)))
+        lines.append(at)
         if at > start:
             shares = not indexes or min(indexes) < known
             sharing += shares
@@ -125,5 +136,6 @@ def _look(rows: dict[int, Row], start: int, found: dict[tuple[Step, ...], _Found
             worth_it |= indexes != [*range(len(indexes))]
             if worth_it and shares and sharing * 2 >= len(steps) - 1:
                 hit = found.setdefault(tuple(steps), _Found())
-                hit.places.append((start, [*values]))
+                hit.places.append((tuple(lines), [*values]))
                 hit.saved += saved
+        at += row.span

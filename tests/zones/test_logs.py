@@ -261,7 +261,7 @@ def test_lines_that_come_together_with_a_value_in_common_are_a_sequence() -> Non
     assert pressed is not None
     assert ", small letter = lines of these patterns with these of its values]\n" in pressed
     assert "\na=A 1, B 2, C 1 3" in pressed
-    assert "\na lib4:amd64 ../4-lib4_1.4_amd64.deb 1.4\n" in pressed
+    assert "\na lib5:amd64 ../5-lib5_1.5_amd64.deb 1.5\n" in pressed
     assert back(text) == text
     assert back(text + text.split("\n")[-3] + "\n") == text + text.split("\n")[-3] + "\n"
 
