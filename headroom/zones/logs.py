@@ -17,10 +17,12 @@ A row is its pattern's letter and the values, with a blank between any two. Befo
 line's time, and before that its indentation where the lines of a pattern differ in that. Lines that follow each other
 and have the same values are one row with several letters; a pattern with fewer slots takes the first values. Where rows
 come together often with values in common, a small letter stands for them: `a=A 1, B 2 1` is a line of A with the first
-value and one of B with the second and the first. A value is a whole field of the line, or what is left of one where all lines of the pattern agree on the rest up to a bracket,
-quote, `=`, comma, semicolon or bar: no identifier, path or number is ever cut. The last value may be all the rest of
-the line. `_` is the empty value; a value of underscores only has one more. Dense rows have `"` for a value as in the
-row above; a value of quotes only has one more there.
+value and one of B with the second and the first.
+
+A value is a whole field of the line, or what is left of one where all lines of the pattern agree on the rest up to a
+bracket, quote, `=`, comma, semicolon or bar: no identifier, path or number is ever cut. The last value may be all the
+rest of the line. `_` is the empty value; a value of underscores only has one more. Dense rows have `"` for a value as
+in the row above; a value of quotes only has one more there.
 
 `<5>` is a value padded to 5 characters with blanks before it, `<-5>` with blanks behind it. `(x12 more)` stands for
 twelve more lines like the one above. What all lines begin with may be said in the first line instead. A line without a

@@ -90,13 +90,13 @@ def encode(text: str) -> str | None:
         if test.percent != percent:
             row += f" [{test.percent}%]"
         told = _told(row, test.group, verdict, percent)
-        if _line(told, style, width) != line:
+        if _line(told, style, width) != line or test.group[:1] == "\\":
             out.append(_plain(line))
             continue
         if test.group != group:
             group = test.group
             out.append(group + ":")
-        percent = test.percent
+        percent = told.percent
         out.append(row)
     pressed = "\n".join(out)
     return pressed if len(pressed) < len(text) else None

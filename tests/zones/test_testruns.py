@@ -50,6 +50,7 @@ TRAPS = [
         "<name>",
     ),
     *("::", "x::y PASSED", "x::y ok PASSED", "x::a[ PASSED (b] PASSED (c)", "t (g.t) ... ok", "t (g.u) ... ok"),
+    *("\\x::y PASSED", "t (\\g.t) ... ok", "t (\\g) ... ok", "test \\a::b ... ok"),
     *("t (g) ... FAIL", "test a::b ... ignored", "\r", "\u2028", "x" * 2001),
 ]
 
