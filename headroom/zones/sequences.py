@@ -21,7 +21,7 @@ from headroom.zones.logrows import Row
 
 MOST_ROWS = 6  # in one sequence
 MOST_SEQUENCES = 9
-MOST_VALUES = 99
+MOST_VALUES = 30
 MIN_TIMES = 3
 MIN_GAIN = 16  # estimated tokens
 _STEP_COST = 4  # estimated tokens of a pattern in the table of sequences
