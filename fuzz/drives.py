@@ -33,6 +33,7 @@ from headroom.zones import (
     paths,
     tables,
     tags,
+    testruns,
     wrapped,
 )
 from headroom.zones.cut import CUTTERS, cut
@@ -391,13 +392,26 @@ def drive_wrapped(data: bytes) -> None:
         assert wrapped.decode(pressed) == text
 
 
+def drive_testruns(data: bytes) -> None:
+    """Lists of tests read back to the same characters; also lines that are made to be tests."""
+    text = data.decode("utf-8", "replace")
+    lines = text.split("\n")
+    named = [f"tests/test_a.py::test_{at}{line} PASSED [ {at % 9}%]" for at, line in enumerate(lines * 4)]
+    old = [f"test_{at} (app.tests.{line}) ... ok" for at, line in enumerate(lines * 4)]
+    for given in (text, "\n".join([*named, *lines]), "\n".join([*old, *lines])):
+        _reads_back(given, testruns.encode, testruns.decode, testruns.TITLE)
+
+
 def drive_logs(data: bytes) -> None:
     """Lines by their patterns read back to the same characters; also lines that are made to share patterns."""
     text = data.decode("utf-8", "replace")
     lines = text.split("\n")
     alike = [f"{at} the words {line} of line {at}, k={line} all alike" for at, line in enumerate(lines * 4)]
-    for given in (text, "\n".join(lines * 4), "\n".join([*alike, *lines])):
+    timed = [f"2031-02-03 10:{at // 60 % 60:02}:{at % 60:02} {line}" for at, line in enumerate(alike)]
+    for given in (text, "\n".join(lines * 4), "\n".join([*alike, *lines]), "\n".join([*timed, *lines])):
         _reads_back(given, logs.encode, logs.decode, logs.TITLE)
+        if (pressed := logs.encode(given, dense=True)) is not None:
+            assert logs.decode(pressed) == given
 
 
 def drive_marker(data: bytes) -> None:

@@ -30,11 +30,19 @@ class Kind(StrEnum):
 
 # A path (no blank, no colon, neither a time of day nor a date with an hour), a line number, and the separator.
 HIT = re.compile(r"(?!\d+:|\[?\d{4}-\d\d-\d\dT\d\d:)([^\s:]+):(\d+):")
-_CONTEXT = re.compile(r"(?!\d{4}-\d\d-\d\d)[^\s:]+-\d+-")
+_CLOCK = re.compile(r"\d\d:\d\d:\d\d\b", re.ASCII)  # what may look like the number of a line
+_CONTEXT = re.compile(r"(?!\[?\d{4}-\d\d-\d\d)[^\s:]+-\d+-")
 _DIFF_HEAD = re.compile(
     r"diff --git |diff --combined |diff --cc |--- (?:a/|/dev/null)|@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@"
 )
 _SAID = re.compile(r"[^\s:]+:\d+:(?:\d+:)? ?(?:error|warning|note|fatal|info|hint|[A-Z]+\d+\b)")
+# What compilers, linters and test runners print around the code that they quote.
+_REPORT = re.compile(
+    r"\s*(?:--> |\d+ \| |\|(?: +[~^|]|\Z)|[~^]+[~^ -]*\Z|\^-+|= (?:note|help): |_{5,} .* _{5,}\Z|={5,} .* ={5,}\Z)"
+    r"|E {3,}|>  |(?:fatal )?(?:error|warning|note)(?:\[[A-Z0-9]+\])?: |In (?:file included from|\S+ line \d+:)"
+    r"|[^\s:(]+(?::\d+:|\(\d+,\d+\):)(?:\d+:)? ?(?:(?:fatal )?error|warning|note|info|in \w|\w+Error\b)"
+    r"|\S+: (?:In function|At top level)"
+)
 _MARKDOWN = re.compile(r"\s*(?:#{1,6} |[-*+] |\d+\. |>|\|)")
 _COMMIT = re.compile(r"commit [0-9a-f]{7,40}\b|\^?[0-9a-f]{7,40} (?:\S+ +)?\([^()]{1,80} \d{4}-\d\d-\d\d ")
 _JSON_LINE = re.compile(r"[\[{].*[\]}]\s*\Z")
@@ -45,9 +53,16 @@ _BRANCH = re.compile(r"[\u2502 \u00a0|]*(?:[\u251c\u2514][\u2500]{2}|[|`]--) ")
 _LOG_LINE = re.compile(
     r"\W{0,3}(?:\d{4}[-/]\d\d[-/]\d\d|\d\d[-/:]\d\d[-/:]\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:|\d{1,3}(?:\.\d{1,3}){3} "
     r"|\d{10,13}\b|\d\d-\d\d \d\d:|\[ *\d+\.\d{3,6}\]"
-    r"|(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL|PASS|PASSED|FAIL|FAILED|SKIPPED|ok|not ok)\b"
-    r"|(?:=== RUN|--- PASS|--- FAIL|npm|Get:|Hit:|Compiling|Downloading|Requirement|Collecting|Selecting|Preparing"
-    r"|Unpacking|Setting up|Installing|checking|import time:|make\[)|\d+ (?:silly|verbose|http|info|warn|error) )"
+    r"|(?:=== RUN|--- PASS|--- FAIL|npm|Get:|Hit:|Requirement|checking|import time:|make\[)"
+    r"|\d+ (?:silly|verbose|http|info|warn|error) )"
+    r"|\W{0,12}(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL)\b"
+    r"|\W{0,12}(?:PASS|PASSED|FAIL|FAILED|SKIPPED|ok|not ok)\b"
+    r"| {0,12}(?:[A-Z][a-z]{2,14}(?:ing|ed)\b|Setting up"
+    r"|[\u2713\u2714\u2715\u2717\u00d7\u221a\u25cb\u25cf\u279c\u27a4] )"
+    r"| {0,4}(?:[A-Z]{2,8}  +\S|(?:gcc|g\+\+|cc|c\+\+|clang\+*|ar|ld|rustc|javac|libtool|install|mkdir) .{0,200} -)"
+    r"|#\d+ |Step \d+/\d+ :|> Task :|\[ *\d+(?:%|/\d+)\] |-- [A-Z][a-z]+|remote: |(?:TASK|PLAY|RUNNING HANDLER) \["
+    r"|(?:ok|changed|skipping|fatal|failed|included): \["
+    r"|\S{1,80} \d{4}-\d\d-\d\d[ T]\d\d:"
     r"|.{0,60}\b(?:INFO|WARN|WARNING|ERROR|DEBUG|FATAL|PASSED|FAILED)\b|.{0,200}\.\.\. (?:ok|yes|no|FAIL|ERROR)\s*\Z"
 )
 _CODE = re.compile(
@@ -58,7 +73,7 @@ _CODE = re.compile(
 )
 _GAP = re.compile(r"\S {2,}\S")
 _DELIMITERS = ",\t;|"
-LEAST_LINES = 20  # lines before repetition means anything
+LEAST_LINES = 12  # lines before repetition means anything
 _ENOUGH = 3  # lines that make a list or a table
 
 
@@ -77,6 +92,7 @@ class _Census:
         "logs",
         "marks",
         "paths",
+        "reports",
         "rows",
         "said",
         "words",
@@ -84,14 +100,16 @@ class _Census:
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = self.heads = self.hits = self.context = self.rows = self.gutters = 0
-        self.paths = self.branches = self.logs = self.code = self.gaps = self.said = self.marks = self.words = 0
+        self.paths = self.branches = self.logs = self.code = self.gaps = self.said = self.marks = self.words = (
+            self.reports
+        ) = 0
         for line in lines:
             if not line or line.isspace() or line == "--":
                 continue
             self.lines += 1
             if _DIFF_HEAD.match(line):
                 self.heads += 1
-            elif HIT.match(line):
+            elif (hit := HIT.match(line)) and not _CLOCK.match(line, hit.start(2) - 3):
                 self.hits += 1
                 self.said += _SAID.match(line) is not None
             elif _CONTEXT.match(line):
@@ -101,6 +119,7 @@ class _Census:
             self.paths += _PATH.match(line) is not None
             self.branches += _BRANCH.match(line) is not None
             self.logs += _LOG_LINE.match(line) is not None
+            self.reports += _REPORT.match(line) is not None
             self.code += _CODE.match(line) is not None
             self.marks += _MARKDOWN.match(line) is not None
             self.words += line.count(" ") + 1
@@ -129,20 +148,24 @@ def sniff(text: str) -> Kind:
     if census.most(census.rows, 0.6):
         return Kind.JSON_LINES
     if census.hits and (census.hits + census.context) * 3 >= census.lines:
-        return Kind.LINT if census.said * 2 >= census.hits else Kind.SEARCH
+        # Many lines of another kind between those that name a place are what a tool says about that place.
+        mixed = census.lines >= LEAST_LINES and (census.hits + census.context) * 5 < census.lines * 4
+        return Kind.LINT if mixed or census.said * 2 >= census.hits else Kind.SEARCH
     if census.most(census.gutters, 0.7):
         return Kind.NUMBERED
     if census.most(census.branches, 0.6) or census.most(census.paths, 0.6):
         return Kind.PATHS
     if census.most(census.logs, 0.3):
         return Kind.LOG
+    if census.most(census.reports, 0.3) and census.marks <= census.reports:
+        return Kind.LOG
     if census.most(census.code, 0.12):
         return Kind.SOURCE
     if census.most(census.gaps, 0.5) or _is_delimited(lines):
         return Kind.TABLE
-    # Lines of several words that are neither code nor Markdown: a machine's, if they turn out to repeat themselves.
-    plain = census.lines >= LEAST_LINES and not census.code and not census.most(census.marks, 0.1)
-    if plain and 4 * census.lines <= census.words <= 30 * census.lines:
+    # Lines of several words that are hardly ever code or Markdown: a machine's, if they turn out to repeat themselves.
+    plain = census.lines >= LEAST_LINES and census.code * 16 <= census.lines and not census.most(census.marks, 0.1)
+    if plain and 4 * census.lines <= census.words <= 60 * census.lines:
         return Kind.LINES
     return Kind.TEXT
 

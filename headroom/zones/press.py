@@ -23,6 +23,7 @@ from headroom.zones import (
     logs,
     numbered,
     paths,
+    testruns,
     wrapped,
 )
 from headroom.zones.detect import Kind, sniff
@@ -32,7 +33,7 @@ from headroom.zones.yardstick import Yardstick
 CHECK_LIMIT = 16 * 1024 * 1024  # characters; a longer text cannot be proven in bounded memory, so it is not pressed
 
 
-LINES_GAIN = 0.25  # what lines of no known kind must at least save, to be a machine's and not a person's
+LINES_GAIN = 0.1  # what lines of no known kind must at least save, to be a machine's and not a person's
 COMPOSED_GAIN = 0.08  # what a form on top of another must at least save, to be worth reading twice
 MOST_FORMS = 4  # forms on top of each other
 
@@ -103,6 +104,12 @@ def _form(name: str, title: str, encode: Callable[[str], str | None], decode: Ca
     return Form(name, title, candidates, decode, _equal)
 
 
+def _log(text: str, style: Style) -> list[str]:
+    """A log by its patterns."""
+    pressed = logs.encode(text, dense=style is Style.DENSE)
+    return [] if pressed is None else [pressed]
+
+
 _DOCUMENT = Form("json", documents.TITLE, _styleless(documents.encode), documents.decode, documents.same)
 _WRAPPED = Form("json", wrapped.TITLE, _styleless(wrapped.encode), wrapped.decode, documents.same)
 _LINES = _form("json_lines", jsonlines.TITLE, jsonlines.encode, jsonlines.decode)
@@ -111,11 +118,12 @@ _COMMITS = _form("git", commits.TITLE, commits.encode, commits.decode)
 _SEARCH = _form("search", listings.TITLE, listings.encode, listings.decode)
 _PATHS = _form("paths", paths.TITLE, paths.encode, paths.decode)
 _NUMBERED = _form("numbered", numbered.TITLE, numbered.encode, numbered.decode)
-_LOG = _form("log", logs.TITLE, logs.encode, logs.decode)
+_LOG = Form("log", logs.TITLE, _log, logs.decode, _equal)
+_TESTS = _form("tests", testruns.TITLE, testruns.encode, testruns.decode)
 _COLUMNS = _form("columns", columns.TITLE, columns.encode, columns.decode)
 _DELIMITED = _form("csv", delimited.TITLE, delimited.encode, delimited.decode)
 _ALL = (
-    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED
+    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _TESTS, _COLUMNS, _DELIMITED
 )  # fmt: skip
 
 CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
@@ -126,7 +134,7 @@ CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
     Kind.LINT: ((_SEARCH,), (_LOG,)),
     Kind.PATHS: ((_PATHS,), (_SEARCH,)),
     Kind.GIT: ((_COMMITS,), (_DIFF,)),
-    Kind.LOG: ((_LOG,), (_COLUMNS,)),
+    Kind.LOG: ((_LOG,), (_TESTS,), (_COLUMNS,)),
     Kind.NUMBERED: ((_NUMBERED,),),
     Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_LOG,)),
     Kind.LINES: ((_LOG,),),
