@@ -58,6 +58,7 @@ _CODE = re.compile(
 )
 _GAP = re.compile(r"\S {2,}\S")
 _DELIMITERS = ",\t;|"
+_NAME = re.compile(r"\"?[^\W\d][\w .()/%$#-]{0,60}\"?\Z")  # of a column
 LEAST_LINES = 20  # lines before repetition means anything
 _ENOUGH = 3  # lines that make a list or a table
 
@@ -130,6 +131,8 @@ def sniff(text: str) -> Kind:
         return Kind.JSON_LINES
     if census.hits and (census.hits + census.context) * 3 >= census.lines:
         return Kind.LINT if census.said * 2 >= census.hits else Kind.SEARCH
+    if _has_named_columns(lines):
+        return Kind.TABLE
     if census.most(census.gutters, 0.7):
         return Kind.NUMBERED
     if census.most(census.branches, 0.6) or census.most(census.paths, 0.6):
@@ -167,6 +170,20 @@ def _is_delimited(lines: list[str]) -> bool:
             same = sum(line.count(delimiter) == columns for line in head)
             if same >= 0.8 * len(head):
                 return True
+    return False
+
+
+def _has_named_columns(lines: list[str]) -> bool:
+    """Whether the first line names columns, and nearly all others have as many cells as it. So neither dates nor
+    numbers in the first column make it a log or a gutter."""
+    if len(lines) <= _ENOUGH:
+        return False
+    for delimiter in _DELIMITERS:
+        names = lines[0].rstrip("\r").split(delimiter)
+        if len(names) > 1 and all(map(_NAME.match, names)):
+            rows = [line for line in lines[1:] if line]
+            same = sum(line.count(delimiter) == len(names) - 1 for line in rows)
+            return len(rows) >= _ENOUGH and same >= 0.9 * len(rows)
     return False
 
 

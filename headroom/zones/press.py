@@ -127,7 +127,7 @@ CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
     Kind.GIT: ((_COMMITS,), (_DIFF,)),
     Kind.LOG: ((_LOG,), (_COLUMNS,)),
     Kind.NUMBERED: ((_NUMBERED,),),
-    Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_LOG,)),
+    Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_LOG,), (_COLUMNS, _LOG)),
     Kind.LINES: ((_LOG,),),
 }
 """What is tried on each kind. Source and text have none: agents edit them by exact match."""
@@ -250,7 +250,7 @@ def _fewest_tokens(candidates: list[_Candidate], head: str, tail: str, yardstick
     after = yardstick.count(head + best.text + tail)
     for other in others[:1]:
         text = head + other.text + tail
-        margin = (1 - COMPOSED_GAIN) ** max(0, len(other.chain) - len(best.chain))
+        margin = (1 - COMPOSED_GAIN) ** (len(other.chain) - len(best.chain))
         if len(text) * 10 < (len(best.text) + len(head) + len(tail)) * 11 and not yardstick.exceeds(
             text, int(after * margin) - 1
         ):
