@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from enum import StrEnum
 
 LOOK_AHEAD = 200  # lines
@@ -57,6 +58,8 @@ _CODE = re.compile(
     r"|[}\])];?,?\s*\Z|//|/\*|\*/)"
 )
 _GAP = re.compile(r"\S {2,}\S")
+_WORD = re.compile(r"(?<=[^ ]) +(?=[^ ])")
+_ALIGNED_WIDTH = 200  # characters of a line
 _DELIMITERS = ",\t;|"
 _NAME = re.compile(r"\"?[^\W\d][\w .()/%$#-]{0,60}\"?\Z")  # of a column
 LEAST_LINES = 20  # lines before repetition means anything
@@ -105,7 +108,9 @@ class _Census:
             self.code += _CODE.match(line) is not None
             self.marks += _MARKDOWN.match(line) is not None
             self.words += line.count(" ") + 1
-            self.gaps += line[0] != " " and _GAP.search(line) is not None
+            gap = _GAP.search(line)
+            # Code that begins with blanks has a comment behind some; two gaps are a table's.
+            self.gaps += gap is not None and (line[0] != " " or _GAP.search(line, gap.end()) is not None)
 
     def most(self, count: int, share: float) -> bool:
         """Whether at least `share` of the lines were counted, and enough of them to speak of a list."""
@@ -141,7 +146,7 @@ def sniff(text: str) -> Kind:
         return Kind.LOG
     if census.most(census.code, 0.12):
         return Kind.SOURCE
-    if census.most(census.gaps, 0.5) or _is_delimited(lines):
+    if census.most(census.gaps, 0.5) or _is_delimited(lines) or _is_aligned(lines):
         return Kind.TABLE
     # Lines of several words that are neither code nor Markdown: a machine's, if they turn out to repeat themselves.
     plain = census.lines >= LEAST_LINES and not census.code and not census.most(census.marks, 0.1)
@@ -171,6 +176,15 @@ def _is_delimited(lines: list[str]) -> bool:
             if same >= 0.8 * len(head):
                 return True
     return False
+
+
+def _is_aligned(lines: list[str]) -> bool:
+    """Whether words begin at the same places in nearly all lines, at two at least behind the first."""
+    head = [line[:_ALIGNED_WIDTH] for line in lines[:40] if line]
+    if len(head) < 2 * _ENOUGH:
+        return False
+    places = Counter(match.end() for line in head for match in _WORD.finditer(line))
+    return sum(count >= 0.9 * len(head) for count in places.values()) >= 2
 
 
 def _has_named_columns(lines: list[str]) -> bool:
