@@ -18,6 +18,7 @@ _SPEC = re.compile(r"([<>])(\d{1,4})(?:\*(\d{0,3}))?(?:=([^ ;\]]*))?", re.ASCII)
 _PADDED = re.compile(r"\|(\d{1,5})", re.ASCII)
 _FILLED = re.compile(r"%0(\d{1,2})", re.ASCII)
 _NO_CELL = re.compile(r"[ ;\]{}]|\A[%^]")
+RULE = re.compile(r"[-=+|: \u2500-\u257f]*")  # a line between a table's rows
 HEX = re.compile(r"[0-9a-fA-F]+", re.ASCII)
 
 MIN_LINES = 3
@@ -75,7 +76,8 @@ def find(lines: Sequence[str]) -> tuple[Layout, list[list[str] | None]] | None:
     """The columns that most lines have, and every line's cells, None where they do not fit."""
     if len(lines) < MIN_LINES:
         return None
-    sample = [line[:WIDEST] for line in lines[:: -(-len(lines) // SAMPLE)]]
+    rows = [line for line in lines if not RULE.fullmatch(line, 0, WIDEST)] or lines
+    sample = [line[:WIDEST] for line in rows[:: -(-len(rows) // SAMPLE)]]
     gaps = [0, *_gaps(sample), WIDEST]
     columns = [_column(sample, begin, end) for begin, end in pairwise(gaps)]
     while None in columns[1:] or (columns[0] is None and len(columns) > 1):
@@ -91,10 +93,10 @@ def find(lines: Sequence[str]) -> tuple[Layout, list[list[str] | None]] | None:
     if count * 2 > len(sample) and sum(line.endswith(" ") for line in sample) * 4 > len(sample):
         layout.width = width
     cells = [fitting(line, layout) for line in lines]
-    rows = [row for row in cells if row is not None]
-    if len(rows) < MIN_LINES or len(rows) < MIN_SHARE * len(lines):
+    given = [row for row in cells if row is not None]
+    if len(given) < MIN_LINES or len(given) < MIN_SHARE * len(lines):
         return None
-    _say(layout, rows)
+    _say(layout, given)
     return layout, cells
 
 

@@ -58,7 +58,10 @@ _CODE = re.compile(
     r"|[}\])];?,?\s*\Z|//|/\*|\*/)"
 )
 _GAP = re.compile(r"\S {2,}\S")
+_RULE = re.compile(r"[| ]?(?:[-=:]{3,}|[\u2500\u2501\u2550]{3,}|[-+|= \u2500-\u256c]{5,})[-=:+| \u2500-\u257f]*\r?\Z")
 _WORD = re.compile(r"(?<=[^ ]) +(?=[^ ])")
+_JUNCTIONS = ("-+", "-|", "|-", "| -", "| :", "|:", "\u2500\u253c", "\u2500\u252c", "\u2501\u2533", "\u2550\u2566")
+_BARS = ("|", "\u2502", "\u2503", "\u2551")
 _ALIGNED_WIDTH = 200  # characters of a line
 _DELIMITERS = ",\t;|"
 _NAME = re.compile(r"\"?[^\W\d][\w .()/%$#-]{0,60}\"?\Z")  # of a column
@@ -136,7 +139,7 @@ def sniff(text: str) -> Kind:
         return Kind.JSON_LINES
     if census.hits and (census.hits + census.context) * 3 >= census.lines:
         return Kind.LINT if census.said * 2 >= census.hits else Kind.SEARCH
-    if _has_named_columns(lines):
+    if _has_named_columns(lines) or _is_ruled(lines):
         return Kind.TABLE
     if census.most(census.gutters, 0.7):
         return Kind.NUMBERED
@@ -175,6 +178,15 @@ def _is_delimited(lines: list[str]) -> bool:
             same = sum(line.count(delimiter) == columns for line in head)
             if same >= 0.8 * len(head):
                 return True
+    return False
+
+
+def _is_ruled(lines: list[str]) -> bool:
+    """Whether a ruled line stands under the names of columns, or over them: psql, mysql, Markdown, drawn boxes."""
+    for above, line, below in zip(["", *lines[:4]], lines[:5], lines[1:6], strict=False):
+        if _RULE.match(line) and any(mark in line for mark in _JUNCTIONS):
+            bars = [other for other in (above, below) if any(bar in other for bar in _BARS)]
+            return bool(bars)
     return False
 
 

@@ -18,6 +18,7 @@ from headroom.zones import (
     delimited,
     diffs,
     documents,
+    grids,
     jsonlines,
     listings,
     logs,
@@ -113,8 +114,10 @@ _NUMBERED = _form("numbered", numbered.TITLE, numbered.encode, numbered.decode)
 _LOG = _form("log", logs.TITLE, logs.encode, logs.decode)
 _COLUMNS = _form("columns", columns.TITLE, columns.encode, columns.decode)
 _DELIMITED = _form("csv", delimited.TITLE, delimited.encode, delimited.decode)
+_GRID = _form("grid", grids.TITLE, grids.encode, grids.decode)
 _ALL = (
-    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED
+    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED,
+    _GRID
 )  # fmt: skip
 
 CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
@@ -127,7 +130,7 @@ CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
     Kind.GIT: ((_COMMITS,), (_DIFF,)),
     Kind.LOG: ((_LOG,), (_COLUMNS,)),
     Kind.NUMBERED: ((_NUMBERED,),),
-    Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_LOG,), (_COLUMNS, _LOG)),
+    Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_GRID,), (_LOG,), (_COLUMNS, _LOG), (_GRID, _DELIMITED)),
     Kind.LINES: ((_LOG,),),
 }
 """What is tried on each kind. Source and text have none: agents edit them by exact match."""

@@ -146,7 +146,7 @@ def test_a_markdown_table_filled_with_blanks_loses_them_and_its_bars() -> None:
     text = "\n".join(lines)
     pressed = columns.encode(text)
     assert pressed is not None
-    assert pressed.split("\n")[0].startswith("[columns at <0=| <2 >18=| <19 >31=| <32=open >42=|;")
+    assert pressed.split("\n")[0].startswith("[columns at <0=| <2 <17=| <19 <30=| <32=open >42=|;")
     assert pressed.split("\n")[3:5] == ["thing-0 other", "thing-1 a sort"]
     assert columns.decode(pressed) == text
 
