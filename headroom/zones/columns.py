@@ -15,11 +15,12 @@ says that lines are filled with blanks up to that width.
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from headroom.zones import column_layout
-from headroom.zones.column_layout import HEX, MIN_SHARE, Column, Layout, find, fitting, front, render
+from headroom.zones.column_layout import HEX, MIN_LINES, MIN_SHARE, Column, Layout, find, fitting, front, render
 
 TITLE = "[columns "
 _OFF = "[columns off]"
@@ -35,6 +36,8 @@ _TITLE = re.compile(r"\[columns (at [^;\n]*|off)" + "".join(f"(?:{re.escape(how)
 # About what a tokenizer takes for one piece.
 _PIECE = re.compile(r"[^\w\s]?[^\W\d_]+| [^\W\d_]+|\d{1,3}| ?(?:[^\w\s]|_)+\n*|\s*\n|\s+(?!\S)|\s")
 
+_GAP = re.compile(r"(?<=[^ ]) {2,}(?=[^ ])")
+
 WEIGHED = 80  # lines that the saving is estimated by
 EXPLAINED = 20  # tokens that the first title takes to say how to read it
 MOST_VAIN = 40  # blocks in a row without columns that pay; no more are tried behind them
@@ -47,15 +50,16 @@ def encode(text: str) -> str | None:
     lines = text.split("\n")
     if end:
         lines.pop()
-    if any(line.startswith(TITLE) for line in lines):
+    if ("  " not in text and text.count(" ") < 2 * len(lines)) or any(line.startswith(TITLE) for line in lines):
         return None
     out: list[str] = []
     layout: Layout | None = None
     spec = ""
     uses: set[str] = set()
     vain = 0
-    for empty, group in groupby(lines, key=_is_empty):
-        block = list(group)
+    blocks = deque((empty, list(group)) for empty, group in groupby(lines, key=_is_empty))
+    while blocks:
+        empty, block = blocks.popleft()
         if empty:
             out += [line if not line or not layout else "=" + line for line in block]
             continue
@@ -68,6 +72,9 @@ def encode(text: str) -> str | None:
                 layout, spec = found[0], column_layout.write(found[0])
                 out.append(f"[columns {spec}]")
                 vain = 0
+            elif vain < MOST_VAIN and len(parts := _parts(block)) > 1:
+                blocks.extendleft((False, part) for part in reversed(parts))
+                continue
             elif layout is not None and len(block) <= LONG:
                 rows = ["=" + line for line in block]
             else:
@@ -127,6 +134,29 @@ def _said(column: Column) -> str:
     if column.heading:
         return "^{}" if column.template else "^"
     return "%" if column.filled else ""
+
+
+def _parts(lines: list[str]) -> list[list[str]]:
+    """Lines with gaps at the same places by themselves; the whole where there are not several that make a table."""
+    parts: list[list[str]] = []
+    before: set[int] = set()
+    for line in lines:
+        gaps = {at for gap in _GAP.finditer(line, 0, column_layout.WIDEST) for at in gap.span()}
+        if parts and len(gaps & before) >= max(2, min(len(gaps), len(before)) // 3):
+            parts[-1].append(line)
+        else:
+            parts.append([line])
+        before = gaps
+    joined: list[list[str]] = []
+    strays = False
+    for part in parts:
+        # Strays between two tables stay together.
+        if strays and len(part) < MIN_LINES:
+            joined[-1] += part
+        else:
+            joined.append(part)
+        strays = len(part) < MIN_LINES
+    return joined if any(len(part) >= MIN_LINES for part in parts) else [lines]
 
 
 def _pays(lines: Sequence[str], rows: Sequence[str], layout: Layout, *, first: bool) -> bool:

@@ -144,6 +144,10 @@ def _delimiter(lines: Sequence[str]) -> tuple[str, int, int] | None:
     for delimiter in _DELIMITERS:
         if sum(delimiter in line for line in filled[:20]) < min(len(filled), 20) * MIN_SHARE:
             continue
+        if delimiter == "|" and sum(line[:2] == "| " or "  |" in line for line in filled[:20]) * 2 > min(
+            len(filled), 20
+        ):
+            continue  # blanks around the bars are a grid's
         widths = [len(_split(line, delimiter)) if line else 0 for line in lines]
         width, count = Counter(width for width in widths if width).most_common(1)[0]
         head = widths.index(width)

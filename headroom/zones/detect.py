@@ -60,7 +60,20 @@ _CODE = re.compile(
 _GAP = re.compile(r"\S {2,}\S")
 _RULE = re.compile(r"[| ]?(?:[-=:]{3,}|[\u2500\u2501\u2550]{3,}|[-+|= \u2500-\u256c]{5,})[-=:+| \u2500-\u257f]*\r?\Z")
 _WORD = re.compile(r"(?<=[^ ]) +(?=[^ ])")
-_JUNCTIONS = ("-+", "-|", "|-", "| -", "| :", "|:", "\u2500\u253c", "\u2500\u252c", "\u2501\u2533", "\u2550\u2566")
+_JUNCTIONS = (
+    "-+",
+    "-|",
+    "|-",
+    "| -",
+    "| :",
+    "|:",
+    "\u2500\u253c",
+    "\u2500\u252c",
+    "\u2501\u2533",
+    "\u2501\u2547",
+    "\u2550\u2566",
+)
+_RULED = 40  # lines that a ruled one must be among
 _BARS = ("|", "\u2502", "\u2503", "\u2551")
 _ALIGNED_WIDTH = 200  # characters of a line
 _DELIMITERS = ",\t;|"
@@ -182,12 +195,14 @@ def _is_delimited(lines: list[str]) -> bool:
 
 
 def _is_ruled(lines: list[str]) -> bool:
-    """Whether a ruled line stands under the names of columns, or over them: psql, mysql, Markdown, drawn boxes."""
-    for above, line, below in zip(["", *lines[:4]], lines[:5], lines[1:6], strict=False):
-        if _RULE.match(line) and any(mark in line for mark in _JUNCTIONS):
-            bars = [other for other in (above, below) if any(bar in other for bar in _BARS)]
-            return bool(bars)
-    return False
+    """Whether lines have bars, and a ruled line stands under or over one: psql, mysql, Markdown, drawn boxes."""
+    barred = [any(bar in line for bar in _BARS) for line in lines[:_RULED]]
+    if sum(barred) < 0.4 * len(barred):
+        return False
+    return any(
+        any(barred[max(at - 1, 0) : at + 2]) and _RULE.match(line) and any(mark in line for mark in _JUNCTIONS)
+        for at, line in enumerate(lines[:_RULED])
+    )
 
 
 def _is_aligned(lines: list[str]) -> bool:

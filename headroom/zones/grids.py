@@ -8,7 +8,8 @@ r"""Tables with bars at fixed places (psql, mysql, drawn boxes, padded Markdown)
 The first line gives the bar, the places of all bars, counted from 0, and behind `>` the columns, counted from 1, whose
 cells end at the bar behind them; the cells of the others begin at the bar before. Without places a line is its cells
 with one blank on each side of every bar, the first and the last included. `names centred to 40` says so of the row that
-is next. A line behind `=` is as it was, and so is an empty one. Another such first line begins another table.
+is next. A line behind `=` is as it was, and so is an empty one. Another such first line begins another table; behind
+`[grid off]` all lines are as they were.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import msgspec
 
 TITLE = "[grid "
+_OFF = "[grid off]"
 _HOW = "cells without the blanks around; =: line as it was]"
 _TITLE = re.compile(
     r"\[grid ([|\u2502\u2503\u2551])(?: at ((?:\d{1,4} ){0,99}\d{1,4}))?(?:, > ((?:\d{1,3} ){0,99}\d{1,3}))?"
@@ -33,7 +35,8 @@ MIN_ROWS = 3
 WIDEST = 2000  # characters of a line that is looked at for bars
 MAX_BARS = 100
 SAMPLE = 100  # rows that the sides of the cells are found by
-MIN_SHARE = 0.5  # of the lines that are rows
+MIN_SHARE = 0.2  # of the lines that are rows
+LONG = 4  # lines that are no rows are taken out of a table together if there are more
 
 
 class Grid(msgspec.Struct, frozen=True):
@@ -46,71 +49,88 @@ class Grid(msgspec.Struct, frozen=True):
 
 
 _Bars = tuple[str, tuple[int, ...]]
+_Row = tuple[Grid, str]
 
 
 def encode(text: str) -> str | None:
-    """The tables without their blanks, or None where fewer than half of the lines are rows. Linear."""
+    """The tables without their blanks, or None where hardly a line is a row. Linear."""
     end = "\n" if text.endswith("\n") else ""
     lines = text.split("\n")
     if end:
         lines.pop()
     if any(line.startswith(TITLE) for line in lines):
         return None
-    out = _at_places(lines) or _at_blanks(lines)
-    return None if out is None else "\n".join(out) + end
+    found = _at_places(lines) or _at_blanks(lines)
+    return None if found is None else "\n".join(_write(lines, found)) + end
 
 
-def _at_places(lines: Sequence[str]) -> list[str] | None:
-    """The lines, if most are rows whose bars are above each other."""
+def _at_places(lines: Sequence[str]) -> list[_Row | None] | None:
+    """The rows whose bars are above each other, by line, if there are enough."""
     bars = [_bars(line) for line in lines]
     usual = {found for found, count in Counter(bars).items() if found is not None and count >= MIN_ROWS}
     if not usual:
         return None
-    rows_of: dict[_Bars, list[str]] = {found: [] for found in usual}
+    samples: dict[_Bars, list[str]] = {found: [] for found in usual}
     for line, found in zip(lines, bars, strict=True):
-        if found in usual and found is not None and len(rows_of[found]) < SAMPLE:
-            rows_of[found].append(line)
-    grids = {found: _grid(found, rows) for found, rows in rows_of.items()}
-    out: list[str] = []
+        if found in usual and found is not None and len(samples[found]) < SAMPLE:
+            samples[found].append(line)
+    grids = {found: _grid(found, rows) for found, rows in samples.items()}
+    rows: list[_Row | None] = []
     now: Grid | None = None
-    rows = 0
     for line, found in zip(lines, bars, strict=True):
         grid = grids.get(found) if found is not None else None
-        row = _write_row(line, grid) if grid is not None else None
-        if row is None and grid is not None and grid != now:
-            centred = msgspec.structs.replace(grid, centred=len(line))
-            row = _write_row(line, centred)
-            if row is not None:
-                out.append(_write_title(centred))
-                now = grid
-        if row is None or grid is None:
-            out.append("=" + line if line else line)
+        if grid is None:
+            rows.append(None)
             continue
-        if grid != now:
-            out.append(_write_title(grid))
-            now = grid
-        out.append(row)
-        rows += 1
-    if rows < MIN_ROWS or rows < MIN_SHARE * sum(map(bool, lines)):
-        return None
-    # Lines before the first table are read by its title as well: they are as they were under any.
-    at = next(at for at, line in enumerate(out) if line.startswith(TITLE))
-    out.insert(0, out.pop(at))
-    return out
+        row = _write_row(line, grid)
+        if row is None and grid != now:
+            grid = msgspec.structs.replace(grid, centred=len(line))
+            row = _write_row(line, grid)
+        if row is not None:
+            now = msgspec.structs.replace(grid, centred=0)
+        rows.append(None if row is None else (grid, row))
+    return rows if _are_enough(rows, lines) else None
 
 
-def _at_blanks(lines: Sequence[str]) -> list[str] | None:
-    """The lines, if most are rows with one blank on each side of every bar."""
+def _at_blanks(lines: Sequence[str]) -> list[_Row | None] | None:
+    """The rows with one blank on each side of every bar, by line, if there are enough."""
     first = next((line[0] for line in lines if line[1:2] == " " and _BAR.match(line)), "")
     if not first:
         return None
     grid = Grid(first, ())
-    given = [_write_row(line, grid) for line in lines]
-    rows = len(given) - given.count(None)
-    if rows < MIN_ROWS or rows < MIN_SHARE * sum(map(bool, lines)):
-        return None
-    out = [row if row is not None else "=" + line if line else line for row, line in zip(given, lines, strict=True)]
-    return [_write_title(grid), *out]
+    rows = [None if row is None else (grid, row) for row in [_write_row(line, grid) for line in lines]]
+    return rows if _are_enough(rows, lines) else None
+
+
+def _are_enough(rows: Sequence[_Row | None], lines: Sequence[str]) -> bool:
+    count = len(rows) - rows.count(None)
+    return count >= MIN_ROWS and count >= MIN_SHARE * sum(map(bool, lines))
+
+
+def _write(lines: Sequence[str], rows: Sequence[_Row | None]) -> list[str]:
+    """The rows under the titles of their tables, and the lines between them."""
+    out: list[str] = []
+    now: Grid | None = None
+    at = 0
+    for stray, group in groupby(rows, key=lambda row: row is None):
+        found = list(group)
+        block = lines[at : at + len(found)]
+        at += len(found)
+        if stray:
+            if now is not None and len(block) <= LONG:
+                out += ["=" + line if line else line for line in block]
+                continue
+            if now is not None or not out:
+                out.append(_OFF)
+            now = None
+            out += block
+            continue
+        for grid, row in filter(None, found):
+            if grid != now:
+                out.append(_write_title(grid))
+                now = msgspec.structs.replace(grid, centred=0)
+            out.append(row)
+    return out
 
 
 def decode(pressed: str) -> str:
@@ -122,10 +142,14 @@ def decode(pressed: str) -> str:
     if not lines[0].startswith(TITLE):
         raise ValueError("no table without the blanks around its cells")
     out: list[str] = []
-    grid = Grid("|", ())
+    grid: Grid | None = None
     for line in lines:
-        if line.startswith(TITLE):
+        if line == _OFF:
+            grid = None
+        elif line.startswith(TITLE):
             grid = _read_title(line)
+        elif grid is None:
+            out.append(line)
         elif not line or line[0] == "=":
             out.append(line[1:])
         else:

@@ -250,3 +250,12 @@ def test_numbers_filled_with_zeros_lose_them() -> None:
 def test_a_heading_that_cannot_be_is_refused(title: str) -> None:
     with pytest.raises(ValueError, match=r"heading|columns|cells"):
         columns.decode(title + "\na b\n")
+
+
+def test_two_tables_without_a_line_between_are_each_named() -> None:
+    other = [f"{'job-' + str(at):20}{at % 3:>8}{'done' if at % 2 else 'waiting':>12}" for at in range(20)]
+    text = "a warning that stands above both\n" + ps(20) + "\n".join(other)
+    pressed = columns.encode(text)
+    assert pressed is not None
+    assert pressed.count("\n[columns at ") == 2
+    assert columns.decode(pressed) == text
