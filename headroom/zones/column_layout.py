@@ -29,6 +29,7 @@ ALIGNED = 0.75  # share of a column's cells that must start, or end, at one plac
 MIN_SHARE = 0.6  # of the lines that must fit
 _LEAST_FILLED = 8  # digits; fewer zeros before a number are a token at most
 _LEAST_SAVED = 60  # characters; less does not pay for a heading being explained
+_LEAST_FRONT = 4  # characters; shorter ones are a token
 _HEADING = 4  # characters that a line of its own costs
 
 
@@ -235,9 +236,12 @@ def _head(columns: Sequence[Column], values: Sequence[Sequence[str]]) -> None:
         cuts = ["", *(cut for cut in ("::", "/") if sum(cut in cell for cell in cells) * 4 > len(cells) * 3)]
         for cut in cuts[:2]:
             fronts = [front(cell, cut) for cell in cells]
+            length = sum(map(len, fronts))
+            if length < _LEAST_FRONT * len(cells) or (cut and any(" " in one for one in fronts)):
+                continue
             runs = 1 + sum(map(str.__ne__, fronts, fronts[1:]))
-            saved = sum(map(len, fronts)) * (len(cells) - runs) // len(cells) - runs * _HEADING - said
-            if runs * 4 <= len(cells) and saved > most and (not cut or not any(" " in cell for cell in cells)):
+            saved = length * (len(cells) - runs) // len(cells) - runs * _HEADING - said
+            if runs * 4 <= len(cells) and saved > most:
                 best, best_cut, most = at, cut, saved
     if best >= 0:
         columns[best].heading = True

@@ -259,3 +259,9 @@ def test_two_tables_without_a_line_between_are_each_named() -> None:
     assert pressed is not None
     assert pressed.count("\n[columns at ") == 2
     assert columns.decode(pressed) == text
+
+
+def test_short_cells_are_no_headings() -> None:
+    lines = [f"{'TWA'[at // 20]} {at * 7919 % 997:6} name-{at}" for at in range(60)]
+    pressed = columns.encode("\n".join(lines))
+    assert pressed is None or "^" not in pressed
