@@ -102,7 +102,7 @@ def describe(names: Sequence[str], values: Sequence[Sequence[str]], delimiter: s
     _give_once(columns, values, [at for at in rest if columns[at].own], used)
     _head(columns, values, rest)
     for at in rest:
-        if columns[at].own and not columns[at].source:
+        if columns[at].own and not columns[at].source and not columns[at].heading:
             usual, count = Counter(values[at]).most_common(1)[0]
             if (
                 count >= USUAL * len(values[at])

@@ -240,3 +240,10 @@ def test_tabs_are_written_as_commas_where_no_cell_has_one() -> None:
     ]
     assert delimited.decode(pressed) == "\n".join(lines)
     assert delimited.encode("\n".join([*lines, "5\t1,2"])) is None
+
+
+def test_times_of_one_day_stand_below_it_and_nothing_else_is_said_of_them() -> None:
+    text = "\n".join(["at,n", *(f"2031-02-03T{at:02}:15:30,{at * 37 % 11}" for at in range(20))])
+    assert back(text) == text
+    text = "\n".join(["at,n", *(f"2031-02-03 {at:02}:15:30 +0100,{at * 37 % 11}" for at in range(20))])
+    assert back(text) == text
