@@ -24,6 +24,7 @@ from headroom.zones import (
     delimited,
     diffs,
     documents,
+    grids,
     jsonlines,
     layout,
     listings,
@@ -378,6 +379,15 @@ def drive_columns(data: bytes) -> None:
 def drive_delimited(data: bytes) -> None:
     """Delimited cells read back to the same characters."""
     _reads_back(data.decode("utf-8", "replace"), delimited.encode, delimited.decode, delimited.TITLE)
+
+
+def drive_grids(data: bytes) -> None:
+    """Cells between bars read back to the same characters; also where the lines are made to share their bars."""
+    text = data.decode("utf-8", "replace")
+    lines = text.split("\n")
+    boxed = "\n".join(f"| {line[:12]:12} | {line[12:20]:>8} |" for line in lines * 4)
+    for given in (text, "\n".join(lines * 4), boxed):
+        _reads_back(given, grids.encode, grids.decode, grids.TITLE)
 
 
 def drive_jsonlines(data: bytes) -> None:

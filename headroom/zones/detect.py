@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from enum import StrEnum
 
 LOOK_AHEAD = 200  # lines
@@ -72,7 +73,26 @@ _CODE = re.compile(
     r"|[}\])];?,?\s*\Z|//|/\*|\*/)"
 )
 _GAP = re.compile(r"\S {2,}\S")
+_RULE = re.compile(r"[| ]?(?:[-=:]{3,}|[\u2500\u2501\u2550]{3,}|[-+|= \u2500-\u256c]{5,})[-=:+| \u2500-\u257f]*\r?\Z")
+_WORD = re.compile(r"(?<=[^ ]) +(?=[^ ])")
+_JUNCTIONS = (
+    "-+",
+    "-|",
+    "|-",
+    "| -",
+    "| :",
+    "|:",
+    "\u2500\u253c",
+    "\u2500\u252c",
+    "\u2501\u2533",
+    "\u2501\u2547",
+    "\u2550\u2566",
+)
+_RULED = 40  # lines that a ruled one must be among
+_BARS = ("|", "\u2502", "\u2503", "\u2551")
+_ALIGNED_WIDTH = 200  # characters of a line
 _DELIMITERS = ",\t;|"
+_NAME = re.compile(r"\"?[^\W\d][\w .()/%$#-]{0,60}\"?\Z")  # of a column
 LEAST_LINES = 12  # lines before repetition means anything
 _ENOUGH = 3  # lines that make a list or a table
 
@@ -123,7 +143,9 @@ class _Census:
             self.code += _CODE.match(line) is not None
             self.marks += _MARKDOWN.match(line) is not None
             self.words += line.count(" ") + 1
-            self.gaps += line[0] != " " and _GAP.search(line) is not None
+            gap = _GAP.search(line)
+            # Code that begins with blanks has a comment behind some; two gaps are a table's.
+            self.gaps += gap is not None and (line[0] != " " or _GAP.search(line, gap.end()) is not None)
 
     def most(self, count: int, share: float) -> bool:
         """Whether at least `share` of the lines were counted, and enough of them to speak of a list."""
@@ -151,6 +173,8 @@ def sniff(text: str) -> Kind:
         # Many lines of another kind between those that name a place are what a tool says about that place.
         mixed = census.lines >= LEAST_LINES and (census.hits + census.context) * 5 < census.lines * 4
         return Kind.LINT if mixed or census.said * 2 >= census.hits else Kind.SEARCH
+    if _has_named_columns(lines) or _is_ruled(lines):
+        return Kind.TABLE
     if census.most(census.gutters, 0.7):
         return Kind.NUMBERED
     if census.most(census.branches, 0.6) or census.most(census.paths, 0.6):
@@ -161,7 +185,7 @@ def sniff(text: str) -> Kind:
         return Kind.LOG
     if census.most(census.code, 0.12):
         return Kind.SOURCE
-    if census.most(census.gaps, 0.5) or _is_delimited(lines):
+    if census.most(census.gaps, 0.5) or _is_delimited(lines) or _is_aligned(lines):
         return Kind.TABLE
     # Lines of several words that are hardly ever code or Markdown: a machine's, if they turn out to repeat themselves.
     plain = census.lines >= LEAST_LINES and census.code * 16 <= census.lines and not census.most(census.marks, 0.1)
@@ -190,6 +214,40 @@ def _is_delimited(lines: list[str]) -> bool:
             same = sum(line.count(delimiter) == columns for line in head)
             if same >= 0.8 * len(head):
                 return True
+    return False
+
+
+def _is_ruled(lines: list[str]) -> bool:
+    """Whether lines have bars, and a ruled line stands under or over one: psql, mysql, Markdown, drawn boxes."""
+    barred = [any(bar in line for bar in _BARS) for line in lines[:_RULED]]
+    if sum(barred) < 0.4 * len(barred):
+        return False
+    return any(
+        any(barred[max(at - 1, 0) : at + 2]) and _RULE.match(line) and any(mark in line for mark in _JUNCTIONS)
+        for at, line in enumerate(lines[:_RULED])
+    )
+
+
+def _is_aligned(lines: list[str]) -> bool:
+    """Whether words begin at the same places in nearly all lines, at two at least behind the first."""
+    head = [line[:_ALIGNED_WIDTH] for line in lines[:40] if line]
+    if len(head) < 2 * _ENOUGH:
+        return False
+    places = Counter(match.end() for line in head for match in _WORD.finditer(line))
+    return sum(count >= 0.9 * len(head) for count in places.values()) >= 2
+
+
+def _has_named_columns(lines: list[str]) -> bool:
+    """Whether the first line names columns, and nearly all others have as many cells as it. So neither dates nor
+    numbers in the first column make it a log or a gutter."""
+    if len(lines) <= _ENOUGH:
+        return False
+    for delimiter in _DELIMITERS:
+        names = lines[0].rstrip("\r").split(delimiter)
+        if len(names) > 1 and all(map(_NAME.match, names)):
+            rows = [line for line in lines[1:] if line]
+            same = sum(line.count(delimiter) == len(names) - 1 for line in rows)
+            return len(rows) >= _ENOUGH and same >= 0.9 * len(rows)
     return False
 
 

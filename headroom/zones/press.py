@@ -18,6 +18,7 @@ from headroom.zones import (
     delimited,
     diffs,
     documents,
+    grids,
     jsonlines,
     listings,
     logs,
@@ -122,8 +123,10 @@ _LOG = Form("log", logs.TITLE, _log, logs.decode, _equal)
 _TESTS = _form("tests", testruns.TITLE, testruns.encode, testruns.decode)
 _COLUMNS = _form("columns", columns.TITLE, columns.encode, columns.decode)
 _DELIMITED = _form("csv", delimited.TITLE, delimited.encode, delimited.decode)
+_GRID = _form("grid", grids.TITLE, grids.encode, grids.decode)
 _ALL = (
-    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _TESTS, _COLUMNS, _DELIMITED
+    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _TESTS, _COLUMNS, _DELIMITED,
+    _GRID,
 )  # fmt: skip
 
 CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
@@ -136,7 +139,7 @@ CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
     Kind.GIT: ((_COMMITS,), (_DIFF,)),
     Kind.LOG: ((_LOG,), (_TESTS,), (_COLUMNS,)),
     Kind.NUMBERED: ((_NUMBERED,),),
-    Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_LOG,)),
+    Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_GRID,), (_LOG,), (_COLUMNS, _LOG), (_GRID, _DELIMITED)),
     Kind.LINES: ((_LOG,),),
 }
 """What is tried on each kind. Source and text have none: agents edit them by exact match."""
@@ -262,7 +265,7 @@ def _fewest_tokens(candidates: list[_Candidate], head: str, tail: str, yardstick
     after = yardstick.count(head + best.text + tail)
     for other in others[:1]:
         text = head + other.text + tail
-        margin = (1 - COMPOSED_GAIN) ** max(0, len(other.chain) - len(best.chain))
+        margin = (1 - COMPOSED_GAIN) ** (len(other.chain) - len(best.chain))
         if len(text) * 10 < (len(best.text) + len(head) + len(tail)) * 11 and not yardstick.exceeds(
             text, int(after * margin) - 1
         ):

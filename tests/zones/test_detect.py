@@ -73,6 +73,10 @@ def test_an_object_or_array_is_json_whatever_blanks_are_around_it(tree: Tree, bl
         ("commit 1\n\ndiff --git a/x b/x\n@@ -1 +1 @@", Kind.DIFF),
         ("text\n--- a/x\ntext", Kind.TEXT),
         ("--- no path", Kind.TEXT),
+        ("day,low,high\n2031-01-01,1,2\n2031-01-02,2,3\n2031-01-03,1,4", Kind.TABLE),  # dates, but no log
+        (" id | name\n----+------\n  1 | a\n  2 | b\n", Kind.TABLE),
+        ("┃ id ┃ x ┃\n┡━━━━╇━━━┩\n│ 1  │ a │\n│ 2  │ b │", Kind.TABLE),
+        ("id\trate\n1\t.5\n2\t.7\n3\t.2", Kind.TABLE),  # numbers and tabs, but no gutter
     ],
 )
 def test_the_line_between_two_kinds(text: str, kind: Kind) -> None:
