@@ -35,6 +35,10 @@ _DIFF_HEAD = re.compile(
     r"diff --git |diff --combined |diff --cc |--- (?:a/|/dev/null)|@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@"
 )
 _SAID = re.compile(r"[^\s:]+:\d+:(?:\d+:)? ?(?:error|warning|note|fatal|info|hint|[A-Z]+\d+\b)")
+# What compilers and linters print above or instead of a hit: rustc's and ruff's arrow, tsc's brackets.
+_SAID_AT = re.compile(
+    r" *--> [^\s:]+:\d+:\d+\Z|[^\s:()]+\(\d+,\d+\): (?:error|warning)|[^\s:]+:\d+:\d+ - (?:error|warning)"
+)
 _MARKDOWN = re.compile(r"\s*(?:#{1,6} |[-*+] |\d+\. |>|\|)")
 _COMMIT = re.compile(r"commit [0-9a-f]{7,40}\b|\^?[0-9a-f]{7,40} (?:\S+ +)?\([^()]{1,80} \d{4}-\d\d-\d\d ")
 _JSON_LINE = re.compile(r"[\[{].*[\]}]\s*\Z")
@@ -59,6 +63,7 @@ _CODE = re.compile(
 _GAP = re.compile(r"\S {2,}\S")
 _DELIMITERS = ",\t;|"
 LEAST_LINES = 20  # lines before repetition means anything
+LEAST_SAID = 1 / 25  # of a compiler's lines say where; the others show the code, or what else it has to say of it
 _ENOUGH = 3  # lines that make a list or a table
 
 
@@ -94,6 +99,8 @@ class _Census:
             elif HIT.match(line):
                 self.hits += 1
                 self.said += _SAID.match(line) is not None
+            elif _SAID_AT.match(line):
+                self.said += 1
             elif _CONTEXT.match(line):
                 self.context += 1
             self.rows += _JSON_LINE.match(line) is not None
@@ -130,6 +137,8 @@ def sniff(text: str) -> Kind:
         return Kind.JSON_LINES
     if census.hits and (census.hits + census.context) * 3 >= census.lines:
         return Kind.LINT if census.said * 2 >= census.hits else Kind.SEARCH
+    if census.most(census.said, LEAST_SAID):
+        return Kind.LINT
     if census.most(census.gutters, 0.7):
         return Kind.NUMBERED
     if census.most(census.branches, 0.6) or census.most(census.paths, 0.6):

@@ -15,6 +15,7 @@ keep their place behind a `|`.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from headroom.zones.detect import HIT
 from headroom.zones.paths import shared_folder
@@ -22,6 +23,8 @@ from headroom.zones.paths import shared_folder
 TITLE = "[matches by file"
 _TITLE = re.compile(r"\[matches by file(?:; paths under ([^\n\]]+))?\]")
 _NUMBERED = re.compile(r"\d+[:-]")
+_FIRST_WORD = re.compile(r"\s*[^\s(]*")
+REPETITIVE = 0.6  # of the lines begin with one of two words where they are a machine's
 _SHORTEST_FOLDER = 4  # characters; a shorter common folder does not pay for being named
 
 
@@ -72,6 +75,15 @@ def decode(pressed: str) -> str:
         else:
             path = line
     return "\n".join(out)
+
+
+def is_repetitive(grouped: str) -> bool:
+    """Whether most lines of a grouped listing begin with the same word or two: imports, one call, a lint's codes."""
+    first: Counter[str] = Counter()
+    for line in grouped.split("\n"):
+        if (numbered := _NUMBERED.match(line)) is not None:
+            first[_FIRST_WORD.match(line, numbered.end())[0].strip()] += 1  # type: ignore[index]
+    return sum(count for _, count in first.most_common(2)) >= REPETITIVE * first.total() > 0
 
 
 def _is_heading(heading: str) -> bool:

@@ -102,6 +102,12 @@ def _form(name: str, title: str, encode: Callable[[str], str | None], decode: Ca
     return Form(name, title, candidates, decode, _equal)
 
 
+def _encode_repeated(listing: str) -> list[str]:
+    """The patterns of a grouped listing whose lines are a machine's; code is better read as it was written."""
+    pressed = logs.encode(listing) if listings.is_repetitive(listing) else None
+    return [] if pressed is None else [pressed]
+
+
 _DOCUMENT = Form("json", documents.TITLE, _styleless(documents.encode), documents.decode, documents.same)
 _WRAPPED = Form("json", wrapped.TITLE, _styleless(wrapped.encode), wrapped.decode, documents.same)
 _LINES = _form("json_lines", jsonlines.TITLE, jsonlines.encode, jsonlines.decode)
@@ -113,6 +119,7 @@ _NUMBERED = _form("numbered", numbered.TITLE, numbered.encode, numbered.decode)
 _LOG = _form("log", logs.TITLE, logs.encode, logs.decode)
 _COLUMNS = _form("columns", columns.TITLE, columns.encode, columns.decode)
 _DELIMITED = _form("csv", delimited.TITLE, delimited.encode, delimited.decode)
+_REPEATED = msgspec.structs.replace(_LOG, encode=_styleless(_encode_repeated))
 _ALL = (
     _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED
 )  # fmt: skip
@@ -121,8 +128,8 @@ CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
     Kind.JSON: ((_DOCUMENT,),),
     Kind.JSON_LINES: ((_LINES,), (_WRAPPED,), (_LOG,)),
     Kind.DIFF: ((_DIFF,), (_COMMITS,)),
-    Kind.SEARCH: ((_SEARCH,),),
-    Kind.LINT: ((_SEARCH,), (_LOG,)),
+    Kind.SEARCH: ((_SEARCH,), (_SEARCH, _REPEATED)),
+    Kind.LINT: ((_SEARCH,), (_LOG,), (_SEARCH, _LOG)),
     Kind.PATHS: ((_PATHS,), (_SEARCH,)),
     Kind.GIT: ((_COMMITS,), (_DIFF,)),
     Kind.LOG: ((_LOG,), (_COLUMNS,)),

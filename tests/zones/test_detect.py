@@ -65,6 +65,10 @@ def test_an_object_or_array_is_json_whatever_blanks_are_around_it(tree: Tree, bl
         ("commit 1\n\ndiff --git a/x b/x\n@@ -1 +1 @@", Kind.DIFF),
         ("text\n--- a/x\ntext", Kind.TEXT),
         ("--- no path", Kind.TEXT),
+        ("error[E1]: no\n --> a/b.rs:3:5\n  |\n3 | use x;\n\n" * 3, Kind.LINT),
+        ("In file included from a.c:4:\na.c:3:5: warning: no\n    3 | x\n      | ^\n" * 3, Kind.LINT),
+        ("a/b.ts(3,5): error TS2322: no\n" * 3, Kind.LINT),
+        ("a/b.ts(3,5): error TS2322: no\n" * 2, Kind.TEXT),
     ],
 )
 def test_the_line_between_two_kinds(text: str, kind: Kind) -> None:

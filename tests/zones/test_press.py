@@ -175,3 +175,40 @@ def test_a_text_that_pretends_to_be_pressed_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ['["\ud800"]', "a.py:1:\ud800\na.py:2:x"])
 def test_a_text_with_a_lone_surrogate_harms_nobody(text: str) -> None:
     assert press(text, NO_FLOORS, o200k()).text in ("", listings.encode(text))
+
+
+def test_what_a_linter_says_of_many_files_is_grouped_and_then_told_by_its_patterns() -> None:
+    text = "".join(
+        f"lib/net/mod{at // 9}.py:{at * 7}: error: Function is missing a type annotation  [no-untyped-def]\n"
+        for at in range(60)
+    )
+    verdict = press(text, NO_FLOORS, o200k())
+    assert (verdict.kind, verdict.form) == (Kind.LINT, "search+log")
+    assert unpress(verdict.text) == text
+
+
+def test_code_that_was_searched_for_is_grouped_only_unless_its_lines_begin_alike() -> None:
+    words = [
+        "def",
+        "take",
+        "return",
+        "self",
+        "yield",
+        "pool",
+        "async",
+        "lease",
+        "await",
+        "none",
+        "raise",
+        "class",
+        "while",
+        "with",
+        "import",
+        "from",
+    ]
+    code = "".join(
+        f"lib/a{at // 9}.py:{at}:    {words[at % 16]} pool.leases_of_the_worker({at}, None)\n" for at in range(80)
+    )
+    assert press(code, NO_FLOORS, o200k()).form == "search"
+    alike = "".join(f"lib/a{at // 9}.py:{at}:from pool.leases_of_the_worker import m{at}, none\n" for at in range(80))
+    assert press(alike, NO_FLOORS, o200k()).form == "search+log"
