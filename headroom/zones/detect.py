@@ -30,6 +30,10 @@ class Kind(StrEnum):
 
 # A path (no blank, no colon, neither a time of day nor a date with an hour), a line number, and the separator.
 HIT = re.compile(r"(?!\d+:|\[?\d{4}-\d\d-\d\dT\d\d:)([^\s:]+):(\d+):")
+# A match without a line number: a path with a folder or an ending, and the separator.
+BARE_HIT = re.compile(r"(?!\w+://)(?=[^\s:]*[/.])([^\s:]+):(?![\d:/]|\s*\Z)")
+_IN_GROUP = re.compile(r"\d+[:-]|  Line \d+: |L\d+: ")
+_HEADING = re.compile(r"(?:File: )?(?=[^\s|]*[/.\\])[^\s|]+\Z")
 _CONTEXT = re.compile(r"(?!\d{4}-\d\d-\d\d)[^\s:]+-\d+-")
 _DIFF_HEAD = re.compile(
     r"diff --git |diff --combined |diff --cc |--- (?:a/|/dev/null)|@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@"
@@ -64,6 +68,7 @@ _GAP = re.compile(r"\S {2,}\S")
 _DELIMITERS = ",\t;|"
 LEAST_LINES = 20  # lines before repetition means anything
 LEAST_SAID = 1 / 25  # of a compiler's lines say where; the others show the code, or what else it has to say of it
+LEAST_GROUPS = 2  # files with their matches below
 _ENOUGH = 3  # lines that make a list or a table
 
 
@@ -71,10 +76,13 @@ class _Census:
     """How many of a text's first lines look like what. One pass, one look per line and pattern."""
 
     __slots__ = (
+        "bare",
         "branches",
         "code",
         "context",
         "gaps",
+        "grouped",
+        "groups",
         "gutters",
         "heads",
         "hits",
@@ -90,7 +98,13 @@ class _Census:
     def __init__(self, lines: list[str]) -> None:
         self.lines = self.heads = self.hits = self.context = self.rows = self.gutters = 0
         self.paths = self.branches = self.logs = self.code = self.gaps = self.said = self.marks = self.words = 0
+        self.bare = self.grouped = self.groups = 0
+        above = path = ""
         for line in lines:
+            if _IN_GROUP.match(line):
+                self.grouped += 1
+                self.groups += _HEADING.match(above) is not None and not _IN_GROUP.match(above)
+            above = line
             if not line or line.isspace() or line == "--":
                 continue
             self.lines += 1
@@ -103,6 +117,11 @@ class _Census:
                 self.said += 1
             elif _CONTEXT.match(line):
                 self.context += 1
+            elif bare := BARE_HIT.match(line):
+                self.bare += 1
+                path = bare[1] + "-"
+            elif path and line.startswith(path):
+                self.bare += 1
             self.rows += _JSON_LINE.match(line) is not None
             self.gutters += _GUTTER.match(line) is not None
             self.paths += _PATH.match(line) is not None
@@ -139,10 +158,14 @@ def sniff(text: str) -> Kind:
         return Kind.LINT if census.said * 2 >= census.hits else Kind.SEARCH
     if census.most(census.said, LEAST_SAID):
         return Kind.LINT
+    if census.groups >= LEAST_GROUPS and census.grouped * 3 >= census.lines:
+        return Kind.SEARCH
     if census.most(census.gutters, 0.7):
         return Kind.NUMBERED
     if census.most(census.branches, 0.6) or census.most(census.paths, 0.6):
         return Kind.PATHS
+    if census.most(census.bare, 0.8) and census.logs * 2 < census.lines:
+        return Kind.SEARCH
     if census.most(census.logs, 0.3):
         return Kind.LOG
     if census.most(census.code, 0.12):
