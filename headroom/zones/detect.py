@@ -42,9 +42,11 @@ _SAID = re.compile(r"[^\s:]+:\d+:(?:\d+:)? ?(?:error|warning|note|fatal|info|hin
 # What compilers and linters print above or instead of a hit: rustc's and ruff's arrow, tsc's brackets.
 _SAID_AT = re.compile(
     r" *--> [^\s:]+:\d+:\d+\Z|[^\s:()]+\(\d+,\d+\): (?:error|warning)|[^\s:]+:\d+:\d+ - (?:error|warning)"
+    r"|In \S+ line \d+:\Z"
 )
 _MARKDOWN = re.compile(r"\s*(?:#{1,6} |[-*+] |\d+\. |>|\|)")
 _COMMIT = re.compile(r"commit [0-9a-f]{7,40}\b|\^?[0-9a-f]{7,40} (?:\S+ +)?\([^()]{1,80} \d{4}-\d\d-\d\d ")
+_STAT = re.compile(r" \S+(?: => \S+)? +\| +(?:\d+|Bin)(?: [-+0-9]|\Z)")
 _JSON_LINE = re.compile(r"[\[{].*[\]}]\s*\Z")
 _HTML = re.compile(r"\s*<(?:!doctype html|html[\s>])", re.IGNORECASE)
 _GUTTER = re.compile(r" {0,9}\d{1,9}(?:\t|\u2192|: |\| ?| \|)|\d{1,9}\Z|\d{1,9}:\Z")
@@ -92,13 +94,14 @@ class _Census:
         "paths",
         "rows",
         "said",
+        "stats",
         "words",
     )
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = self.heads = self.hits = self.context = self.rows = self.gutters = 0
         self.paths = self.branches = self.logs = self.code = self.gaps = self.said = self.marks = self.words = 0
-        self.bare = self.grouped = self.groups = 0
+        self.bare = self.grouped = self.groups = self.stats = 0
         above = path = ""
         for line in lines:
             if _IN_GROUP.match(line):
@@ -125,6 +128,7 @@ class _Census:
             self.rows += _JSON_LINE.match(line) is not None
             self.gutters += _GUTTER.match(line) is not None
             self.paths += _PATH.match(line) is not None
+            self.stats += line[0] == " " and _STAT.match(line) is not None
             self.branches += _BRANCH.match(line) is not None
             self.logs += _LOG_LINE.match(line) is not None
             self.code += _CODE.match(line) is not None
@@ -150,7 +154,7 @@ def sniff(text: str) -> Kind:
         return Kind.GIT if _COMMIT.match(text) else Kind.DIFF
     if _HTML.match(text):
         return Kind.HTML
-    if _COMMIT.match(text):
+    if _COMMIT.match(text) or census.most(census.stats, 0.5):
         return Kind.GIT
     if census.most(census.rows, 0.6):
         return Kind.JSON_LINES

@@ -23,6 +23,7 @@ from headroom.zones import (
     logs,
     numbered,
     paths,
+    stats,
     wrapped,
 )
 from headroom.zones.detect import Kind, sniff
@@ -113,6 +114,7 @@ _WRAPPED = Form("json", wrapped.TITLE, _styleless(wrapped.encode), wrapped.decod
 _LINES = _form("json_lines", jsonlines.TITLE, jsonlines.encode, jsonlines.decode)
 _DIFF = _form("diff", diffs.TITLE, diffs.encode, diffs.decode)
 _COMMITS = _form("git", commits.TITLE, commits.encode, commits.decode)
+_STATS = _form("stat", stats.TITLE, stats.encode, stats.decode)
 _SEARCH = _form("search", listings.TITLE, listings.encode, listings.decode)
 _PATHS = _form("paths", paths.TITLE, paths.encode, paths.decode)
 _NUMBERED = _form("numbered", numbered.TITLE, numbered.encode, numbered.decode)
@@ -121,7 +123,7 @@ _COLUMNS = _form("columns", columns.TITLE, columns.encode, columns.decode)
 _DELIMITED = _form("csv", delimited.TITLE, delimited.encode, delimited.decode)
 _REPEATED = msgspec.structs.replace(_LOG, encode=_styleless(_encode_repeated))
 _ALL = (
-    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED
+    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _STATS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED
 )  # fmt: skip
 
 CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
@@ -131,7 +133,7 @@ CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
     Kind.SEARCH: ((_SEARCH,), (_SEARCH, _REPEATED)),
     Kind.LINT: ((_SEARCH,), (_LOG,), (_SEARCH, _LOG)),
     Kind.PATHS: ((_PATHS,), (_SEARCH,)),
-    Kind.GIT: ((_COMMITS,), (_DIFF,)),
+    Kind.GIT: ((_COMMITS,), (_DIFF,), (_STATS,), (_COMMITS, _STATS)),
     Kind.LOG: ((_LOG,), (_COLUMNS,)),
     Kind.NUMBERED: ((_NUMBERED,),),
     Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_LOG,)),
