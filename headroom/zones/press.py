@@ -109,6 +109,14 @@ def _encode_repeated(listing: str) -> list[str]:
     return [] if pressed is None else [pressed]
 
 
+def _encode_history(text: str) -> list[str]:
+    """The patterns of a history without diffs: those are code."""
+    if not text.startswith("commit ") or "\n@@ " in text or "\ndiff --" in text:
+        return []
+    pressed = logs.encode(text)
+    return [] if pressed is None else [pressed]
+
+
 _DOCUMENT = Form("json", documents.TITLE, _styleless(documents.encode), documents.decode, documents.same)
 _WRAPPED = Form("json", wrapped.TITLE, _styleless(wrapped.encode), wrapped.decode, documents.same)
 _LINES = _form("json_lines", jsonlines.TITLE, jsonlines.encode, jsonlines.decode)
@@ -122,6 +130,7 @@ _LOG = _form("log", logs.TITLE, logs.encode, logs.decode)
 _COLUMNS = _form("columns", columns.TITLE, columns.encode, columns.decode)
 _DELIMITED = _form("csv", delimited.TITLE, delimited.encode, delimited.decode)
 _REPEATED = msgspec.structs.replace(_LOG, encode=_styleless(_encode_repeated))
+_HISTORY = msgspec.structs.replace(_LOG, encode=_styleless(_encode_history))
 _ALL = (
     _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _STATS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED
 )  # fmt: skip
@@ -133,7 +142,15 @@ CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
     Kind.SEARCH: ((_SEARCH,), (_SEARCH, _REPEATED)),
     Kind.LINT: ((_SEARCH,), (_LOG,), (_SEARCH, _LOG)),
     Kind.PATHS: ((_PATHS,), (_SEARCH,)),
-    Kind.GIT: ((_COMMITS,), (_DIFF,), (_STATS,), (_COMMITS, _STATS)),
+    Kind.GIT: (
+        (_COMMITS,),
+        (_DIFF,),
+        (_STATS,),
+        (_PATHS,),
+        (_HISTORY,),
+        (_COMMITS, _STATS),
+        (_COMMITS, _PATHS),
+    ),
     Kind.LOG: ((_LOG,), (_COLUMNS,)),
     Kind.NUMBERED: ((_NUMBERED,),),
     Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_LOG,)),
