@@ -16,8 +16,10 @@ import re
 TITLE = "[changed files: "
 LEAST_ROWS = 3
 _FIRST_LINE = f"{TITLE}lines, then name]"
-_ROW = re.compile(r" (\S+(?: => \S+)?) +\| +(\d+|Bin)(| .*)")
-_SHORT = re.compile(r"(\d+|Bin) (\S+(?: => \S+)?)(| .*)")
+# Bounded: a block of many rows is laid out as wide as its widest.
+_NAME = r"\S{1,400}(?: => \S{1,400})?"
+_ROW = re.compile(rf" ({_NAME}) +\| +(\d{{1,10}}|Bin)(| .*)")
+_SHORT = re.compile(rf"(\d{{1,10}}|Bin) ({_NAME})(| .*)")
 
 Row = tuple[str, str, str]
 """A file's name, the number of its lines, and the rest of the line."""

@@ -40,6 +40,13 @@ def test_a_block_of_another_width_keeps_its_blanks() -> None:
     assert stats.encode(wide * 3) is None
 
 
+def test_one_very_long_name_does_not_make_every_row_as_wide() -> None:
+    text = "\n".join([" " + "a" * 300_000 + " | 1 +", *[" b | 1 +"] * 30_000])
+    assert stats.decode(stats.encode(text) or "") == text
+    read = stats.decode("\n".join(["[changed files: lines, then name]", "1 " + "a" * 300_000, *["1 b"] * 30_000]))
+    assert len(read) < 1_000_000
+
+
 @given(st.lists(ROWS | ROWS | OTHERS, max_size=14))
 def test_blocks_read_back(lines: list[str]) -> None:
     text = "\n".join(lines)
@@ -59,11 +66,12 @@ def test_another_text_is_refused(text: str) -> None:
 
 
 def test_a_history_with_its_changed_files_is_pressed() -> None:
-    block = "\n".join(
-        stats._aligned([(f"lib/some/folder/module_{at}.py", str(at * at), " ++--") for at in range(1, 12)] * 2)
+    block, other = (
+        "\n".join(stats._aligned([(f"{top}/folder/{top * at}.py", str(at * at), " ++--") for at in range(1, 12)]))
+        for top in ("lib", "web")
     )
     commit = "commit {}1f2e3d4\nAuthor: Ana <a@b.test>\nDate:   Mon Feb 3 10:00:00 2031 +0100\n\n    Add it\n\n"
-    for text in (f"{commit.format('a')}{block}\n\n{commit.format('b')}{block}\n", block, f"1f2e3d4 Add it\n{block}\n"):
+    for text in (f"{commit.format('a')}{block}\n\n{commit.format('b')}{other}\n", block, f"1f2e3d4 Add it\n{block}\n"):
         assert sniff(text) is Kind.GIT
         verdict = press(text, Floors.flat(0), o200k())
         assert "stat" in verdict.form
