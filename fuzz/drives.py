@@ -32,6 +32,7 @@ from headroom.zones import (
     marker,
     numbered,
     paths,
+    stats,
     tables,
     tags,
     testruns,
@@ -354,6 +355,11 @@ def _reads_back(text: str, encode: Callable[[str], str | None], undo: Callable[[
 def drive_diffs(data: bytes) -> None:
     """A diff with short headers reads back to the same characters."""
     _reads_back(data.decode("utf-8", "replace"), diffs.encode, diffs.decode, diffs.TITLE)
+
+
+def drive_stats(data: bytes) -> None:
+    """A list of changed files reads back to the same characters; any other text is read or refused."""
+    _reads_back(data.decode("utf-8", "replace"), stats.encode, stats.decode, stats.TITLE)
 
 
 def drive_commits(data: bytes) -> None:

@@ -33,6 +33,10 @@ class Kind(StrEnum):
 HIT = re.compile(r"(?!\d+:|\[?\d{4}-\d\d-\d\dT\d\d:)([^\s:]+):(\d+):")
 _CLOCK = re.compile(r"\d\d:\d\d:\d\d\b", re.ASCII)  # what may look like the number of a line
 _CONTEXT = re.compile(r"(?!\[?\d{4}-\d\d-\d\d)[^\s:]+-\d+-")
+# A match without a line number: a path with a folder or an ending, and the separator.
+BARE_HIT = re.compile(r"(?!\w+://)(?=[^\s:]*[/.])([^\s:]+):(?![\d:/]|\s*\Z)")
+_IN_GROUP = re.compile(r"\d+[:-]|  Line \d+: |L\d+: ")
+_HEADING = re.compile(r"(?:File: )?(?=[^\s|]*[/.\\])[^\s|]+\Z")
 _DIFF_HEAD = re.compile(
     r"diff --git |diff --combined |diff --cc |--- (?:a/|/dev/null)|@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@"
 )
@@ -44,8 +48,14 @@ _REPORT = re.compile(
     r"|[^\s:(]+(?::\d+:|\(\d+,\d+\):)(?:\d+:)? ?(?:(?:fatal )?error|warning|note|info|in \w|\w+Error\b)"
     r"|\S+: (?:In function|At top level)"
 )
+# What compilers and linters print above or instead of a hit: rustc's and ruff's arrow, tsc's brackets.
+_SAID_AT = re.compile(
+    r" *--> [^\s:]+:\d+:\d+\Z|[^\s:()]+\(\d+,\d+\): (?:error|warning)|[^\s:]+:\d+:\d+ - (?:error|warning)"
+    r"|In \S+ line \d+:\Z"
+)
 _MARKDOWN = re.compile(r"\s*(?:#{1,6} |[-*+] |\d+\. |>|\|)")
 _COMMIT = re.compile(r"commit [0-9a-f]{7,40}\b|\^?[0-9a-f]{7,40} (?:\S+ +)?\([^()]{1,80} \d{4}-\d\d-\d\d ")
+_STAT = re.compile(r" \S+(?: => \S+)? +\| +(?:\d+|Bin)(?: [-+0-9]|\Z)")
 _JSON_LINE = re.compile(r"[\[{].*[\]}]\s*\Z")
 _HTML = re.compile(r"\s*<(?:!doctype html|html[\s>])", re.IGNORECASE)
 _GUTTER = re.compile(r" {0,9}\d{1,9}(?:\t|\u2192|: |\| ?| \|)|\d{1,9}\Z|\d{1,9}:\Z")
@@ -94,6 +104,8 @@ _ALIGNED_WIDTH = 200  # characters of a line
 _DELIMITERS = ",\t;|"
 _NAME = re.compile(r"\"?[^\W\d][\w .()/%$#-]{0,60}\"?\Z")  # of a column
 LEAST_LINES = 12  # lines before repetition means anything
+LEAST_SAID = 1 / 25  # of a compiler's lines say where; the others show the code, or what else it has to say of it
+LEAST_GROUPS = 2  # files with their matches below
 _ENOUGH = 3  # lines that make a list or a table
 
 
@@ -101,10 +113,13 @@ class _Census:
     """How many of a text's first lines look like what. One pass, one look per line and pattern."""
 
     __slots__ = (
+        "bare",
         "branches",
         "code",
         "context",
         "gaps",
+        "grouped",
+        "groups",
         "gutters",
         "heads",
         "hits",
@@ -115,6 +130,7 @@ class _Census:
         "reports",
         "rows",
         "said",
+        "stats",
         "words",
     )
 
@@ -123,7 +139,13 @@ class _Census:
         self.paths = self.branches = self.logs = self.code = self.gaps = self.said = self.marks = self.words = (
             self.reports
         ) = 0
+        self.bare = self.grouped = self.groups = self.stats = 0
+        above = path = ""
         for line in lines:
+            if _IN_GROUP.match(line):
+                self.grouped += 1
+                self.groups += _HEADING.match(above) is not None and not _IN_GROUP.match(above)
+            above = line
             if not line or line.isspace() or line == "--":
                 continue
             self.lines += 1
@@ -132,11 +154,19 @@ class _Census:
             elif (hit := HIT.match(line)) and not _CLOCK.match(line, hit.start(2) - 3):
                 self.hits += 1
                 self.said += _SAID.match(line) is not None
+            elif _SAID_AT.match(line):
+                self.said += 1
             elif _CONTEXT.match(line):
                 self.context += 1
+            elif bare := BARE_HIT.match(line):
+                self.bare += 1
+                path = bare[1] + "-"
+            elif path and line.startswith(path):
+                self.bare += 1
             self.rows += _JSON_LINE.match(line) is not None
             self.gutters += _GUTTER.match(line) is not None
             self.paths += _PATH.match(line) is not None
+            self.stats += line[0] == " " and _STAT.match(line) is not None
             self.branches += _BRANCH.match(line) is not None
             self.logs += _LOG_LINE.match(line) is not None
             self.reports += _REPORT.match(line) is not None
@@ -165,7 +195,7 @@ def sniff(text: str) -> Kind:
         return Kind.GIT if _COMMIT.match(text) else Kind.DIFF
     if _HTML.match(text):
         return Kind.HTML
-    if _COMMIT.match(text):
+    if _COMMIT.match(text) or census.most(census.stats, 0.5):
         return Kind.GIT
     if census.most(census.rows, 0.6):
         return Kind.JSON_LINES
@@ -173,12 +203,18 @@ def sniff(text: str) -> Kind:
         # Many lines of another kind between those that name a place are what a tool says about that place.
         mixed = census.lines >= LEAST_LINES and (census.hits + census.context) * 5 < census.lines * 4
         return Kind.LINT if mixed or census.said * 2 >= census.hits else Kind.SEARCH
+    if census.most(census.said, LEAST_SAID):
+        return Kind.LINT
+    if census.groups >= LEAST_GROUPS and census.grouped * 3 >= census.lines:
+        return Kind.SEARCH
     if _has_named_columns(lines) or _is_ruled(lines):
         return Kind.TABLE
     if census.most(census.gutters, 0.7):
         return Kind.NUMBERED
     if census.most(census.branches, 0.6) or census.most(census.paths, 0.6):
         return Kind.PATHS
+    if census.most(census.bare, 0.8) and census.logs * 2 < census.lines:
+        return Kind.SEARCH
     if census.most(census.logs, 0.3):
         return Kind.LOG
     if census.most(census.reports, 0.3) and census.marks <= census.reports:

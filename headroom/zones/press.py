@@ -24,6 +24,7 @@ from headroom.zones import (
     logs,
     numbered,
     paths,
+    stats,
     testruns,
     wrapped,
 )
@@ -111,11 +112,26 @@ def _log(text: str, style: Style) -> list[str]:
     return [] if pressed is None else [pressed]
 
 
+def _encode_repeated(listing: str) -> list[str]:
+    """The patterns of a grouped listing whose lines are a machine's; code is better read as it was written."""
+    pressed = logs.encode(listing) if listings.is_repetitive(listing) else None
+    return [] if pressed is None else [pressed]
+
+
+def _encode_history(text: str) -> list[str]:
+    """The patterns of a history without diffs: those are code."""
+    if not text.startswith("commit ") or "\n@@ " in text or "\ndiff --" in text:
+        return []
+    pressed = logs.encode(text)
+    return [] if pressed is None else [pressed]
+
+
 _DOCUMENT = Form("json", documents.TITLE, _styleless(documents.encode), documents.decode, documents.same)
 _WRAPPED = Form("json", wrapped.TITLE, _styleless(wrapped.encode), wrapped.decode, documents.same)
 _LINES = _form("json_lines", jsonlines.TITLE, jsonlines.encode, jsonlines.decode)
 _DIFF = _form("diff", diffs.TITLE, diffs.encode, diffs.decode)
 _COMMITS = _form("git", commits.TITLE, commits.encode, commits.decode)
+_STATS = _form("stat", stats.TITLE, stats.encode, stats.decode)
 _SEARCH = _form("search", listings.TITLE, listings.encode, listings.decode)
 _PATHS = _form("paths", paths.TITLE, paths.encode, paths.decode)
 _NUMBERED = _form("numbered", numbered.TITLE, numbered.encode, numbered.decode)
@@ -124,19 +140,29 @@ _TESTS = _form("tests", testruns.TITLE, testruns.encode, testruns.decode)
 _COLUMNS = _form("columns", columns.TITLE, columns.encode, columns.decode)
 _DELIMITED = _form("csv", delimited.TITLE, delimited.encode, delimited.decode)
 _GRID = _form("grid", grids.TITLE, grids.encode, grids.decode)
+_REPEATED = msgspec.structs.replace(_LOG, encode=_styleless(_encode_repeated))
+_HISTORY = msgspec.structs.replace(_LOG, encode=_styleless(_encode_history))
 _ALL = (
-    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _TESTS, _COLUMNS, _DELIMITED,
-    _GRID,
+    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _STATS, _SEARCH, _PATHS, _NUMBERED, _LOG, _TESTS, _COLUMNS,
+    _DELIMITED, _GRID,
 )  # fmt: skip
 
 CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
     Kind.JSON: ((_DOCUMENT,),),
     Kind.JSON_LINES: ((_LINES,), (_WRAPPED,), (_LOG,)),
     Kind.DIFF: ((_DIFF,), (_COMMITS,)),
-    Kind.SEARCH: ((_SEARCH,),),
-    Kind.LINT: ((_SEARCH,), (_LOG,)),
+    Kind.SEARCH: ((_SEARCH,), (_SEARCH, _REPEATED)),
+    Kind.LINT: ((_SEARCH,), (_LOG,), (_SEARCH, _LOG)),
     Kind.PATHS: ((_PATHS,), (_SEARCH,)),
-    Kind.GIT: ((_COMMITS,), (_DIFF,)),
+    Kind.GIT: (
+        (_COMMITS,),
+        (_DIFF,),
+        (_STATS,),
+        (_PATHS,),
+        (_HISTORY,),
+        (_COMMITS, _STATS),
+        (_COMMITS, _PATHS),
+    ),
     Kind.LOG: ((_LOG,), (_TESTS,), (_COLUMNS,)),
     Kind.NUMBERED: ((_NUMBERED,),),
     Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_GRID,), (_LOG,), (_COLUMNS, _LOG), (_GRID, _DELIMITED)),

@@ -77,6 +77,16 @@ def test_an_object_or_array_is_json_whatever_blanks_are_around_it(tree: Tree, bl
         (" id | name\n----+------\n  1 | a\n  2 | b\n", Kind.TABLE),
         ("┃ id ┃ x ┃\n┡━━━━╇━━━┩\n│ 1  │ a │\n│ 2  │ b │", Kind.TABLE),
         ("id\trate\n1\t.5\n2\t.7\n3\t.2", Kind.TABLE),  # numbers and tabs, but no gutter
+        ("error[E1]: no\n --> a/b.rs:3:5\n  |\n3 | use x;\n\n" * 3, Kind.LINT),
+        ("In file included from a.c:4:\na.c:3:5: warning: no\n    3 | x\n      | ^\n" * 3, Kind.LINT),
+        ("a/b.ts(3,5): error TS2322: no\n" * 3, Kind.LINT),
+        ("a/b.ts(3,5): error TS2322: no\n" * 2, Kind.TEXT),
+        ("a/b.py\n3:x\n4-y\n\na/c.py\n3:x\n", Kind.SEARCH),
+        ("Found 2\na/b.py:\n  Line 3: x\n\na/c.py:\n  Line 5: x\n", Kind.SEARCH),
+        ("File: b.py\nL3: x\n---\nFile: c.py\nL5: x\n", Kind.SEARCH),
+        ("a/b.py:x = 1\na/c.py:y = 1\na/d.py-z\n" * 4, Kind.TEXT),
+        ("a/b.py:x = 1\na/c.py:y = 1\na/c.py-z\n" * 4, Kind.SEARCH),
+        ("a/b.py:x = 1\na/c.py:y = 1\na/c.py:z\n" * 4, Kind.SEARCH),
     ],
 )
 def test_the_line_between_two_kinds(text: str, kind: Kind) -> None:
