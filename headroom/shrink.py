@@ -19,8 +19,9 @@ from headroom.faults import NotJson, PressLate, StoreDown
 from headroom.ledger import WHOLE, Decision, Ledger, Pressing, text_key
 from headroom.providers import DIALECTS, Dialect
 from headroom.zones import yardstick
+from headroom.zones.forms import Style
 from headroom.zones.locate import Located, Locator, Slot
-from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Style, Verdict, press
+from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Verdict, press
 from headroom.zones.splice import Edit, splice, to_text, to_token
 
 LOAD_SECONDS = 3.0  # longest wait for the token ranks, once per process

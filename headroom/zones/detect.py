@@ -48,7 +48,9 @@ _LOG_LINE = re.compile(
     r"|(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL|PASS|PASSED|FAIL|FAILED|SKIPPED|ok|not ok)\b"
     r"|(?:=== RUN|--- PASS|--- FAIL|npm|Get:|Hit:|Compiling|Downloading|Requirement|Collecting|Selecting|Preparing"
     r"|Unpacking|Setting up|Installing|checking|import time:|make\[)|\d+ (?:silly|verbose|http|info|warn|error) )"
-    r"|.{0,60}\b(?:INFO|WARN|WARNING|ERROR|DEBUG|FATAL|PASSED|FAILED)\b|.{0,200}\.\.\. (?:ok|yes|no|FAIL|ERROR)\s*\Z"
+    r"|.{0,60}\b(?:INFO|WARN|WARNING|ERROR|DEBUG|FATAL|PASSED|FAILED)\b"
+    r"|[^\s:]{1,200}::\S{1,200} +(?:PASSED|FAILED|SKIPPED|ERROR|XFAIL|XPASS)\b"
+    r"|.{0,200}\.\.\. (?:ok|yes|no|FAIL|ERROR)\s*\Z"
 )
 _CODE = re.compile(
     r"\s*(?:def |class |import (?!time:)|from \w+ import|@\w+|function\b|const |let |var |export |#include|#define"
@@ -56,8 +58,17 @@ _CODE = re.compile(
     r"|for[ (].*[:{]\s*\Z|while[ (]|else\b|try[: {]|except\b|struct |enum |impl |type \w+ |interface "
     r"|[}\])];?,?\s*\Z|//|/\*|\*/)"
 )
+# What compilers, linters and test runners say around the source they show.
+_REPORT = re.compile(
+    r"[^\s:]+:\d+(?::\d+)?: (?:fatal |internal )?(?:error|warning|note|in )|\s*--> [^\s:]+:\d+:\d+\Z"
+    r"|[^\s(]+\(\d+,\d+\): (?:error|warning) |(?:fatal )?(?:error|warning)(?:\[\w+\])?: "
+    r"|\s*\^[-~^]*(?: .{0,200})?\Z|\s*\d* ?\|\s+[\^|~-][~^_-]*(?: .{0,200})?\Z"
+    r"|\s+File \"[^\"]{1,300}\", line \d+|Traceback \(most recent|E {3}|>  |={5,} .{0,200} ={5,}\Z"
+    r"|_{5,} .{0,200} _{5,}\Z|In file included from |In \S+ line \d+:\Z|\s+at .{1,200}:\d+:\d+\)?\Z"
+)
 _GAP = re.compile(r"\S {2,}\S")
 _DELIMITERS = ",\t;|"
+REPORT_SHARE = 0.12  # of the lines that must be a tool's own, for the rest to be the source it shows
 LEAST_LINES = 20  # lines before repetition means anything
 _ENOUGH = 3  # lines that make a list or a table
 
@@ -77,6 +88,7 @@ class _Census:
         "logs",
         "marks",
         "paths",
+        "reports",
         "rows",
         "said",
         "words",
@@ -85,6 +97,7 @@ class _Census:
     def __init__(self, lines: list[str]) -> None:
         self.lines = self.heads = self.hits = self.context = self.rows = self.gutters = 0
         self.paths = self.branches = self.logs = self.code = self.gaps = self.said = self.marks = self.words = 0
+        self.reports = 0
         for line in lines:
             if not line or line.isspace() or line == "--":
                 continue
@@ -100,6 +113,7 @@ class _Census:
             self.gutters += _GUTTER.match(line) is not None
             self.paths += _PATH.match(line) is not None
             self.branches += _BRANCH.match(line) is not None
+            self.reports += _REPORT.match(line) is not None
             self.logs += _LOG_LINE.match(line) is not None
             self.code += _CODE.match(line) is not None
             self.marks += _MARKDOWN.match(line) is not None
@@ -111,14 +125,14 @@ class _Census:
         return count >= _ENOUGH and count >= share * self.lines
 
 
-def sniff(text: str) -> Kind:
-    """The kind of `text`, by its first `LOOK_AHEAD` lines. JSON is judged by its ends; its press does the parsing."""
+def sniff(text: str, look_ahead: int = LOOK_AHEAD) -> Kind:
+    """The kind of `text`, by its first `look_ahead` lines. JSON is judged by its ends; its press does the parsing."""
     first = text.lstrip()[:1] if text[:1].isspace() else text[:1]
     if first and first in "[{":
         last = text.rstrip()[-1:] if text[-1:].isspace() else text[-1:]
         if (first, last) in (("[", "]"), ("{", "}")) and not _is_json_lines(text):
             return Kind.JSON
-    lines = _first_lines(text)
+    lines = _first_lines(text, look_ahead)
     census = _Census(lines)
     if census.heads >= 2 or (census.heads and text.startswith(("diff ", "--- "))):
         return Kind.GIT if _COMMIT.match(text) else Kind.DIFF
@@ -136,6 +150,8 @@ def sniff(text: str) -> Kind:
         return Kind.PATHS
     if census.most(census.logs, 0.3):
         return Kind.LOG
+    if census.most(census.reports, REPORT_SHARE):
+        return Kind.LINT
     if census.most(census.code, 0.12):
         return Kind.SOURCE
     if census.most(census.gaps, 0.5) or _is_delimited(lines):
@@ -145,6 +161,20 @@ def sniff(text: str) -> Kind:
     if plain and 4 * census.lines <= census.words <= 30 * census.lines:
         return Kind.LINES
     return Kind.TEXT
+
+
+def line_kind(line: str) -> Kind | None:
+    """The kind that a run of lines like `line` would be of; None for what looks like nothing in particular."""
+    line = line[:LINE_LOOK]
+    if HIT.match(line):
+        return Kind.SEARCH
+    if _JSON_LINE.match(line):
+        return Kind.JSON_LINES
+    if _GUTTER.match(line):
+        return Kind.NUMBERED
+    if _PATH.match(line) or _BRANCH.match(line):
+        return Kind.PATHS
+    return Kind.LOG if _LOG_LINE.match(line) else None
 
 
 def _is_json_lines(text: str) -> bool:
@@ -170,10 +200,10 @@ def _is_delimited(lines: list[str]) -> bool:
     return False
 
 
-def _first_lines(text: str) -> list[str]:
+def _first_lines(text: str, count: int) -> list[str]:
     lines: list[str] = []
     at = 0
-    while len(lines) < LOOK_AHEAD and at < len(text):
+    while len(lines) < count and at < len(text):
         end = text.find("\n", at)
         if end < 0:
             end = len(text)
