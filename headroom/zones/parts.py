@@ -47,14 +47,19 @@ _DIFF = re.compile(
     r"|(?:rename|copy) (?:from|to) |Binary files "
 )
 _CLOSERS = {"{": "}", "[": "]"}
+_OPENS = re.compile(r"[\[{]{1,2}\s*\Z|\{\s*\"")  # a document that goes on in the next line
 
 
 class Block(msgspec.Struct, frozen=True, gc=False):
-    """Lines `begin` up to `end`, and what they look like; no kind for blanks and borders, which belong to nobody."""
+    """Lines `begin` up to `end`, and what they look like; no kind for blanks and borders, which belong to nobody.
+
+    `marked`: whether its first and last line say that it is a thing of its own, as a fence's or a document's do.
+    """
 
     begin: int
     end: int
     kind: Kind | None
+    marked: bool = False
 
 
 def blocks(lines: Sequence[str]) -> list[Block]:
@@ -77,13 +82,13 @@ def blocks(lines: Sequence[str]) -> list[Block]:
             closing = _next(fences, at)
             if closing is not None and line != _FENCE and closing > end:
                 end = closing
-                found.append(_whole(lines, at + 1, end))
-        elif line[0] in _CLOSERS and (closing := _next(ends[_CLOSERS[line[0]]], at)) is not None:
+                found.append(_whole(lines, at + 1, end, marked=True))
+        elif _OPENS.match(line) and (closing := _next(ends[_CLOSERS[line[0]]], at)) is not None:
             end = closing + 1
-            found.append(_whole(lines, at, end))
+            found.append(_whole(lines, at, end, marked=True))
         elif line.startswith("diff --git "):
             end = _end_of_diff(lines, at)
-            found.append(_whole(lines, at, end))
+            found.append(_whole(lines, at, end, marked=True))
         elif is_border(line):
             found.append(Block(at, end, None))
         else:
@@ -92,6 +97,11 @@ def blocks(lines: Sequence[str]) -> list[Block]:
             found += _by_look(lines, at, end)
         at = end
     return found
+
+
+def is_marked(line: str) -> bool:
+    """Whether `line` begins a fence, a document or a diff."""
+    return line.startswith((_FENCE, "diff --git ")) or (line[:1] in _CLOSERS and _OPENS.match(line) is not None)
 
 
 def is_border(line: str) -> bool:
@@ -115,7 +125,7 @@ def merged(found: Sequence[Block]) -> list[Block]:
         last = out[-1] if out else None
         joined = last is not None and last.kind is block.kind and block.kind is not Kind.JSON
         if last is not None and joined:
-            out[-1] = Block(last.begin, block.end, last.kind)
+            out[-1] = Block(last.begin, block.end, last.kind, last.marked and block.marked)
         else:
             if blank is not None:
                 out.append(blank)
@@ -124,6 +134,11 @@ def merged(found: Sequence[Block]) -> list[Block]:
     if blank is not None:
         out.append(blank)
     return out
+
+
+def outside(lines: Sequence[str], found: Sequence[Block]) -> str:
+    """What is in no marked block."""
+    return "\n".join([line for block in found if not block.marked for line in lines[block.begin : block.end]])
 
 
 class Part(msgspec.Struct, frozen=True, gc=False):
@@ -210,9 +225,9 @@ def cut(pressed: str) -> list[str]:
     return out
 
 
-def _whole(lines: Sequence[str], begin: int, end: int) -> Block:
+def _whole(lines: Sequence[str], begin: int, end: int, *, marked: bool = False) -> Block:
     text = "\n".join(lines[begin:end])
-    return Block(begin, end, sniff(text, LOOK_AHEAD) if len(text) >= LEAST_PART else Kind.TEXT)
+    return Block(begin, end, sniff(text, LOOK_AHEAD) if len(text) >= LEAST_PART else Kind.TEXT, marked)
 
 
 def _next(places: Sequence[int], after: int) -> int | None:
@@ -222,7 +237,7 @@ def _next(places: Sequence[int], after: int) -> int | None:
 
 def _opens(line: str) -> bool:
     """Whether a block ends before `line`, whatever its own look."""
-    return not line or line.isspace() or line.startswith((_FENCE, "diff --git ", "{", "[{")) or is_border(line)
+    return not line or line.isspace() or is_marked(line) or is_border(line)
 
 
 def _end_of_diff(lines: Sequence[str], begin: int) -> int:

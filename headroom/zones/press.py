@@ -140,8 +140,8 @@ CHANGES = frozenset({Kind.DIFF, Kind.GIT})
 """Where a blank can be the change: only colours go, and only those that the headers have too."""
 BLANKS_GO = frozenset({Kind.LOG, Kind.LINT, Kind.TABLE, Kind.LINES})
 """Where blanks at line ends are only how a screen was filled."""
-WHOLE = frozenset({Kind.JSON, *EDITED})
-"""What is one thing, or is edited as one: never taken apart."""
+WHOLE = frozenset({Kind.JSON, Kind.NUMBERED, Kind.HTML})
+"""What is one thing: never taken apart. Source may have a document or a fence in it, or be what it only seems to be."""
 _LAYOUT_LOST = documents.TITLE + layout.IRREGULAR  # a document that is all of a text may lose it, a part may not
 PARTS = frozenset(CHAINS)
 """What a part of another text may be, to be pressed in its place."""
@@ -274,9 +274,13 @@ def _bared(text: str) -> _Bare:
 def _in_parts(bare: _Bare, floors: Floors, yardstick: Yardstick, style: Style) -> parts.Parted | None:
     """The blocks that are worth it each in its own form, the rest as it is; None where none is."""
     lines = bare.text.split("\n")
+    if bare.kind is Kind.SOURCE and not any(parts.is_marked(line) for line in lines):
+        return None
     blocks = parts.merged(parts.blocks(lines))
     if any(block.kind is bare.kind and block.end - block.begin > DOMINANT * len(lines) for block in blocks):
         return None
+    if bare.kind is Kind.SOURCE and sniff(parts.outside(lines, blocks)) is Kind.SOURCE:
+        blocks = [block for block in blocks if block.marked]
     found: list[tuple[int, parts.Block, parts.Part]] = []
     for block in blocks:
         if block.kind is None or block.kind not in PARTS:
