@@ -26,6 +26,7 @@ from headroom.zones import (
     parts,
     paths,
     screen,
+    testruns,
     wrapped,
 )
 from headroom.zones.detect import Kind, sniff
@@ -95,8 +96,9 @@ _DELIMITED = exact("csv", delimited.TITLE, delimited.encode, delimited.decode)
 _CRLF = Layer("crlf", screen.CRLF_TITLE, screen.restore_crlf, screen.crlf_holds)
 _SCREEN = Layer("screen", screen.TITLE, screen.undo, screen.holds)
 _LAYERS = (_CRLF, _SCREEN)
+_TESTS = exact("tests", testruns.TITLE, testruns.encode, testruns.decode)
 _ALL = (
-    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED
+    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED, _TESTS
 )  # fmt: skip
 
 CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
@@ -104,10 +106,10 @@ CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
     Kind.JSON_LINES: ((_LINES,), (_WRAPPED,), (_LOG,)),
     Kind.DIFF: ((_DIFF,), (_COMMITS,)),
     Kind.SEARCH: ((_SEARCH,),),
-    Kind.LINT: ((_SEARCH,), (_LOG,)),
+    Kind.LINT: ((_SEARCH,), (_LOG,), (_TESTS,), (_TESTS, _LOG)),
     Kind.PATHS: ((_PATHS,), (_SEARCH,)),
     Kind.GIT: ((_COMMITS,), (_DIFF,)),
-    Kind.LOG: ((_LOG,), (_COLUMNS,)),
+    Kind.LOG: ((_LOG,), (_COLUMNS,), (_TESTS,), (_TESTS, _LOG)),
     Kind.NUMBERED: ((_NUMBERED,),),
     Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_LOG,)),
     Kind.LINES: ((_LOG,),),

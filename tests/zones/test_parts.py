@@ -54,7 +54,7 @@ def test_prose_is_left_alone(text: str) -> None:
 
 
 def test_source_is_taken_apart_only_where_it_says_what_it_holds() -> None:
-    code = "import json\n\n\ndef f(a):\n    return a\n" * 30
+    code = "import json\n\n\ndef f(a):\n    return a\n" * 60
     assert press(f"{code}\n{LISTING}\n\n{code}", Floors.flat(0), o200k()).action is not Action.PRESSED
     verdict = press(f"{code}\n```json\n{DOCUMENT}\n```\n{code}", Floors.flat(0), o200k())
     assert code in verdict.text and "```json\n[json; " in verdict.text
