@@ -33,6 +33,7 @@ from headroom.zones import (
     paths,
     screen,
     tables,
+    testruns,
     wrapped,
 )
 from headroom.zones.detect import sniff
@@ -424,6 +425,11 @@ def drive_parts(data: bytes) -> None:
             assert parts.join(parts.cut(pretended)) == pretended
         except ValueError:
             pass
+
+
+def drive_testruns(data: bytes) -> None:
+    """A test run with each file or class once reads back to the same characters."""
+    _reads_back(data.decode("utf-8", "replace"), testruns.encode, testruns.decode, testruns.TITLE)
 
 
 def drive_logs(data: bytes) -> None:
