@@ -29,6 +29,7 @@ from headroom.zones import (
     listings,
     logs,
     numbered,
+    outlines,
     parts,
     paths,
     screen,
@@ -430,6 +431,11 @@ def drive_parts(data: bytes) -> None:
 def drive_testruns(data: bytes) -> None:
     """A test run with each file or class once reads back to the same characters."""
     _reads_back(data.decode("utf-8", "replace"), testruns.encode, testruns.decode, testruns.TITLE)
+
+
+def drive_outlines(data: bytes) -> None:
+    """An outline with short handles reads back to the same characters."""
+    _reads_back(data.decode("utf-8", "replace"), outlines.encode, outlines.decode, outlines.TITLE)
 
 
 def drive_logs(data: bytes) -> None:

@@ -24,6 +24,7 @@ class Kind(StrEnum):
     LOG = "log"
     SOURCE = "source"
     TABLE = "table"
+    OUTLINE = "outline"
     LINES = "lines"
     TEXT = "text"
 
@@ -66,6 +67,7 @@ _REPORT = re.compile(
     r"|\s+File \"[^\"]{1,300}\", line \d+|Traceback \(most recent|E {3}|>  |={5,} .{0,200} ={5,}\Z"
     r"|_{5,} .{0,200} _{5,}\Z|In file included from |In \S+ line \d+:\Z|\s+at .{1,200}:\d+:\d+\)?\Z"
 )
+_OUTLINE = re.compile(r" {0,200}- \S[^\[]{0,300}(?:\[[\w=-]{1,60}\] ){0,4}\[\w{1,40}=\w{1,40}\]", re.ASCII)
 _GAP = re.compile(r"\S {2,}\S")
 _DELIMITERS = ",\t;|"
 REPORT_SHARE = 0.12  # of the lines that must be a tool's own, for the rest to be the source it shows
@@ -87,6 +89,7 @@ class _Census:
         "lines",
         "logs",
         "marks",
+        "outlines",
         "paths",
         "reports",
         "rows",
@@ -97,7 +100,7 @@ class _Census:
     def __init__(self, lines: list[str]) -> None:
         self.lines = self.heads = self.hits = self.context = self.rows = self.gutters = 0
         self.paths = self.branches = self.logs = self.code = self.gaps = self.said = self.marks = self.words = 0
-        self.reports = 0
+        self.reports = self.outlines = 0
         for line in lines:
             if not line or line.isspace() or line == "--":
                 continue
@@ -116,6 +119,7 @@ class _Census:
             self.reports += _REPORT.match(line) is not None
             self.logs += _LOG_LINE.match(line) is not None
             self.code += _CODE.match(line) is not None
+            self.outlines += _OUTLINE.match(line) is not None
             self.marks += _MARKDOWN.match(line) is not None
             self.words += line.count(" ") + 1
             self.gaps += line[0] != " " and _GAP.search(line) is not None
@@ -152,6 +156,8 @@ def sniff(text: str, look_ahead: int = LOOK_AHEAD) -> Kind:
         return Kind.LOG
     if census.most(census.reports, REPORT_SHARE):
         return Kind.LINT
+    if census.most(census.outlines, 0.4):
+        return Kind.OUTLINE
     if census.most(census.code, 0.12):
         return Kind.SOURCE
     if census.most(census.gaps, 0.5) or _is_delimited(lines):

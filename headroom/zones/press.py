@@ -23,6 +23,7 @@ from headroom.zones import (
     listings,
     logs,
     numbered,
+    outlines,
     parts,
     paths,
     screen,
@@ -97,8 +98,10 @@ _CRLF = Layer("crlf", screen.CRLF_TITLE, screen.restore_crlf, screen.crlf_holds)
 _SCREEN = Layer("screen", screen.TITLE, screen.undo, screen.holds)
 _LAYERS = (_CRLF, _SCREEN)
 _TESTS = exact("tests", testruns.TITLE, testruns.encode, testruns.decode)
+_OUTLINE = exact("outline", outlines.TITLE, outlines.encode, outlines.decode)
 _ALL = (
-    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED, _TESTS
+    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED,
+    _TESTS, _OUTLINE
 )  # fmt: skip
 
 CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
@@ -112,6 +115,7 @@ CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
     Kind.LOG: ((_LOG,), (_COLUMNS,), (_TESTS,), (_TESTS, _LOG)),
     Kind.NUMBERED: ((_NUMBERED,),),
     Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_LOG,)),
+    Kind.OUTLINE: ((_OUTLINE,),),
     Kind.LINES: ((_LOG,),),
 }
 """What is tried on each kind. Source and text have none: agents edit them by exact match."""
@@ -123,6 +127,7 @@ FLOOR_GROUPS: Mapping[Kind, str] = {
     Kind.SEARCH: "search",
     Kind.PATHS: "search",
     Kind.TABLE: "search",
+    Kind.OUTLINE: "search",
     Kind.LINT: "log",
     Kind.LOG: "log",
     Kind.LINES: "log",
