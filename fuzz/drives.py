@@ -41,7 +41,6 @@ from headroom.zones.detect import sniff
 from headroom.zones.locate import Locator, frozen_count
 from headroom.zones.press import Action, Floors, press, seen, unpress
 from headroom.zones.splice import Edit, splice, to_text, to_token
-from headroom.zones.wrappers import peel
 from headroom.zones.yardstick import Characters
 from tests.support import naive, oracle
 
@@ -317,7 +316,7 @@ def drive_press(data: bytes) -> None:
         assert verdict.after < verdict.before
         back = unpress(verdict.text)
         shown = seen(text)
-        assert back == shown or layout.minify(peel(back)[1]) == layout.minify(peel(shown)[1])
+        assert back == shown or "".join(back.split()) == "".join(shown.split()), "more than a layout is lost"
         assert press(verdict.text, Floors.flat(0), Characters(4.0)).action is not Action.PRESSED
 
 
@@ -417,7 +416,7 @@ def drive_parts(data: bytes) -> None:
     """Blocks are all of a text's lines in order; parts are cut where they were joined; any other text is refused."""
     text = data.decode("utf-8", "replace")
     lines = text.split("\n")
-    for found in (parts.blocks(lines), parts.merged(parts.blocks(lines))):
+    for found in (parts.blocks(lines), parts.merged(lines, parts.blocks(lines))):
         if found:
             assert [at for block in found for at in range(block.begin, block.end)] == list(range(len(lines)))
     assert parts.cut(parts.join([text, *lines])) == [text, *lines]

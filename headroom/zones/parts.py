@@ -34,6 +34,9 @@ LOOK_AHEAD = 40  # lines of a block that tell its kind
 LEAST_PART = 160  # characters
 LONGEST_BORDER = 400  # characters
 
+ACROSS = frozenset({Kind.LOG, Kind.LINT, Kind.LINES, Kind.TEXT})
+OVER_BLANKS = ACROSS | {Kind.SEARCH, Kind.PATHS, Kind.GIT, Kind.DIFF, Kind.NUMBERED, Kind.OUTLINE, Kind.SOURCE}
+
 # Rulers, with or without a heading in them; headings; prompts; whole tags.
 _BORDER = re.compile(
     r"([-=*_~])\1{2,}(?:\s.{0,200}\s\1{2,})?|==> .{1,300} <==|#{1,6} \S.{0,300}|\$ \S.{0,300}"
@@ -86,6 +89,10 @@ def blocks(lines: Sequence[str]) -> list[Block]:
         elif _OPENS.match(line) and (closing := _next(ends[_CLOSERS[line[0]]], at)) is not None:
             end = closing + 1
             found.append(_whole(lines, at, end, marked=True))
+        elif _is_document(line):
+            while end < count and _is_document(lines[end]):
+                end += 1
+            found.append(_whole(lines, at, end, marked=True))
         elif line.startswith("diff --git "):
             end = _end_of_diff(lines, at)
             found.append(_whole(lines, at, end, marked=True))
@@ -101,7 +108,9 @@ def blocks(lines: Sequence[str]) -> list[Block]:
 
 def is_marked(line: str) -> bool:
     """Whether `line` begins a fence, a document or a diff."""
-    return line.startswith((_FENCE, "diff --git ")) or (line[:1] in _CLOSERS and _OPENS.match(line) is not None)
+    if line[:1] not in _CLOSERS:
+        return line.startswith((_FENCE, "diff --git "))
+    return _OPENS.match(line) is not None or _is_document(line)
 
 
 def is_border(line: str) -> bool:
@@ -112,27 +121,28 @@ def is_border(line: str) -> bool:
     return _BORDER.fullmatch(line.rstrip()) is not None or (cut and _CUT.search(line) is not None)
 
 
-def merged(found: Sequence[Block]) -> list[Block]:
-    """Neighbours of one kind as one, also over blank lines: entries of one log, groups of one listing."""
+def merged(lines: Sequence[str], found: Sequence[Block]) -> list[Block]:
+    """Neighbours of one kind as one where they gain by it: entries of one log, also over a ruler, and groups of one
+    listing over blank lines. Each document and each table stays by itself."""
     out: list[Block] = []
-    blank: Block | None = None
+    between: Block | None = None
     for block in found:
         if block.kind is None:
-            if blank is not None:
-                out.append(blank)
-            blank = block
+            if between is not None:
+                out.append(between)
+            between = block
             continue
         last = out[-1] if out else None
-        joined = last is not None and last.kind is block.kind and block.kind is not Kind.JSON
-        if last is not None and joined:
+        blank = between is None or not lines[between.begin].strip()
+        if last is not None and last.kind is block.kind and block.kind in (ACROSS if not blank else OVER_BLANKS):
             out[-1] = Block(last.begin, block.end, last.kind, last.marked and block.marked)
         else:
-            if blank is not None:
-                out.append(blank)
+            if between is not None:
+                out.append(between)
             out.append(block)
-        blank = None
-    if blank is not None:
-        out.append(blank)
+        between = None
+    if between is not None:
+        out.append(between)
     return out
 
 
@@ -228,6 +238,12 @@ def cut(pressed: str) -> list[str]:
 def _whole(lines: Sequence[str], begin: int, end: int, *, marked: bool = False) -> Block:
     text = "\n".join(lines[begin:end])
     return Block(begin, end, sniff(text, LOOK_AHEAD) if len(text) >= LEAST_PART else Kind.TEXT, marked)
+
+
+def _is_document(line: str) -> bool:
+    """Whether `line` looks like a whole document, and one that is worth a part."""
+    closer = _CLOSERS.get(line[:1])
+    return closer is not None and len(line) >= LEAST_PART and line[-60:].rstrip().endswith(closer)
 
 
 def _next(places: Sequence[int], after: int) -> int | None:

@@ -19,7 +19,6 @@ from headroom.zones import (
     diffs,
     documents,
     jsonlines,
-    layout,
     listings,
     logs,
     numbered,
@@ -52,7 +51,7 @@ CHECK_LIMIT = 16 * 1024 * 1024  # characters; a longer text cannot be proven in 
 LINES_GAIN = 0.12  # what lines of no known kind must at least save, to be a machine's and not a person's
 PART_GAIN = 0.1  # what a part must at least save, to be written otherwise than what is around it
 PART_TOKENS = 20  # the same, in tokens
-ENOUGH = 0.5  # of a text that forms of the whole must save, for its parts not to be tried
+ENOUGH = 0.3  # of a text that forms of the whole must save, for its parts not to be tried
 DOMINANT = 0.9  # of the lines that one part must be, for a form of the whole to do as well
 MOST_FORMS = 4  # forms on top of each other
 MOST_NESTED = 4  # layers and parts above them
@@ -149,7 +148,6 @@ BLANKS_GO = frozenset({Kind.LOG, Kind.LINT, Kind.TABLE, Kind.LINES})
 """Where blanks at line ends are only how a screen was filled."""
 WHOLE = frozenset({Kind.JSON, Kind.NUMBERED, Kind.HTML})
 """What is one thing: never taken apart. Source may have a document or a fence in it, or be what it only seems to be."""
-_LAYOUT_LOST = documents.TITLE + layout.IRREGULAR  # a document that is all of a text may lose it, a part may not
 PARTS = frozenset(CHAINS)
 """What a part of another text may be, to be pressed in its place."""
 
@@ -186,7 +184,8 @@ def press(text: str, floors: Floors, yardstick: Yardstick, style: Style = Style.
         ways += [bare.dressed(way) for way in chained(bare.text, chains, style)]
         if bare.layers:
             ways.append(bare.dressed(None))
-    if kind not in WHOLE and not (ways and len(ways[0].text) < (1 - ENOUGH) * len(core)):
+    whole = kind in WHOLE and (ways or kind is not Kind.JSON)  # what only begins and ends as JSON is several things
+    if not whole and not (ways and len(ways[0].text) < (1 - ENOUGH) * len(core)):
         way = _in_parts(bare, floors, yardstick, style)
         ways += [bare.dressed(way)] if way is not None else []
     if not ways:
@@ -283,7 +282,7 @@ def _in_parts(bare: _Bare, floors: Floors, yardstick: Yardstick, style: Style) -
     lines = bare.text.split("\n")
     if bare.kind is Kind.SOURCE and not any(parts.is_marked(line) for line in lines):
         return None
-    blocks = parts.merged(parts.blocks(lines))
+    blocks = parts.merged(lines, parts.blocks(lines))
     if any(block.kind is bare.kind and block.end - block.begin > DOMINANT * len(lines) for block in blocks):
         return None
     if bare.kind is Kind.SOURCE and sniff(parts.outside(lines, blocks)) is Kind.SOURCE:
@@ -295,7 +294,7 @@ def _in_parts(bare: _Bare, floors: Floors, yardstick: Yardstick, style: Style) -
         given = "\n".join(lines[block.begin : block.end])
         if len(given) < max(parts.LEAST_PART, floors.of(block.kind)) or given.startswith(TITLES):
             continue
-        ways = [way for way in chained(given, CHAINS[block.kind], style) if not way.text.startswith(_LAYOUT_LOST)]
+        ways = chained(given, CHAINS[block.kind], style)
         if not ways or len(ways[0].text) >= (1 - PART_GAIN) * len(given):
             continue
         way, after = fewest_tokens(ways, "", "", yardstick)

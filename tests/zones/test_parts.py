@@ -70,14 +70,14 @@ def test_a_part_that_begins_like_a_form_is_refused() -> None:
 
 def test_entries_of_one_kind_are_one_part() -> None:
     lines = f"{LOG}\n\n{LOG}\n\n{LOG}".split("\n")
-    found = parts.merged(parts.blocks(lines))
+    found = parts.merged(lines, parts.blocks(lines))
     assert [block.kind for block in found] == [Kind.LOG]
 
 
 @given(st.lists(st.text(alphabet="ab\n{}[]-= `$#", max_size=30), min_size=1, max_size=8))
 def test_blocks_are_all_of_the_lines(texts: list[str]) -> None:
     lines = "\n".join(texts).split("\n")
-    for found in (parts.blocks(lines), parts.merged(parts.blocks(lines))):
+    for found in (parts.blocks(lines), parts.merged(lines, parts.blocks(lines))):
         assert [at for block in found for at in range(block.begin, block.end)] == list(range(len(lines)))
 
 
