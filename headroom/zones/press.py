@@ -182,7 +182,7 @@ def press(text: str, floors: Floors, yardstick: Yardstick, style: Style = Style.
     large = len(core) >= floors.of(kind) or len(core.encode()) >= floors.of(kind)
     if large:
         ways += [bare.dressed(way) for way in chained(bare.text, chains, style)]
-        if bare.layers:
+        if bare.layers and bare.layers[-1][0] is _SCREEN:  # line ends alone are no reason to touch a text
             ways.append(bare.dressed(None))
     whole = kind in WHOLE and (ways or kind is not Kind.JSON)  # what only begins and ends as JSON is several things
     if not whole and not (ways and len(ways[0].text) < (1 - ENOUGH) * len(core)):
@@ -283,7 +283,9 @@ def _in_parts(bare: _Bare, floors: Floors, yardstick: Yardstick, style: Style) -
     if bare.kind is Kind.SOURCE and not any(parts.is_marked(line) for line in lines):
         return None
     blocks = parts.merged(lines, parts.blocks(lines))
-    if any(block.kind is bare.kind and block.end - block.begin > DOMINANT * len(lines) for block in blocks):
+    if bare.kind in PARTS and any(
+        block.kind is bare.kind and block.end - block.begin > DOMINANT * len(lines) for block in blocks
+    ):
         return None
     if bare.kind is Kind.SOURCE and sniff(parts.outside(lines, blocks)) is Kind.SOURCE:
         blocks = [block for block in blocks if block.marked]

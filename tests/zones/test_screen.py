@@ -108,6 +108,11 @@ def test_line_ends_in_crlf_are_said_once() -> None:
     assert unpress(verdict.text) == text == seen(text)
 
 
+def test_line_ends_alone_are_no_reason_to_touch_a_text() -> None:
+    text = "The desk answers in the order in which letters come in.\r\n" * 9 + "\r\n" * 99
+    assert press(text, Floors.flat(0), Characters()).action is not Action.PRESSED
+
+
 @pytest.mark.parametrize("text", ["a\r\nb\n", "a\nb", "a\r", ""])
 def test_other_line_ends_stay(text: str) -> None:
     assert screen.strip_crlf(text) is None
