@@ -170,8 +170,8 @@ class Floors(msgspec.Struct, frozen=True, gc=False):
 
 def press(text: str, floors: Floors, yardstick: Yardstick, style: Style = Style.PLAIN) -> Verdict:
     """Shorten `text` without loss. Cost: linear in its length; most of it is counting tokens."""
-    head, core, tail = peel(text)
-    bare = _bared(core)
+    head, bare, tail = _opened(text)
+    core = bare.given
     kind, chains = bare.kind, CHAINS.get(bare.kind, ())
     if len(text) > CHECK_LIMIT:
         return Verdict(Action.BELOW_FLOOR, kind)
@@ -212,8 +212,7 @@ def unpress(text: str) -> str:
 
 def seen(text: str) -> str:
     """`text` as a screen shows it, where it is a terminal's: what `unpress` gives of it after `press`."""
-    head, core, tail = peel(text)
-    bare = _bared(core)
+    head, bare, tail = _opened(text)
     core = bare.text
     for layer, line, _ in reversed(bare.layers):
         core = layer.undo(line, core)
@@ -242,6 +241,7 @@ def _read(text: str, nested: int) -> str:
 class _Bare(msgspec.Struct, frozen=True, gc=False):
     """A text without what layers say of the whole of it: each layer, its line, and what is left, outermost first."""
 
+    given: str
     layers: tuple[tuple[Layer, str, str], ...]
     text: str
     kind: Kind
@@ -255,7 +255,18 @@ class _Bare(msgspec.Struct, frozen=True, gc=False):
         return way
 
 
-def _bared(text: str) -> _Bare:
+def _opened(text: str) -> tuple[str, _Bare, str]:
+    """What a client has put before and behind an output, and the output, less what layers say of the whole of it."""
+    head, core, tail = peel(text)
+    bare = _bared(core)
+    # What is shown must end where what was given ends, or a reader would peel it elsewhere.
+    if bare.layers and peel(head + bare.text + tail) != (head, bare.text, tail):
+        bare = _Bare(core, (), core, sniff(core))
+    return head, bare, tail
+
+
+def _bared(given: str) -> _Bare:
+    text = given
     layers: list[tuple[Layer, str, str]] = []
     stripped = screen.strip_crlf(text)
     if stripped is not None and sniff(stripped[1]) not in EDITED:
@@ -274,7 +285,7 @@ def _bared(text: str) -> _Bare:
     elif kind in BLANKS_GO and (shown := screen.clean(text, trailing=True)) is not None:
         layers.append((_SCREEN, *shown))
         text = shown[1]
-    return _Bare(tuple(layers), text, kind)
+    return _Bare(given, tuple(layers), text, kind)
 
 
 def _in_parts(bare: _Bare, floors: Floors, yardstick: Yardstick, style: Style) -> parts.Parted | None:

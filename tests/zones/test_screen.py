@@ -160,3 +160,10 @@ def test_a_line_that_only_looks_like_a_title_is_refused(line: str) -> None:
 def test_hostile_output_costs_no_more_than_its_length(piece: str) -> None:
     text = "x" * 20_000 + piece * 40_000
     press(text, Floors.flat(0), Characters())
+
+
+def test_what_is_shown_ends_where_what_was_given_ends() -> None:
+    text = f"{COLOURED}\x1b[0m\n<system-reminder>x</system-reminder>"
+    verdict = press(text, Floors.flat(0), Characters())
+    assert verdict.action is Action.PRESSED
+    assert unpress(verdict.text) == seen(text)
