@@ -275,7 +275,8 @@ def _bared(given: str) -> _Bare:
     kind = sniff(text)
     if screen.marked(text):
         # Codes that are no colours of the kind's own lines are what a file holds.
-        shown = screen.clean(text) if kind not in EDITED and kind not in CHANGES else None
+        held = kind in EDITED or kind in CHANGES or (kind is Kind.SEARCH and not text.startswith("\x1b"))
+        shown = None if held else screen.clean(text)
         if shown is not None and (seen := sniff(shown[1])) not in EDITED:
             if seen in CHANGES or seen in BLANKS_GO:
                 shown = screen.clean(text, only_colours=seen in CHANGES, trailing=seen in BLANKS_GO)

@@ -167,3 +167,10 @@ def test_what_is_shown_ends_where_what_was_given_ends() -> None:
     verdict = press(text, Floors.flat(0), Characters())
     assert verdict.action is Action.PRESSED
     assert unpress(verdict.text) == seen(text)
+
+
+def test_codes_in_the_lines_that_a_search_has_found_stay() -> None:
+    found = "".join(f"lib/net/pool.py:{n}:    print('\x1b[1m{n}', end='\r')\n" for n in range(40))
+    assert seen(found) == found
+    coloured = "".join(f"\x1b[35mlib/net/pool.py\x1b[m:\x1b[32m{n}\x1b[m:take({n})\n" for n in range(40))
+    assert seen(coloured) == "".join(f"lib/net/pool.py:{n}:take({n})\n" for n in range(40))
