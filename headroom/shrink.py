@@ -23,8 +23,9 @@ from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
 from headroom.weave import TOOL_NAME, Turn
 from headroom.zones import marker, yardstick
 from headroom.zones.excerpt import excerpt
+from headroom.zones.forms import Style
 from headroom.zones.locate import Located, Locator, Slot
-from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Style, Verdict, press
+from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Verdict, press
 from headroom.zones.splice import Edit, splice, to_text, to_token
 
 LOAD_SECONDS = 3.0  # longest wait for the token ranks, once per process

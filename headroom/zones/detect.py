@@ -25,6 +25,7 @@ class Kind(StrEnum):
     LOG = "log"
     SOURCE = "source"
     TABLE = "table"
+    OUTLINE = "outline"
     LINES = "lines"
     TEXT = "text"
 
@@ -47,6 +48,11 @@ _REPORT = re.compile(
     r"|E {3,}|>  |(?:fatal )?(?:error|warning|note)(?:\[[A-Z0-9]+\])?: |In (?:file included from|\S+ line \d+:)"
     r"|[^\s:(]+(?::\d+:|\(\d+,\d+\):)(?:\d+:)? ?(?:(?:fatal )?error|warning|note|info|in \w|\w+Error\b)"
     r"|\S+: (?:In function|At top level)"
+    r"|[^\s:]+:\d+(?::\d+)?: (?:fatal |internal )?(?:error|warning|note|in )|\s*--> [^\s:]+:\d+:\d+\Z"
+    r"|[^\s(]+\(\d+,\d+\): (?:error|warning) |(?:fatal )?(?:error|warning)(?:\[\w+\])?: "
+    r"|\s*\^[-~^]*(?: .{0,200})?\Z|\s*\d* ?\|\s+[\^|~-][~^_-]*(?: .{0,200})?\Z"
+    r"|\s+File \"[^\"]{1,300}\", line \d+|Traceback \(most recent|E {3}|>  |={5,} .{0,200} ={5,}\Z"
+    r"|_{5,} .{0,200} _{5,}\Z|In file included from |In \S+ line \d+:\Z|\s+at .{1,200}:\d+:\d+\)?\Z"
 )
 # What compilers and linters print above or instead of a hit: rustc's and ruff's arrow, tsc's brackets.
 _SAID_AT = re.compile(
@@ -82,6 +88,7 @@ _CODE = re.compile(
     r"|for[ (].*[:{]\s*\Z|while[ (]|else\b|try[: {]|except\b|struct |enum |impl |type \w+ |interface "
     r"|[}\])];?,?\s*\Z|//|/\*|\*/)"
 )
+_OUTLINE = re.compile(r" {0,200}- \S[^\[]{0,300}(?:\[[\w=-]{1,60}\] ){0,4}\[\w{1,40}=\w{1,40}\]", re.ASCII)
 _GAP = re.compile(r"\S {2,}\S")
 _RULE = re.compile(r"[| ]?(?:[-=:]{3,}|[\u2500\u2501\u2550]{3,}|[-+|= \u2500-\u256c]{5,})[-=:+| \u2500-\u257f]*\r?\Z")
 _WORD = re.compile(r"(?<=[^ ]) +(?=[^ ])")
@@ -106,6 +113,7 @@ _NAME = re.compile(r"\"?[^\W\d][\w .()/%$#-]{0,60}\"?\Z")  # of a column
 LEAST_LINES = 12  # lines before repetition means anything
 LEAST_SAID = 1 / 25  # of a compiler's lines say where; the others show the code, or what else it has to say of it
 LEAST_GROUPS = 2  # files with their matches below
+REPORT_SHARE = 0.12  # of the lines that must be a tool's own, for the rest to be the source it shows
 _ENOUGH = 3  # lines that make a list or a table
 
 
@@ -126,6 +134,7 @@ class _Census:
         "lines",
         "logs",
         "marks",
+        "outlines",
         "paths",
         "reports",
         "rows",
@@ -139,7 +148,7 @@ class _Census:
         self.paths = self.branches = self.logs = self.code = self.gaps = self.said = self.marks = self.words = (
             self.reports
         ) = 0
-        self.bare = self.grouped = self.groups = self.stats = 0
+        self.bare = self.grouped = self.groups = self.stats = self.outlines = 0
         above = path = ""
         for line in lines:
             if _IN_GROUP.match(line):
@@ -168,9 +177,10 @@ class _Census:
             self.paths += _PATH.match(line) is not None
             self.stats += line[0] == " " and _STAT.match(line) is not None
             self.branches += _BRANCH.match(line) is not None
-            self.logs += _LOG_LINE.match(line) is not None
             self.reports += _REPORT.match(line) is not None
+            self.logs += _LOG_LINE.match(line) is not None
             self.code += _CODE.match(line) is not None
+            self.outlines += _OUTLINE.match(line) is not None
             self.marks += _MARKDOWN.match(line) is not None
             self.words += line.count(" ") + 1
             gap = _GAP.search(line)
@@ -182,14 +192,14 @@ class _Census:
         return count >= _ENOUGH and count >= share * self.lines
 
 
-def sniff(text: str) -> Kind:
-    """The kind of `text`, by its first `LOOK_AHEAD` lines. JSON is judged by its ends; its press does the parsing."""
+def sniff(text: str, look_ahead: int = LOOK_AHEAD) -> Kind:
+    """The kind of `text`, by its first `look_ahead` lines. JSON is judged by its ends; its press does the parsing."""
     first = text.lstrip()[:1] if text[:1].isspace() else text[:1]
     if first and first in "[{":
         last = text.rstrip()[-1:] if text[-1:].isspace() else text[-1:]
         if (first, last) in (("[", "]"), ("{", "}")) and not _is_json_lines(text):
             return Kind.JSON
-    lines = _first_lines(text)
+    lines = _first_lines(text, look_ahead)
     census = _Census(lines)
     if census.heads >= 2 or (census.heads and text.startswith(("diff ", "--- "))):
         return Kind.GIT if _COMMIT.match(text) else Kind.DIFF
@@ -217,8 +227,10 @@ def sniff(text: str) -> Kind:
         return Kind.SEARCH
     if census.most(census.logs, 0.3):
         return Kind.LOG
-    if census.most(census.reports, 0.3) and census.marks <= census.reports:
-        return Kind.LOG
+    if census.most(census.reports, REPORT_SHARE) and census.marks <= census.reports:
+        return Kind.LINT
+    if census.most(census.outlines, 0.4):
+        return Kind.OUTLINE
     if census.most(census.code, 0.12):
         return Kind.SOURCE
     if census.most(census.gaps, 0.5) or _is_delimited(lines) or _is_aligned(lines):
@@ -228,6 +240,20 @@ def sniff(text: str) -> Kind:
     if plain and 4 * census.lines <= census.words <= 60 * census.lines:
         return Kind.LINES
     return Kind.TEXT
+
+
+def line_kind(line: str) -> Kind | None:
+    """The kind that a run of lines like `line` would be of; None for what looks like nothing in particular."""
+    line = line[:LINE_LOOK]
+    if HIT.match(line):
+        return Kind.SEARCH
+    if _JSON_LINE.match(line):
+        return Kind.JSON_LINES
+    if _GUTTER.match(line):
+        return Kind.NUMBERED
+    if _PATH.match(line) or _BRANCH.match(line):
+        return Kind.PATHS
+    return Kind.LOG if _LOG_LINE.match(line) else None
 
 
 def _is_json_lines(text: str) -> bool:
@@ -287,10 +313,10 @@ def _has_named_columns(lines: list[str]) -> bool:
     return False
 
 
-def _first_lines(text: str) -> list[str]:
+def _first_lines(text: str, count: int) -> list[str]:
     lines: list[str] = []
     at = 0
-    while len(lines) < LOOK_AHEAD and at < len(text):
+    while len(lines) < count and at < len(text):
         end = text.find("\n", at)
         if end < 0:
             end = len(text)

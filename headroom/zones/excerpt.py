@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from headroom.zones import marker
 from headroom.zones.cut import cut, with_marker
-from headroom.zones.press import Action, Floors, Style, Verdict, press
+from headroom.zones.forms import Style
+from headroom.zones.press import Action, Floors, Verdict, press
 from headroom.zones.wrappers import peel
 from headroom.zones.yardstick import Yardstick
 

@@ -29,7 +29,7 @@ from tests.support.outputs import invented
         ("test_run", Kind.LOG),
         ("read", Kind.NUMBERED),
         ("source", Kind.SOURCE),
-        ("failure", Kind.SOURCE),
+        ("failure", Kind.LINT),
         ("history", Kind.GIT),
         ("blame", Kind.GIT),
         ("prose", Kind.TEXT),
