@@ -146,11 +146,11 @@ CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
         (_COMMITS, _STATS),
         (_COMMITS, _PATHS),
     ),
-    Kind.LOG: ((_LOG,), (_COLUMNS,), (_TESTS,), (_TESTS, _LOG)),
+    Kind.LOG: ((_LOG,), (_TESTS,), (_TESTS, _LOG), (_COLUMNS,)),
     Kind.NUMBERED: ((_NUMBERED,),),
     Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_GRID,), (_LOG,), (_COLUMNS, _LOG), (_GRID, _DELIMITED)),
     Kind.OUTLINE: ((_OUTLINE,),),
-    Kind.LINES: ((_LOG,),),
+    Kind.LINES: ((_LOG,), (_TESTS,), (_TESTS, _LOG)),
 }
 """What is tried on each kind. Source and text have none: agents edit them by exact match."""
 FLOOR_GROUPS: Mapping[Kind, str] = {
