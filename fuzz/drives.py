@@ -29,6 +29,7 @@ from headroom.zones import (
     listings,
     logs,
     numbered,
+    parts,
     paths,
     tables,
     wrapped,
@@ -118,13 +119,13 @@ def _response(parts: Sequence[bytes], method: bytes) -> tuple[int | None, bytes,
 def drive_chunks(data: bytes) -> None:
     """The walker finds the end and the payload that the naive decoder finds."""
     outcomes = []
-    for parts in ([data], pieces(data)):
+    for cut in ([data], pieces(data)):
         walker = ChunkWalker(BadRequest, padded=False)
         payload: list[bytes] = []
         used = 0
         verdict = "more"
         try:
-            for part in parts:
+            for part in cut:
                 spans: list[tuple[int, int]] = []
                 at = walker.walk(part, 0, spans)
                 payload += [part[start:end] for start, end in spans]
@@ -146,10 +147,10 @@ def drive_chunks(data: bytes) -> None:
 def drive_sse(data: bytes) -> None:
     """Events are cut as the naive splitter cuts them, however the stream is, and joined they are the stream."""
     expected, _ = naive.split_sse(data)
-    for parts in ([data], pieces(data)):
+    for cut in ([data], pieces(data)):
         splitter = SseSplitter()
         raw: list[bytes] = []
-        for part in parts:
+        for part in cut:
             raw += splitter.feed(part)
         assert b"".join(raw) + splitter.rest == data
         read = [parse_event(event, first=at == 0) for at, event in enumerate(raw)]
@@ -378,6 +379,14 @@ def drive_delimited(data: bytes) -> None:
 def drive_jsonlines(data: bytes) -> None:
     """JSON lines read back to the same characters."""
     _reads_back(data.decode("utf-8", "replace"), jsonlines.encode, jsonlines.decode, jsonlines.TITLE)
+
+
+def drive_parts(data: bytes) -> None:
+    """JSON that was cut, or in several parts, reads back to the same characters."""
+    text = data.decode("utf-8", "replace")
+    _decoded(parts.decode, text)
+    for pressed in parts.encode(text):
+        assert parts.decode(pressed) == text
 
 
 def drive_wrapped(data: bytes) -> None:

@@ -38,6 +38,12 @@ _SAID = re.compile(r"[^\s:]+:\d+:(?:\d+:)? ?(?:error|warning|note|fatal|info|hin
 _MARKDOWN = re.compile(r"\s*(?:#{1,6} |[-*+] |\d+\. |>|\|)")
 _COMMIT = re.compile(r"commit [0-9a-f]{7,40}\b|\^?[0-9a-f]{7,40} (?:\S+ +)?\([^()]{1,80} \d{4}-\d\d-\d\d ")
 _JSON_LINE = re.compile(r"[\[{].*[\]}]\s*\Z")
+_JSON_BEGIN = re.compile(
+    r'\s{0,200}(?:\{\s{0,200}"(?:[^"\\\n]|\\.){1,200}"\s{0,9}:|\[\s{0,200}(?:\{\s{0,200}"|"[^"\n]{0,200}",))'
+)
+_JSON_MEMBER = re.compile(
+    r'\s*(?:"(?:[^"\\]|\\.)*"(?:: ?(?:"(?:[^"\\]|\\.)*"|[\[{\d\-tfn][^"]*))?,?|[\]}][\]}]*,?|[\[{])\s*\Z'
+)
 _HTML = re.compile(r"\s*<(?:!doctype html|html[\s>])", re.IGNORECASE)
 _GUTTER = re.compile(r" {0,9}\d{1,9}(?:\t|\u2192|: |\| ?| \|)|\d{1,9}\Z|\d{1,9}:\Z")
 _PATH = re.compile(r"(?:\./)?[^\s:|<>\"'(){}=,;]*/[^\s:|<>\"'(){}=,;]*:?(?::\d+)?\Z|[\w.@+-]+\.\w{1,8}\Z")
@@ -128,6 +134,8 @@ def sniff(text: str) -> Kind:
         return Kind.GIT
     if census.most(census.rows, 0.6):
         return Kind.JSON_LINES
+    if _is_json_part(text, lines):
+        return Kind.JSON
     if census.hits and (census.hits + census.context) * 3 >= census.lines:
         return Kind.LINT if census.said * 2 >= census.hits else Kind.SEARCH
     if census.most(census.gutters, 0.7):
@@ -154,6 +162,18 @@ def _is_json_lines(text: str) -> bool:
         return False
     second = text[end + 1 : end + 1 + LINE_LOOK].lstrip(" ")
     return text[:end].rstrip()[-1:] in "]}" and len(text[:end].strip()) > 1 and second[:1] in "[{"
+
+
+def _is_json_part(text: str, lines: list[str]) -> bool:
+    """Whether most of the text is JSON, cut or between other lines: by its lines if it has many, else by its keys."""
+    if _JSON_BEGIN.match(text):
+        return True
+    written = [line for line in lines if line and not line.isspace()]
+    pretty = sum(_JSON_MEMBER.match(line) is not None for line in written)
+    if pretty >= _ENOUGH and pretty * 10 >= len(written) * 6:
+        return True
+    look = text[: LOOK_AHEAD * 100]
+    return len(look) > 60 * len(written) and (look.count('":') + look.count('","')) * 60 > len(look)
 
 
 def _is_delimited(lines: list[str]) -> bool:

@@ -22,6 +22,7 @@ from headroom.zones import (
     listings,
     logs,
     numbered,
+    parts,
     paths,
     wrapped,
 )
@@ -104,6 +105,7 @@ def _form(name: str, title: str, encode: Callable[[str], str | None], decode: Ca
 
 _DOCUMENT = Form("json", documents.TITLE, _styleless(documents.encode), documents.decode, documents.same)
 _WRAPPED = Form("json", wrapped.TITLE, _styleless(wrapped.encode), wrapped.decode, documents.same)
+_PARTS = Form("json_parts", parts.TITLE, _styleless(parts.encode), parts.decode, _equal)
 _LINES = _form("json_lines", jsonlines.TITLE, jsonlines.encode, jsonlines.decode)
 _DIFF = _form("diff", diffs.TITLE, diffs.encode, diffs.decode)
 _COMMITS = _form("git", commits.TITLE, commits.encode, commits.decode)
@@ -114,12 +116,12 @@ _LOG = _form("log", logs.TITLE, logs.encode, logs.decode)
 _COLUMNS = _form("columns", columns.TITLE, columns.encode, columns.decode)
 _DELIMITED = _form("csv", delimited.TITLE, delimited.encode, delimited.decode)
 _ALL = (
-    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED
+    _DOCUMENT, _WRAPPED, _PARTS, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED
 )  # fmt: skip
 
 CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
-    Kind.JSON: ((_DOCUMENT,),),
-    Kind.JSON_LINES: ((_LINES,), (_WRAPPED,), (_LOG,)),
+    Kind.JSON: ((_DOCUMENT,), (_WRAPPED,), (_PARTS,)),
+    Kind.JSON_LINES: ((_LINES,), (_WRAPPED,), (_PARTS,), (_LOG,)),
     Kind.DIFF: ((_DIFF,), (_COMMITS,)),
     Kind.SEARCH: ((_SEARCH,),),
     Kind.LINT: ((_SEARCH,), (_LOG,)),
