@@ -102,7 +102,7 @@ class _Census:
                 self.said += _SAID.match(line) is not None
             elif _CONTEXT.match(line):
                 self.context += 1
-            self.rows += _JSON_LINE.match(line) is not None
+            self.rows += _JSON_LINE.match(line) is not None or (len(line) == LINE_LOOK and line[:2] == '{"')
             self.gutters += _GUTTER.match(line) is not None
             self.paths += _PATH.match(line) is not None
             self.branches += _BRANCH.match(line) is not None
@@ -144,6 +144,8 @@ def sniff(text: str) -> Kind:
         return Kind.PATHS
     if census.most(census.logs, 0.3):
         return Kind.LOG
+    if _has_keys(text):
+        return Kind.JSON
     if census.most(census.code, 0.12):
         return Kind.SOURCE
     if census.most(census.gaps, 0.5) or _is_delimited(lines):
@@ -165,15 +167,18 @@ def _is_json_lines(text: str) -> bool:
 
 
 def _is_json_part(text: str, lines: list[str]) -> bool:
-    """Whether most of the text is JSON, cut or between other lines: by its lines if it has many, else by its keys."""
+    """Whether most lines are those of a JSON document that was cut or has other lines around it."""
     if _JSON_BEGIN.match(text):
         return True
     written = [line for line in lines if line and not line.isspace()]
-    pretty = sum(_JSON_MEMBER.match(line) is not None for line in written)
-    if pretty >= _ENOUGH and pretty * 10 >= len(written) * 6:
-        return True
-    look = text[: LOOK_AHEAD * 100]
-    return len(look) > 60 * len(written) and (look.count('":') + look.count('","')) * 60 > len(look)
+    members = sum(_JSON_MEMBER.match(line) is not None for line in written)
+    return members >= _ENOUGH and members * 10 >= len(written) * 6
+
+
+def _has_keys(text: str) -> bool:
+    """Whether there are as many keys and commas as in JSON without line breaks."""
+    look = text[: LINE_LOOK * 10]
+    return (look.count('":') + look.count('","')) * 60 > len(look) > 60 * look.count("\n")
 
 
 def _is_delimited(lines: list[str]) -> bool:

@@ -41,7 +41,7 @@ from headroom.zones.splice import to_token
 _RAW = msgspec.Raw
 _ROWS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[_RAW])
 
-MIN_ROWS = 3
+MIN_ROWS = 2
 MAX_TABLES = 1000
 
 _REFERENCE = re.compile(r'"(?:[^"\\]|\\.)*"|@(\d+)')
