@@ -42,7 +42,8 @@ _RAW = msgspec.Raw
 _ROWS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[_RAW])
 
 MIN_ROWS = 2
-MAX_TABLES = 1000
+CLEARLY = 0.6  # share of its characters that a table may have for nothing else to be tried
+WORTH = 0.9  # share of what the same is without the table, for a table to be worth looking down to
 
 _REFERENCE = re.compile(r'"(?:[^"\\]|\\.)*"|@(\d+)')
 _HEADER = re.compile(r"@(\d+)(?:\[(\d+)\]|\{(\d+)\}) (.*)", re.DOTALL)
@@ -99,38 +100,51 @@ def decode(pressed: str) -> tuple[str, str]:
 
 def _fold(raw: bytes, tables: list[str]) -> str:
     """`raw` with its tables replaced by references."""
+    known = len(tables)
     if raw[:1] == b"[" and b"{" in raw:
         elements = [bytes(element) for element in _ROWS.decode(raw)]
+        found = None
         if len(elements) >= MIN_ROWS and all(element[:1] == b"{" for element in elements):
-            number = _table([dict_of(element) for element in elements], tables, None)
-            if number:
-                return f"@{number}"
-        return "[" + ",".join(_fold(element, tables) for element in elements) + "]"
-    if raw[:1] == b"{" and (b"{" in raw[1:] or b"[" in raw):
+            found = _table([dict_of(element) for element in elements], None)
+            if found is not None and len(found) < CLEARLY * len(raw):
+                return _refer(found, tables)
+        folded = "[" + ",".join([_fold(element, tables) for element in elements]) + "]"
+    elif raw[:1] == b"{" and (b"{" in raw[1:] or b"[" in raw):
         members = dict_of(raw)
+        found = None
         if len(members) >= MIN_ROWS and all(value[:1] == b"{" for value in members.values()):
-            number = _table([dict_of(value) for value in members.values()], tables, list(members))
-            if number:
-                return f"@{number}"
-        return "{" + ",".join(f"{token(key)}:{_fold(value, tables)}" for key, value in members.items()) + "}"
-    return raw.decode()
+            found = _table([dict_of(value) for value in members.values()], list(members))
+            if found is not None and len(found) < CLEARLY * len(raw):
+                return _refer(found, tables)
+        folded = "{" + ",".join([f"{token(key)}:{_fold(value, tables)}" for key, value in members.items()]) + "}"
+    else:
+        return raw.decode()
+    if found is not None and len(found) < WORTH * (len(folded) + sum(map(len, tables[known:]))):
+        del tables[known:]
+        return _refer(found, tables)
+    return folded
 
 
-def _table(rows: list[Row], tables: list[str], keys: list[str] | None) -> int:
-    """Write `rows` as the next table and return its number, or 0 where they are too ragged for one."""
-    made = plan(rows) if len(tables) < MAX_TABLES else None
+def _refer(table: str, tables: list[str]) -> str:
+    """Make `table` the next one and say what stands for it."""
+    number = len(tables) + 1
+    tables.append(f"@{number}{table}")
+    return f"@{number}"
+
+
+def _table(rows: list[Row], keys: list[str] | None) -> str | None:
+    """`rows` as a table that has no number yet, or None where they are too ragged for one."""
+    made = plan(rows)
     if made is None or (keys is None and all(row == rows[0] for row in rows)):
-        return 0
+        return None
     lines: list[str] = []
     for at, row in enumerate(rows):
         line = write_line(row, made)
         # A row that does not fit is `=` and an object; its key still comes first.
         line = "=" + write_object(row) if line is None else line
         lines.append(line if keys is None else f"{write_cell(to_token(keys[at]))},{line}")
-    number = len(tables) + 1
     size = f"[{len(rows)}]" if keys is None else f"{{{len(rows)}}}"
-    tables.append("\n".join([f"@{number}{size} {write_header(made)}", *lines]))
-    return number
+    return "\n".join([f"{size} {write_header(made)}", *lines])
 
 
 def _unfold_table(header: Plan, rows: list[str], *, keyed: bool) -> str:
