@@ -18,6 +18,7 @@ _EXPLAINED = (
     ("{}", "{}: the cell"),
     ("{x}", "{name}: that column"),
     ("*", "*: further keys"),
+    ("^", "^name: as in the ^ line above the row"),
 )
 _TITLE = re.compile(rf"\[json; layout was ([^\];]+)({re.escape(_HOW)}[^\n]*)?\]")
 

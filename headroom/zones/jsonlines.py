@@ -24,7 +24,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headroom.zones import layout, rows
+from headroom.zones import layout, rows, runs
 
 TITLE = "[json lines"
 _HOW = {
@@ -33,6 +33,7 @@ _HOW = {
     "{}": "; {} is the cell",
     "{x}": "; {k} is column k",
     "*": "; * further keys",
+    "^": "; ^k: as in the ^ line above",
     ",": "; empty: no such key",
     "~": "; ~: null",
     "raw": "; =: line as it was",
@@ -98,20 +99,27 @@ def decode(pressed: str) -> str:
             raise ValueError("keys without their letter")
         plans[letter] = rows.read_header(lines[1 + at].removeprefix(letter))
     out: list[str] = []
+    above: dict[str, list[str]] = {}
     for line in lines[1 + kinds :]:
         if line[:1] == "=":
             out.append(line[1:])
             continue
-        letter = line[:2] if several else ""
+        holds = line[:1] == runs.MARK
+        row = line[1:] if holds else line
+        letter = row[:2] if several else ""
         if letter not in plans:
             raise ValueError("a row of no kind")
-        out.append(_read(line[len(letter) :], plans[letter], spaced=spaced))
+        row = row[len(letter) :]
+        if holds:
+            above[letter] = rows.read_held(row, plans[letter])
+        else:
+            out.append(_read(row, plans[letter], above.get(letter, ()), spaced=spaced))
     return "\n".join(out) + end
 
 
-def _read(line: str, plan: rows.Plan, *, spaced: bool) -> str:
+def _read(line: str, plan: rows.Plan, above: Sequence[str], *, spaced: bool) -> str:
     try:
-        compact = rows.read_line(line, plan)
+        compact = rows.read_line(line, plan, above)
         return layout.apply(compact, layout.SPACED) if spaced else compact
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from error
@@ -185,20 +193,37 @@ def _write(
             plans.append(plan)
     if not plans:
         return None
-    uses = {use for plan in plans for use in plan.uses}
     letters = [f"{letter} " for letter in _LETTERS[: len(plans)]] if len(plans) > 1 else [""]
-    headers = [rows.write_header(plan) for plan in plans]
-    readers = [rows.read_header(header) for header in headers]  # rows are checked against what will be read
-    out = [letter + header for letter, header in zip(letters, headers, strict=True)]
-    for line, record in zip(lines, records, strict=True):
-        row = None
-        if record is not None and record.kind >= 0:
-            row = _row(record, plans[record.kind], readers[record.kind])
-        if record is None or row is None:
+    readers = [rows.read_header(rows.write_header(plan)) for plan in plans]  # rows are checked against what is read
+    cells = [
+        None if record is None or record.kind < 0 else _cells(record, plans[record.kind], readers[record.kind])
+        for record in records
+    ]
+    aboves: list[runs.Written] = []
+    for number, plan in enumerate(plans):
+        of_kind = [
+            made
+            for made, record in zip(cells, records, strict=True)
+            if made is not None and record is not None and record.kind == number
+        ]
+        places = runs.choose(of_kind)
+        plan.hold(places)
+        aboves.append(runs.Written(places))
+    uses = {use for plan in plans for use in plan.uses}
+    out = [letter + rows.write_header(plan) for letter, plan in zip(letters, plans, strict=True)]
+    for line, record, made in zip(lines, records, cells, strict=True):
+        if record is None or made is None:
             uses.add("raw")
             out.append("=" + line)
             continue
-        if ",," in row or row[:1] in ("", ",") or row[-1] == ",":
+        held, row = aboves[record.kind].split(made)
+        if held is not None:
+            out.append(runs.MARK + letters[record.kind] + held[1:])
+        if not row:  # it would be taken for the text's end
+            uses.add("raw")
+            out.append("=" + line)
+            continue
+        if "" in made:
             uses.add(",")
         if "~" in row:
             uses.add("~")
@@ -209,12 +234,12 @@ def _write(
     return "\n".join([title, *out])
 
 
-def _row(record: _Record, plan: rows.Plan, reader: rows.Plan) -> str | None:
-    """The record's row, or None where it would not read back to the same characters."""
-    row = rows.write_line(record.row, plan)
-    if not row or row[0] == "=":  # an empty last line would be taken for the end of the text
+def _cells(record: _Record, plan: rows.Plan, reader: rows.Plan) -> list[str] | None:
+    """The record's cells, or None where they would not read back to the same characters."""
+    cells = rows.write_cells(record.row, plan)
+    if cells is None or not any(cells) or cells[0][:1] == "=":  # an empty last line is taken for the text's end
         return None
     try:
-        return row if rows.read_line(row, reader) == record.text else None
+        return cells if rows.read_line(",".join(cells), reader) == record.text else None
     except (ValueError, msgspec.MsgspecError):
         return None

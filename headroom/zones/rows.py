@@ -10,9 +10,10 @@ r"""JSON objects as rows under one header: the columns that `tables` and `jsonli
 Header: a column is a key, `a.b` the key b of an object a; `name=value` has the same value in every row and no cell;
 `name~value` has that value where its cell is empty; `name=…{}…` has only what stands for `{}` in its cell;
 `name=…{id}…` is made of the row's column id and has no cell; `name[k,n]` holds lists of objects, each as a list of its
-values; `*` holds rarer members as a JSON object. Rows: an empty cell is a missing key; `""` the empty string; `~` a
-null where only a part or a member is written in the cell (`~~` one level further in); text is bare unless it could be
-read as something else, then it is a JSON string; all other values are raw JSON with their own spelling.
+values; `*` holds rarer members as a JSON object; the cells of `^name` stand in a line `^…` above the rows that have
+them (see `runs`). Rows: an empty cell is a missing key; `""` the empty string; `~` a null where only a part or a
+member is written in the cell (`~~` one level further in); text is bare unless it could be read as something else, then
+it is a JSON string; all other values are raw JSON with their own spelling.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ _NUMBER = r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _LITERAL = re.compile(rf"{_NUMBER}|true|false|null")
 # What a bare cell must not look like: another value, an escape, a blank at either end, or the end of a cell or line.
 _END_OF_CELL = r".*[,\x00-\x1f\x7f\u0085\u2028\u2029]|.*\s\Z"
-_NOT_BARE = re.compile(rf'(?:{_NUMBER}|true|false|null)\Z|[\s"\[{{~=@]|{_END_OF_CELL}', re.DOTALL)
-_NOT_REST = re.compile(rf'\Z|[\s"\[{{~=@]|{_END_OF_CELL}', re.DOTALL)  # the same where only text can be meant
+_NOT_BARE = re.compile(rf'(?:{_NUMBER}|true|false|null)\Z|[\s"\[{{~=@^]|{_END_OF_CELL}', re.DOTALL)
+_NOT_REST = re.compile(rf'\Z|[\s"\[{{~=@^]|{_END_OF_CELL}', re.DOTALL)  # the same where only text can be meant
 _NAME = re.compile(r"[A-Za-z_$][\w$/:-]*", re.ASCII)
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -64,6 +65,7 @@ class Column(msgspec.Struct, gc=False):
     inner: tuple[str, ...] = ()  # the keys of the objects in its lists
     template: prefixes.Template = ()  # what its texts are made of
     own: bool = True  # whether it has a cell
+    held: bool = False  # whether its cell stands in a line of its own, above the rows that have it
     rest: bool = False  # the pseudo-column of rarer members
     at: int = 0  # its place among the columns
     name: str = ""  # the last key as a token, with its colon
@@ -97,6 +99,14 @@ class Plan(msgspec.Struct):
     nodes: list[Node]
     columns: list[Column]
     live: int  # cells of a row
+    held: int = 0  # cells that stand above it
+
+    def hold(self, places: Sequence[int]) -> None:
+        """Put the cells of these places above the rows that have them, by `runs`."""
+        own = [column for column in self.columns if column.own]
+        for place in places:
+            own[place].held = True
+        self.live, self.held = len(own) - len(places), len(places)
 
     @property
     def uses(self) -> frozenset[str]:
@@ -111,6 +121,8 @@ class Plan(msgspec.Struct):
                 used.add("{}" if column.own else "{x}")
             if column.rest:
                 used.add("*")
+            if column.held:
+                used.add("^")
         return frozenset(used)
 
 
@@ -170,7 +182,8 @@ def _plan(nodes: list[Node], columns: list[Column]) -> Plan:
     for at, column in enumerate(columns):
         column.at = at
     _name(nodes)
-    return Plan(nodes, columns, sum(column.own for column in columns))
+    held = sum(column.held for column in columns)
+    return Plan(nodes, columns, sum(column.own for column in columns) - held, held)
 
 
 def _name(nodes: list[Node]) -> None:
@@ -350,6 +363,10 @@ def write_header(plan: Plan) -> str:
 
 
 def _write_column(column: Column) -> str:
+    return "^" + _describe(column) if column.held else _describe(column)
+
+
+def _describe(column: Column) -> str:
     if column.rest:
         return "*"
     name = ".".join(map(_write_name, column.path))
@@ -373,8 +390,14 @@ def _constant(raw: bytes) -> str:
 
 def write_line(row: Row, plan: Plan) -> str | None:
     """`row` as one line, or None where it does not fit the columns: keys in another order, or one that has none."""
+    cells = write_cells(row, plan)
+    return None if cells is None else ",".join(cells)
+
+
+def write_cells(row: Row, plan: Plan) -> list[str] | None:
+    """The cells of `row`, also those that a line above may hold, or None where it does not fit the columns."""
     cells: list[str] = []
-    return ",".join(cells) if _fill(row, plan.nodes, cells, exact=False) else None
+    return cells if _fill(row, plan.nodes, cells, exact=False) else None
 
 
 def _fill(row: Row, nodes: list[Node], cells: list[str], *, exact: bool) -> bool:
@@ -463,7 +486,13 @@ def read_header(header: str) -> Plan:
 
 
 def _read_column(header: str, at: int) -> tuple[Column, int]:
-    if header[at] == "*":
+    if header[at] == "^":
+        column, at = _read_column(header, at + 1)
+        if not column.own or column.held:
+            raise ValueError("a column without cells is said to have them above")
+        column.held = True
+        return column, at
+    if header[at : at + 1] == "*":
         return Column(("*",), rest=True), at + 1
     path: list[str] = []
     while True:
@@ -530,21 +559,29 @@ def _tree(columns: list[Column], depth: int) -> list[Node]:
     return nodes
 
 
-def read_line(line: str, plan: Plan) -> str:
-    """The compact object that `write_line` made the line of. Raises ValueError."""
+def read_held(line: str, plan: Plan) -> list[str]:
+    """The cells of a line that stands above rows, without its mark. Raises ValueError."""
+    held = split_cells(line)
+    if len(held) != plan.held:
+        raise ValueError("a line above rows has another number of cells than its header")
+    return held
+
+
+def read_line(line: str, plan: Plan, above: Sequence[str] = ()) -> str:
+    """The compact object that `write_line` made the line of, with the cells `above` it. Raises ValueError."""
     cells = split_cells(line)
-    if len(cells) != plan.live:
+    if len(cells) != plan.live or len(above) != plan.held:
         raise ValueError("a row has another number of cells than its header")
     tokens: list[str | None] = [None] * len(plan.columns)
     nulls: set[tuple[str, ...]] = set()
-    given = iter(cells)
+    given, held = iter(cells), iter(above)
     made: list[Column] = []
     for column in plan.columns:
         if column.constant is not None:
             tokens[column.at] = column.constant.decode()
         elif not column.own:
             made.append(column)
-        elif cell := next(given):
+        elif cell := next(held if column.held else given):
             if cell[0] == "~":
                 if not _TILDES.fullmatch(cell) or len(cell) > len(column.path):
                     raise ValueError("a cell begins with a tilde")

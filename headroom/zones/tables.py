@@ -21,6 +21,7 @@ import re
 
 import msgspec
 
+from headroom.zones import runs
 from headroom.zones.rows import (
     Plan,
     Row,
@@ -29,11 +30,12 @@ from headroom.zones.rows import (
     plan,
     read_cell,
     read_header,
+    read_held,
     read_line,
     token,
     write_cell,
+    write_cells,
     write_header,
-    write_line,
     write_object,
 )
 from headroom.zones.splice import to_token
@@ -65,7 +67,7 @@ def uses(pressed: str) -> frozenset[str]:
     at = 1
     while at < len(lines) and (match := _HEADER.fullmatch(lines[at])) is not None:
         found |= read_header(match[4]).uses
-        at += 1 + int(match[2] or match[3])
+        at = _end(lines, at + 1, int(match[2] or match[3]))
     return frozenset(found)
 
 
@@ -78,12 +80,9 @@ def decode(pressed: str) -> tuple[str, str]:
     tables: dict[int, str] = {}
     at = 1
     while at < len(lines) and (match := _HEADER.fullmatch(lines[at])) is not None:
-        count = int(match[2] or match[3])
-        rows = lines[at + 1 : at + 1 + count]
-        if len(rows) != count:
-            raise ValueError("a table is cut")
-        tables[int(match[1])] = _unfold_table(read_header(match[4]), rows, keyed=match[3] is not None)
-        at += 1 + count
+        end = _end(lines, at + 1, int(match[2] or match[3]))
+        tables[int(match[1])] = _unfold_table(read_header(match[4]), lines[at + 1 : end], keyed=match[3] is not None)
+        at = end
 
     def put(match: re.Match[str]) -> str:
         return match[0] if match[1] is None else tables[int(match[1])]
@@ -137,23 +136,43 @@ def _table(rows: list[Row], keys: list[str] | None) -> str | None:
     made = plan(rows)
     if made is None or (keys is None and all(row == rows[0] for row in rows)):
         return None
+    cells = [write_cells(row, made) for row in rows]
+    places = runs.choose([row for row in cells if row is not None])
+    made.hold(places)
+    above = runs.Written(places)
     lines: list[str] = []
     for at, row in enumerate(rows):
-        line = write_line(row, made)
         # A row that does not fit is `=` and an object; its key still comes first.
-        line = "=" + write_object(row) if line is None else line
+        fit = cells[at]
+        held, line = (None, "=" + write_object(row)) if fit is None else above.split(fit)
+        if held is not None:
+            lines.append(held)
         lines.append(line if keys is None else f"{write_cell(to_token(keys[at]))},{line}")
     size = f"[{len(rows)}]" if keys is None else f"{{{len(rows)}}}"
     return "\n".join([f"{size} {write_header(made)}", *lines])
 
 
+def _end(lines: list[str], at: int, count: int) -> int:
+    """Where the table ends whose `count` rows begin at `at`: lines above rows are none."""
+    while count:
+        if at == len(lines):
+            raise ValueError("a table is cut")
+        count -= lines[at][:1] != runs.MARK
+        at += 1
+    return at
+
+
 def _unfold_table(header: Plan, rows: list[str], *, keyed: bool) -> str:
     out: list[str] = []
+    above: list[str] = []
     for row in rows:
+        if row[:1] == runs.MARK:
+            above = read_held(row[1:], header)
+            continue
         key, line = "", row
         if keyed:
             end = cell_end(row, 0)
             key = read_cell(row[:end]) + ":"
             line = row[end + 1 :]
-        out.append(key + (line[1:] if line.startswith("=") else read_line(line, header)))
+        out.append(key + (line[1:] if line.startswith("=") else read_line(line, header, above)))
     return ("{%s}" if keyed else "[%s]") % ",".join(out)

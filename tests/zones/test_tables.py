@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -13,7 +15,8 @@ from tests.support.json_texts import ODD_TREES, ROWS, TREES, TRICKY, Tree, compa
 
 def back(text: str) -> str:
     """`text` through a table and back."""
-    tabled = tables.encode(text)
+    with mock.patch.object(tables, "WORTH", 100):
+        tabled = tables.encode(text)
     assert tabled is not None
     core, tail = tables.decode(tabled)
     assert tail == ""
@@ -97,7 +100,7 @@ def test_a_number_keeps_its_digits(number: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        '[{"a":1},{"a":2}]',  # fewer rows than a table needs
+        '[{"a":1}]',  # fewer rows than a table needs
         '[{"a":1},{"b":2},{"c":3}]',  # hardly a cell filled
         '[{"a":1},{"a":2},3]',
         "[{},{},{}]",
