@@ -13,6 +13,7 @@ from headroom.zones import layout, tables
 TITLE = "[json; layout was "
 _HOW = "; @n is table n below: a header, then a row a line"
 _EXPLAINED = (
+    ("[-]", "@n[a-b] is its rows a to b"),
     ("=", "name=value holds for every row"),
     ("v", "name~value: where the cell is empty"),
     ("{}", "{}: the cell"),

@@ -649,8 +649,8 @@ def _read_list(cell: str, inner: tuple[str, ...]) -> str:
 
 
 def read_cell(cell: str) -> str:
-    """The JSON token of a cell: itself, or the string that a bare text stands for."""
-    if cell[:1] in ('"', "[", "{") or _LITERAL.fullmatch(cell):
+    """The JSON token of a cell: itself, also if it refers to a table, or the string that a bare text stands for."""
+    if cell[:1] in ('"', "[", "{", "@") or _LITERAL.fullmatch(cell):
         return cell
     return token(cell)
 

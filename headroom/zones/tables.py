@@ -47,7 +47,8 @@ MIN_ROWS = 2
 CLEARLY = 0.6  # share of its characters that a table may have for nothing else to be tried
 WORTH = 0.9  # share of what the same is without the table, for a table to be worth looking down to
 
-_REFERENCE = re.compile(r'"(?:[^"\\]|\\.)*"|@(\d+)')
+_REFERENCE = re.compile(r'"(?:[^"\\]|\\.)*"|@(\d{1,9})(?:\[(\d{1,9})-(\d{1,9})\])?')
+_SLICE = re.compile(r"@\d{1,9}\[\d{1,9}-\d{1,9}\]")
 _HEADER = re.compile(r"@(\d+)(?:\[(\d+)\]|\{(\d+)\}) (.*)", re.DOTALL)
 
 
@@ -63,7 +64,7 @@ def encode(minified: str) -> str | None:
 def uses(pressed: str) -> frozenset[str]:
     """What a reader of the tables in an `encode`d text must know; see `rows.Plan.uses`."""
     lines = pressed.split("\n")
-    found: set[str] = set()
+    found: set[str] = {"[-]"} if _SLICE.search(pressed) else set()
     at = 1
     while at < len(lines) and (match := _HEADER.fullmatch(lines[at])) is not None:
         found |= read_header(match[4]).uses
@@ -77,21 +78,43 @@ def decode(pressed: str) -> tuple[str, str]:
     Raises ValueError for a text that `encode` cannot have made.
     """
     lines = pressed.split("\n")
-    tables: dict[int, str] = {}
+    tables: dict[int, _Table] = {}
     at = 1
     while at < len(lines) and (match := _HEADER.fullmatch(lines[at])) is not None:
         end = _end(lines, at + 1, int(match[2] or match[3]))
-        tables[int(match[1])] = _unfold_table(read_header(match[4]), lines[at + 1 : end], keyed=match[3] is not None)
+        rows = _unfold_table(read_header(match[4]), lines[at + 1 : end], keyed=match[3] is not None)
+        tables[int(match[1])] = _Table(
+            [_resolved(row, tables) if "@" in row else row for row in rows], match[3] is not None
+        )
         at = end
+    tail = "".join("\n" + line for line in lines[at:])
+    return _resolved(lines[0], tables), tail
+
+
+class _Table(msgspec.Struct):
+    """A table that has been read: its rows as JSON, and how many of them something has referred to."""
+
+    rows: list[str]
+    keyed: bool
+    used: int = 0
+
+
+def _resolved(text: str, tables: dict[int, _Table]) -> str:
+    """`text` with the rows that it refers to. Every row can be referred to once, so nothing can grow without bound."""
 
     def put(match: re.Match[str]) -> str:
-        return match[0] if match[1] is None else tables[int(match[1])]
+        if match[1] is None:
+            return match[0]
+        table = tables.get(int(match[1]))
+        if table is None:
+            raise ValueError(f"no table {match[1]}")
+        begin, end = (int(match[2]) - 1, int(match[3])) if match[2] else (0, len(table.rows))
+        if begin != table.used or not begin < end <= len(table.rows) or (match[2] and table.keyed):
+            raise ValueError("rows that are not there, or stand elsewhere")
+        table.used = end
+        return ("{%s}" if table.keyed else "[%s]") % ",".join(table.rows[begin:end])
 
-    tail = "".join("\n" + line for line in lines[at:])
-    try:
-        return _REFERENCE.sub(put, lines[0]), tail
-    except KeyError as error:
-        raise ValueError(f"no table {error}") from None
+    return _REFERENCE.sub(put, text)
 
 
 # Folding.
@@ -100,28 +123,65 @@ def decode(pressed: str) -> tuple[str, str]:
 def _fold(raw: bytes, tables: list[str]) -> str:
     """`raw` with its tables replaced by references."""
     known = len(tables)
+    below: list[str] = []
     if raw[:1] == b"[" and b"{" in raw:
         elements = [bytes(element) for element in _ROWS.decode(raw)]
         found = None
         if len(elements) >= MIN_ROWS and all(element[:1] == b"{" for element in elements):
-            found = _table([dict_of(element) for element in elements], None)
-            if found is not None and len(found) < CLEARLY * len(raw):
+            found = _table([dict_of(element) for element in elements], None, tables)
+            if found is not None and _size(tables, known) + len(found) < CLEARLY * len(raw):
                 return _refer(found, tables)
+        below = tables[known:]
+        del tables[known:]
         folded = "[" + ",".join([_fold(element, tables) for element in elements]) + "]"
     elif raw[:1] == b"{" and (b"{" in raw[1:] or b"[" in raw):
         members = dict_of(raw)
         found = None
         if len(members) >= MIN_ROWS and all(value[:1] == b"{" for value in members.values()):
-            found = _table([dict_of(value) for value in members.values()], list(members))
-            if found is not None and len(found) < CLEARLY * len(raw):
+            found = _table([dict_of(value) for value in members.values()], list(members), tables)
+            if found is not None and _size(tables, known) + len(found) < CLEARLY * len(raw):
                 return _refer(found, tables)
+        below = tables[known:]
+        del tables[known:]
         folded = "{" + ",".join([f"{token(key)}:{_fold(value, tables)}" for key, value in members.items()]) + "}"
     else:
         return raw.decode()
-    if found is not None and len(found) < WORTH * (len(folded) + sum(map(len, tables[known:]))):
-        del tables[known:]
+    if found is not None and len(found) + sum(map(len, below)) < WORTH * (len(folded) + _size(tables, known)):
+        tables[known:] = below
         return _refer(found, tables)
     return folded
+
+
+def _size(tables: list[str], known: int) -> int:
+    """Characters of the tables behind the first `known`."""
+    return sum([len(tables[at]) for at in range(known, len(tables))])
+
+
+def _lists_below(rows: list[Row], tables: list[str]) -> list[Row]:
+    """`rows` with their lists of objects put into one table for each key, where that is shorter."""
+    keys = dict.fromkeys(key for row in rows for key, value in row.items() if value[:2] == b"[{")
+    for key in keys:
+        known = len(tables)
+        lists = [(at, _ROWS.decode(row[key])) for at, row in enumerate(rows) if row.get(key, b"")[:2] == b"[{"]
+        elements = [bytes(element) for _, found in lists for element in found]
+        if len(elements) < MIN_ROWS or not all(element[:1] == b"{" for element in elements):
+            continue
+        members = [dict_of(element) for element in elements]
+        table = _table(members, None, tables)
+        if table is None:
+            continue
+        alike = all(member.keys() == members[0].keys() for member in members)
+        names = sum([len(name) + 3 for name in members[0]]) * (len(members) - 1) if alike else 0
+        if len(table) + _size(tables, known) + 8 * len(lists) > WORTH * (sum(map(len, elements)) - names):
+            del tables[known:]
+            continue
+        reference = _refer(table, tables)
+        rows = list(rows)
+        last = 0
+        for at, found in lists:
+            rows[at] = {**rows[at], key: f"{reference}[{last + 1}-{last + len(found)}]".encode()}
+            last += len(found)
+    return rows
 
 
 def _refer(table: str, tables: list[str]) -> str:
@@ -131,10 +191,13 @@ def _refer(table: str, tables: list[str]) -> str:
     return f"@{number}"
 
 
-def _table(rows: list[Row], keys: list[str] | None) -> str | None:
+def _table(rows: list[Row], keys: list[str] | None, tables: list[str]) -> str | None:
     """`rows` as a table that has no number yet, or None where they are too ragged for one."""
+    known = len(tables)
+    rows = _lists_below(rows, tables)
     made = plan(rows)
     if made is None or (keys is None and all(row == rows[0] for row in rows)):
+        del tables[known:]
         return None
     cells = [write_cells(row, made) for row in rows]
     places = runs.choose([row for row in cells if row is not None])
@@ -162,7 +225,7 @@ def _end(lines: list[str], at: int, count: int) -> int:
     return at
 
 
-def _unfold_table(header: Plan, rows: list[str], *, keyed: bool) -> str:
+def _unfold_table(header: Plan, rows: list[str], *, keyed: bool) -> list[str]:
     out: list[str] = []
     above: list[str] = []
     for row in rows:
@@ -175,4 +238,4 @@ def _unfold_table(header: Plan, rows: list[str], *, keyed: bool) -> str:
             key = read_cell(row[:end]) + ":"
             line = row[end + 1 :]
         out.append(key + (line[1:] if line.startswith("=") else read_line(line, header, above)))
-    return ("{%s}" if keyed else "[%s]") % ",".join(out)
+    return out

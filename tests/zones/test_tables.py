@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from unittest import mock
 
 import pytest
@@ -157,3 +158,28 @@ def test_whatever_is_changed_in_a_table_nothing_but_a_refusal_is_raised(tree: Tr
         tables.decode(tabled[:at] + put + tabled[at + cut :])
     except ValueError:
         pass
+
+
+def test_lists_of_objects_in_rows_are_one_table() -> None:
+    files = [
+        {
+            "path": f"a{n}.py",
+            "messages": [{"rule": "no-var", "line": line, "fix": {"range": [line, 9]}} for line in range(n)],
+        }
+        for n in range(5)
+    ]
+    text = json.dumps({"files": files}, separators=(",", ":"))
+    tabled = tables.encode(text)
+    assert tabled is not None
+    assert "a3.py,@1[4-6]" in tabled
+    assert tables.decode(tabled) == (text, "")
+
+
+def test_the_same_rows_are_not_referred_to_twice() -> None:
+    for root in ("[@1,@1]", "[@1[1-1],@1[1-2]]", "[@1[2-2]]", "@1[1-3]", "@1[1-0]", "@2"):
+        with pytest.raises(ValueError):
+            tables.decode(root + "\n@1[2] a\n1\n2")
+
+
+def test_a_cell_that_looks_like_a_reference_is_text() -> None:
+    back('[{"a":"@1","b":[{"c":1},{"c":2},{"c":3}]},{"a":"@1[1-2]","b":[{"c":4},{"c":5}]},{"a":"x","b":[]}]')
