@@ -11,8 +11,10 @@ import re
 from headroom.zones import layout, tables
 
 TITLE = "[json; layout was "
-_HOW = "; @n is table n below: a header, then a row a line"
+_TABLES = "; @n is table n below: a header, then a row a line"
 _EXPLAINED = (
+    ("@=", "@n=... is the value of every @n"),
+    ("{k}", '"{key}..." begins with that value of the same object'),
     ("[-]", "@n[a-b] is its rows a to b"),
     ("=", "name=value holds for every row"),
     ("v", "name~value: where the cell is empty"),
@@ -21,7 +23,9 @@ _EXPLAINED = (
     ("*", "*: further keys"),
     ("^", "^name: as in the ^ line above the row"),
 )
-_TITLE = re.compile(rf"\[json; layout was ([^\];]+)({re.escape(_HOW)}[^\n]*)?\]")
+_LAST = ("empty cell: no such key", "else no such key", "~: null")
+_SAID = "|".join(map(re.escape, [_TABLES[2:], *_LAST, *(words for _, words in _EXPLAINED)]))
+_TITLE = re.compile(rf"\[json; layout was ([^\];]+)((?:; (?:{_SAID}))+)?\]")
 
 
 def encode(text: str) -> list[str]:
@@ -44,8 +48,10 @@ def encode(text: str) -> list[str]:
 def _how(tabled: str) -> str:
     """How to read the tables: only what these tables make use of, since every word costs."""
     used = tables.uses(tabled)
-    told = [words for sign, words in _EXPLAINED if sign in used]
-    return "; ".join([_HOW, *told, "empty cell: no such key" if "v" not in used else "else no such key", "~: null"])
+    told = ["; " + words for sign, words in _EXPLAINED if sign in used]
+    if "table" in used:
+        told = [_TABLES, *told, "; empty cell: no such key" if "v" not in used else "; else no such key", "; ~: null"]
+    return "".join(told)
 
 
 def decode(pressed: str) -> str:

@@ -34,14 +34,14 @@ def choose(rows: Sequence[Sequence[str]]) -> list[int]:
     best = _LEAST_SAVED
     changed = set(range(0, len(rows), AGAIN))
     for _, place, changes in candidates:
+        if len(chosen) == min(_MOST, len(rows[0]) - 1):
+            break
         both = changed | changes
         tried = [*chosen, place]
         saved = sum([len(row[at]) + 1 for row in rows for at in tried]) - _LINE * len(both)
         saved -= sum([len(rows[row][at]) + 1 for row in both for at in tried])
         if saved > best:
             chosen, best, changed = tried, saved, both
-            if len(chosen) == _MOST or len(chosen) == len(rows[0]) - 1:
-                break
     return sorted(chosen)
 
 

@@ -21,7 +21,7 @@ import re
 
 import msgspec
 
-from headroom.zones import runs
+from headroom.zones import repeats, runs
 from headroom.zones.rows import (
     Plan,
     Row,
@@ -45,9 +45,11 @@ _ROWS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[_RAW]
 
 MIN_ROWS = 2
 CLEARLY = 0.6  # share of its characters that a table may have for nothing else to be tried
+BASED = 0.97  # share of its characters that a document may have for addresses in it to be written from others
 WORTH = 0.9  # share of what the same is without the table, for a table to be worth looking down to
 
 _REFERENCE = re.compile(r'"(?:[^"\\]|\\.)*"|@(\d{1,9})(?:\[(\d{1,9})-(\d{1,9})\])?')
+_VALUE = re.compile(r"@(\d{1,9})=")
 _SLICE = re.compile(r"@\d{1,9}\[\d{1,9}-\d{1,9}\]")
 _HEADER = re.compile(r"@(\d+)(?:\[(\d+)\]|\{(\d+)\}) (.*)", re.DOTALL)
 
@@ -55,10 +57,16 @@ _HEADER = re.compile(r"@(\d+)(?:\[(\d+)\]|\{(\d+)\}) (.*)", re.DOTALL)
 def encode(minified: str) -> str | None:
     """The document with tables, or None where it has no array worth one. `minified` must be valid, compact JSON."""
     tables: list[str] = []
-    root = _fold(minified.encode(), tables)
-    if not tables:
+    folded = _fold(minified.encode(), tables)
+    root, values = repeats.share(folded, len(tables) + 1)
+    written = [root, *values]
+    shorter = [repeats.shorten(text) for text in written] if root.count('"http') + root.count('"/') > 3 else written
+    based = sum(map(len, shorter)) < BASED * sum(map(len, written))
+    if not tables and not values and not based:
         return None
-    return "\n".join([root, *tables])
+    root, *values = shorter if based else map(repeats.escape, written)
+    said = [f"@{len(tables) + at}={value}" for at, value in enumerate(values, 1)]
+    return "\n".join([root, *said, *tables])
 
 
 def uses(pressed: str) -> frozenset[str]:
@@ -66,6 +74,13 @@ def uses(pressed: str) -> frozenset[str]:
     lines = pressed.split("\n")
     found: set[str] = {"[-]"} if _SLICE.search(pressed) else set()
     at = 1
+    while at < len(lines) and _VALUE.match(lines[at]) is not None:
+        at += 1
+        found.add("@=")
+    if any('"{' in line for line in lines[:at]):
+        found.add("{k}")
+    if at < len(lines):
+        found.add("table")
     while at < len(lines) and (match := _HEADER.fullmatch(lines[at])) is not None:
         found |= read_header(match[4]).uses
         at = _end(lines, at + 1, int(match[2] or match[3]))
@@ -78,8 +93,12 @@ def decode(pressed: str) -> tuple[str, str]:
     Raises ValueError for a text that `encode` cannot have made.
     """
     lines = pressed.split("\n")
+    values: dict[int, str] = {}
     tables: dict[int, _Table] = {}
     at = 1
+    while at < len(lines) and (match := _VALUE.match(lines[at])) is not None:
+        values[int(match[1])] = repeats.lengthen(lines[at][match.end() :])
+        at += 1
     while at < len(lines) and (match := _HEADER.fullmatch(lines[at])) is not None:
         end = _end(lines, at + 1, int(match[2] or match[3]))
         rows = _unfold_table(read_header(match[4]), lines[at + 1 : end], keyed=match[3] is not None)
@@ -88,7 +107,8 @@ def decode(pressed: str) -> tuple[str, str]:
         )
         at = end
     tail = "".join("\n" + line for line in lines[at:])
-    return _resolved(lines[0], tables), tail
+    root = repeats.resolve(repeats.lengthen(lines[0]), values)
+    return _resolved(root, tables), tail
 
 
 class _Table(msgspec.Struct):

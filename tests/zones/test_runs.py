@@ -44,3 +44,4 @@ def test_short_cells_and_few_rows_are_left_where_they_are() -> None:
 def test_one_column_is_always_left_in_the_rows() -> None:
     rows = [["a long cell of some length", "another cell of some length"]] * 20
     assert len(runs.choose(rows)) == 1
+    assert runs.choose([row[:1] for row in rows]) == []
