@@ -126,13 +126,13 @@ def _read(line: str, plan: rows.Plan, above: Sequence[str], *, spaced: bool) -> 
 
 
 def _is_spaced(lines: Sequence[str]) -> bool:
-    """Whether the first object has blanks behind its commas and colons."""
-    for line in lines:
-        if line[:2] == '{"':
-            minified = layout.minify(line)
-            if minified is not None:
-                return minified != line
-    return False
+    """Whether most of the first objects have blanks behind their commas and colons."""
+    votes = 0
+    for line in [line for line in lines if line[:2] == '{"'][:20]:
+        minified = layout.minify(line)
+        if minified is not None:
+            votes += 1 if minified != line else -1
+    return votes > 0
 
 
 def _record(line: str, *, spaced: bool) -> _Record | None:

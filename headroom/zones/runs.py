@@ -16,7 +16,8 @@ MARK = "^"
 AGAIN = 40  # rows after which the values are said again, so that nobody has to look far up
 _LEAST_SAVED = 80  # characters; less does not pay for being explained
 _LINE = 3  # characters that a line with values costs beside them
-_MOST = 6  # columns that are left out of the rows
+_MOST = 10  # columns that are left out of the rows
+_TRIED = 20  # columns of which that is tried
 
 
 def choose(rows: Sequence[Sequence[str]]) -> list[int]:
@@ -27,13 +28,14 @@ def choose(rows: Sequence[Sequence[str]]) -> list[int]:
     for place in range(len(rows[0])):
         cells = [row[place] for row in rows]
         changes = {at for at in range(1, len(cells)) if cells[at] != cells[at - 1]}
-        if len(changes) * 3 < len(cells):
-            candidates.append((len(changes), place, changes))
+        if len(changes) * 2 < len(cells):
+            saved = sum([len(cell) + 1 for cell in cells]) - sum([len(cells[at]) + 1 for at in changes])
+            candidates.append((-saved, place, changes))
     candidates.sort(key=lambda candidate: candidate[:2])
     chosen: list[int] = []
     best = _LEAST_SAVED
     changed = set(range(0, len(rows), AGAIN))
-    for _, place, changes in candidates:
+    for _, place, changes in candidates[:_TRIED]:
         if len(chosen) == min(_MOST, len(rows[0]) - 1):
             break
         both = changed | changes
