@@ -21,6 +21,7 @@ _EXPLAINED = (
     ("{}", "{}: the cell"),
     ("{x}", "{name}: that column"),
     ("*", "*: further keys"),
+    ("&", "&a=... is the cell of every &a"),
     ("^", "^name: as in the ^ line above the row"),
 )
 _LAST = ("empty cell: no such key", "else no such key", "~: null")

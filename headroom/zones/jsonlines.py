@@ -33,6 +33,7 @@ _HOW = {
     "{}": "; {} is the cell",
     "{x}": "; {k} is column k",
     "*": "; * further keys",
+    "&": "; &a=... is the cell of every &a",
     "^": "; ^k: as in the ^ line above",
     ",": "; empty: no such key",
     "~": "; ~: null",
@@ -100,7 +101,10 @@ def decode(pressed: str) -> str:
         plans[letter] = rows.read_header(lines[1 + at].removeprefix(letter))
     out: list[str] = []
     above: dict[str, list[str]] = {}
-    for line in lines[1 + kinds :]:
+    named, begin = runs.read_names(lines, 1 + kinds)
+    for plan in plans.values():
+        plan.named = named
+    for line in lines[begin:]:
         if line[:1] == "=":
             out.append(line[1:])
             continue
@@ -199,7 +203,8 @@ def _write(
         None if record is None or record.kind < 0 else _cells(record, plans[record.kind], readers[record.kind])
         for record in records
     ]
-    aboves: list[runs.Written] = []
+    left_out: list[list[int]] = []
+    within: list[list[str]] = []  # the cells that stay in the rows
     for number, plan in enumerate(plans):
         of_kind = [
             made
@@ -208,9 +213,15 @@ def _write(
         ]
         places = runs.choose(of_kind)
         plan.hold(places)
-        aboves.append(runs.Written(places))
+        left_out.append(places)
+        within += [[cell for at, cell in enumerate(made) if at not in places] for made in of_kind]
+    names = runs.name(within, ())
+    aboves = [runs.Written(places, names) for places in left_out]
     uses = {use for plan in plans for use in plan.uses}
     out = [letter + rows.write_header(plan) for letter, plan in zip(letters, plans, strict=True)]
+    out += [f"{name}={cell}" for cell, name in names.items()]
+    if names:
+        uses.add("&")
     for line, record, made in zip(lines, records, cells, strict=True):
         if record is None or made is None:
             uses.add("raw")

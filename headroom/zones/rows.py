@@ -45,8 +45,8 @@ _NUMBER = r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _LITERAL = re.compile(rf"{_NUMBER}|true|false|null")
 # What a bare cell must not look like: another value, an escape, a blank at either end, or the end of a cell or line.
 _END_OF_CELL = r".*[,\x00-\x1f\x7f\u0085\u2028\u2029]|.*\s\Z"
-_NOT_BARE = re.compile(rf'(?:{_NUMBER}|true|false|null)\Z|[\s"\[{{~=@^]|{_END_OF_CELL}', re.DOTALL)
-_NOT_REST = re.compile(rf'\Z|[\s"\[{{~=@^]|{_END_OF_CELL}', re.DOTALL)  # the same where only text can be meant
+_NOT_BARE = re.compile(rf'(?:{_NUMBER}|true|false|null)\Z|[\s"\[{{~=@^&]|{_END_OF_CELL}', re.DOTALL)
+_NOT_REST = re.compile(rf'\Z|[\s"\[{{~=@^&]|{_END_OF_CELL}', re.DOTALL)  # the same where only text can be meant
 _NAME = re.compile(r"[A-Za-z_$][\w$/:-]*", re.ASCII)
 _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -100,6 +100,7 @@ class Plan(msgspec.Struct):
     columns: list[Column]
     live: int  # cells of a row
     held: int = 0  # cells that stand above it
+    named: dict[str, str] = {}  # cells by the name that stands for them
 
     def hold(self, places: Sequence[int]) -> None:
         """Put the cells of these places above the rows that have them, by `runs`."""
@@ -572,6 +573,8 @@ def read_line(line: str, plan: Plan, above: Sequence[str] = ()) -> str:
     cells = split_cells(line)
     if len(cells) != plan.live or len(above) != plan.held:
         raise ValueError("a row has another number of cells than its header")
+    if plan.named:
+        cells = [plan.named.get(cell, cell) for cell in cells]
     tokens: list[str | None] = [None] * len(plan.columns)
     nulls: set[tuple[str, ...]] = set()
     given, held = iter(cells), iter(above)

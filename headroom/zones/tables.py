@@ -83,7 +83,9 @@ def uses(pressed: str) -> frozenset[str]:
         found.add("table")
     while at < len(lines) and (match := _HEADER.fullmatch(lines[at])) is not None:
         found |= read_header(match[4]).uses
-        at = _end(lines, at + 1, int(match[2] or match[3]))
+        names, at = runs.read_names(lines, at + 1)
+        found |= {"&"} if names else set()
+        at = _end(lines, at, int(match[2] or match[3]))
     return frozenset(found)
 
 
@@ -100,8 +102,10 @@ def decode(pressed: str) -> tuple[str, str]:
         values[int(match[1])] = repeats.lengthen(lines[at][match.end() :])
         at += 1
     while at < len(lines) and (match := _HEADER.fullmatch(lines[at])) is not None:
-        end = _end(lines, at + 1, int(match[2] or match[3]))
-        rows = _unfold_table(read_header(match[4]), lines[at + 1 : end], keyed=match[3] is not None)
+        header = read_header(match[4])
+        header.named, at = runs.read_names(lines, at + 1)
+        end = _end(lines, at, int(match[2] or match[3]))
+        rows = _unfold_table(header, lines[at:end], keyed=match[3] is not None)
         tables[int(match[1])] = _Table(
             [_resolved(row, tables) if "@" in row else row for row in rows], match[3] is not None
         )
@@ -220,10 +224,12 @@ def _table(rows: list[Row], keys: list[str] | None, tables: list[str]) -> str | 
         del tables[known:]
         return None
     cells = [write_cells(row, made) for row in rows]
-    places = runs.choose([row for row in cells if row is not None])
+    fitting = [row for row in cells if row is not None]
+    places = runs.choose(fitting)
     made.hold(places)
-    above = runs.Written(places)
-    lines: list[str] = []
+    names = runs.name(fitting, places)
+    above = runs.Written(places, names)
+    lines: list[str] = [f"{name}={cell}" for cell, name in names.items()]
     for at, row in enumerate(rows):
         # A row that does not fit is `=` and an object; its key still comes first.
         fit = cells[at]
