@@ -62,7 +62,7 @@ class _Piece(msgspec.Struct, frozen=True, gc=False):
 
 def encode(text: str) -> list[str]:
     """Shorter forms of `text`; none where it is one whole document or where documents are too little of it."""
-    if layout.minify(text) is not None:
+    if text.count("\n{") > MOST_PARTS or layout.minify(text) is not None:  # more of them are JSON lines
         return []
     pieces = _pieces(text)
     if not any(piece.document for piece in pieces):

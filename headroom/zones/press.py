@@ -113,6 +113,10 @@ _SEARCH = _form("search", listings.TITLE, listings.encode, listings.decode)
 _PATHS = _form("paths", paths.TITLE, paths.encode, paths.decode)
 _NUMBERED = _form("numbered", numbered.TITLE, numbered.encode, numbered.decode)
 _LOG = _form("log", logs.TITLE, logs.encode, logs.decode)
+# Objects have keys, which say more than a pattern does; lines of lists have none.
+_LISTS = _form(
+    "log", logs.TITLE, lambda text: None if text.count("\n{") * 2 > text.count("\n") else logs.encode(text), logs.decode
+)
 _COLUMNS = _form("columns", columns.TITLE, columns.encode, columns.decode)
 _DELIMITED = _form("csv", delimited.TITLE, delimited.encode, delimited.decode)
 _ALL = (
@@ -121,7 +125,7 @@ _ALL = (
 
 CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
     Kind.JSON: ((_DOCUMENT,), (_WRAPPED,), (_PARTS,)),
-    Kind.JSON_LINES: ((_LINES,), (_WRAPPED,), (_PARTS,), (_LOG,)),
+    Kind.JSON_LINES: ((_LINES,), (_WRAPPED,), (_PARTS,), (_LISTS,)),
     Kind.DIFF: ((_DIFF,), (_COMMITS,)),
     Kind.SEARCH: ((_SEARCH,),),
     Kind.LINT: ((_SEARCH,), (_LOG,)),
