@@ -1,16 +1,23 @@
 """JSON documents: without the blanks between tokens, and with tables where arrays are uniform.
 
 The first line says what was done: ``[json; layout was 2 blanks a level]`` or, with tables, how to read them. Blanks
-after the document (a line break at the end) stay where they are.
+after the document (a line break at the end) stay where they are. Documents of which each begins on a line of its own
+(as jq prints them) are one list of them.
 """
 
 from __future__ import annotations
 
+import json
 import re
+
+import msgspec
 
 from headroom.zones import layout, tables
 
 TITLE = "[json; layout was "
+_ONE_BY_ONE = ", a line for each value of the list"
+_SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)
+_LIST: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 _TABLES = "; @n is table n below: a header, then a row a line"
 _EXPLAINED = (
     ("@=", "@n=... is the value of every @n"),
@@ -34,9 +41,11 @@ def encode(text: str) -> list[str]:
     core = text.rstrip(" \t\r\n")
     tail = text[len(core) :]
     minified = layout.minify(core)
+    name = layout.IRREGULAR if minified is None else layout.find(core, minified)
     if minified is None:
-        return []
-    name = layout.find(core, minified)
+        minified, name = _several(core)
+        if minified is None:
+            return []
     forms: list[str] = []
     if name != layout.COMPACT:
         forms.append(f"{TITLE}{name}]\n{minified}{tail}")
@@ -44,6 +53,39 @@ def encode(text: str) -> list[str]:
     if tabled is not None and tail[:1] in ("", "\n"):  # other blanks would be read as part of the last row
         forms.append(f"{TITLE}{name}{_how(tabled)}]\n{tabled}{tail}")
     return forms
+
+
+def _several(core: str) -> tuple[str | None, str]:
+    """The documents of which each begins on a line of its own as one list, and the layout that all of them have."""
+    if core[:1] not in ("{", "["):
+        return None, layout.IRREGULAR
+    values: list[str] = []
+    at = 0
+    while at <= len(core):
+        try:
+            _, end = _SCANNER.raw_decode(core, at)
+        except (ValueError, RecursionError):
+            return None, layout.IRREGULAR
+        minified = layout.minify(core[at:end])
+        if minified is None or core[end : end + 1] not in ("", "\n"):
+            return None, layout.IRREGULAR
+        values.append(minified)
+        at = end + 1
+    whole = "[" + ",".join(values) + "]"
+    end = len(core) if len(values) < 2 else _SCANNER.raw_decode(core, 0)[1]
+    name = layout.find(core[:end], values[0])
+    if len(values) < 2 or name == layout.IRREGULAR or "\n".join(layout.apply(one, name) for one in values) != core:
+        return None, layout.IRREGULAR
+    return whole, name + _ONE_BY_ONE
+
+
+def _separated(core: str, name: str) -> str:
+    """The documents in the list `core`, each on a line of its own."""
+    try:
+        values = [bytes(value).decode() for value in _LIST.decode(core.encode())]
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from error
+    return "\n".join([layout.apply(value, name) for value in values])
 
 
 def _how(tabled: str) -> str:
@@ -66,6 +108,8 @@ def decode(pressed: str) -> str:
     else:
         core = rest.rstrip(" \t\r\n")
         tail = rest[len(core) :]
+    if match[1].endswith(_ONE_BY_ONE):
+        return _separated(core, match[1].removesuffix(_ONE_BY_ONE)) + tail
     return layout.apply(core, match[1]) + tail
 
 
