@@ -487,7 +487,7 @@ def read_header(header: str) -> Plan:
 
 
 def _read_column(header: str, at: int) -> tuple[Column, int]:
-    if header[at] == "^":
+    if header[at : at + 1] == "^":
         column, at = _read_column(header, at + 1)
         if not column.own or column.held:
             raise ValueError("a column without cells is said to have them above")

@@ -44,6 +44,8 @@ _RAW = msgspec.Raw
 _ROWS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[_RAW])
 
 MIN_ROWS = 2
+DEEPEST = 40  # levels that are looked at: each is read again for the one above it
+DEEPEST_LISTS = 4  # lists in rows of lists in rows
 CLEARLY = 0.6  # share of its characters that a table may have for nothing else to be tried
 BASED = 0.97  # share of its characters that a document may have for addresses in it to be written from others
 WORTH = 0.9  # share of what the same is without the table, for a table to be worth looking down to
@@ -144,10 +146,12 @@ def _resolved(text: str, tables: dict[int, _Table]) -> str:
 # Folding.
 
 
-def _fold(raw: bytes, tables: list[str]) -> str:
+def _fold(raw: bytes, tables: list[str], depth: int = 0) -> str:
     """`raw` with its tables replaced by references."""
     known = len(tables)
     below: list[str] = []
+    if depth == DEEPEST:
+        return raw.decode()
     if raw[:1] == b"[" and b"{" in raw:
         elements = [bytes(element) for element in _ROWS.decode(raw)]
         found = None
@@ -157,7 +161,7 @@ def _fold(raw: bytes, tables: list[str]) -> str:
                 return _refer(found, tables)
         below = tables[known:]
         del tables[known:]
-        folded = "[" + ",".join([_fold(element, tables) for element in elements]) + "]"
+        folded = "[" + ",".join([_fold(element, tables, depth + 1) for element in elements]) + "]"
     elif raw[:1] == b"{" and (b"{" in raw[1:] or b"[" in raw):
         members = dict_of(raw)
         found = None
@@ -167,7 +171,9 @@ def _fold(raw: bytes, tables: list[str]) -> str:
                 return _refer(found, tables)
         below = tables[known:]
         del tables[known:]
-        folded = "{" + ",".join([f"{token(key)}:{_fold(value, tables)}" for key, value in members.items()]) + "}"
+        folded = (
+            "{" + ",".join([f"{token(key)}:{_fold(value, tables, depth + 1)}" for key, value in members.items()]) + "}"
+        )
     else:
         return raw.decode()
     if found is not None and len(found) + sum(map(len, below)) < WORTH * (len(folded) + _size(tables, known)):
@@ -181,7 +187,7 @@ def _size(tables: list[str], known: int) -> int:
     return sum([len(tables[at]) for at in range(known, len(tables))])
 
 
-def _lists_below(rows: list[Row], tables: list[str]) -> list[Row]:
+def _lists_below(rows: list[Row], tables: list[str], depth: int) -> list[Row]:
     """`rows` with their lists of objects put into one table for each key, where that is shorter."""
     keys = dict.fromkeys(key for row in rows for key, value in row.items() if value[:2] == b"[{")
     for key in keys:
@@ -191,7 +197,7 @@ def _lists_below(rows: list[Row], tables: list[str]) -> list[Row]:
         if len(elements) < MIN_ROWS or not all(element[:1] == b"{" for element in elements):
             continue
         members = [dict_of(element) for element in elements]
-        table = _table(members, None, tables)
+        table = _table(members, None, tables, depth + 1)
         if table is None:
             continue
         alike = all(member.keys() == members[0].keys() for member in members)
@@ -215,10 +221,10 @@ def _refer(table: str, tables: list[str]) -> str:
     return f"@{number}"
 
 
-def _table(rows: list[Row], keys: list[str] | None, tables: list[str]) -> str | None:
+def _table(rows: list[Row], keys: list[str] | None, tables: list[str], depth: int = 0) -> str | None:
     """`rows` as a table that has no number yet, or None where they are too ragged for one."""
     known = len(tables)
-    rows = _lists_below(rows, tables)
+    rows = _lists_below(rows, tables, depth) if depth < DEEPEST_LISTS else rows
     made = plan(rows)
     if made is None or (keys is None and all(row == rows[0] for row in rows)):
         del tables[known:]
