@@ -25,6 +25,9 @@ from collections.abc import Sequence
 import msgspec
 
 from headroom.zones import layout, rows, runs
+from headroom.zones.cells import Row, dict_of
+from headroom.zones.plans import Plan
+from headroom.zones.plans import plan as plan_of
 
 TITLE = "[json lines"
 _HOW = {
@@ -55,7 +58,7 @@ LIKE = 0.6  # share of keys in common that makes two records one kind
 class _Record(msgspec.Struct):
     """A line that is an object: its members, its compact text and its kind."""
 
-    row: rows.Row
+    row: Row
     text: str
     kind: int = 0
 
@@ -93,7 +96,7 @@ def decode(pressed: str) -> str:
     kinds = int(match[2]) if several else 1
     if not 1 <= kinds <= len(_LETTERS) or len(lines) <= kinds:
         raise ValueError("a table of JSON lines without its keys")
-    plans: dict[str, rows.Plan] = {}
+    plans: dict[str, Plan] = {}
     for at in range(kinds):
         letter = f"{_LETTERS[at]} " if several else ""
         if not lines[1 + at].startswith(letter):
@@ -121,7 +124,7 @@ def decode(pressed: str) -> str:
     return "\n".join(out) + end
 
 
-def _read(line: str, plan: rows.Plan, above: Sequence[str], *, spaced: bool) -> str:
+def _read(line: str, plan: Plan, above: Sequence[str], *, spaced: bool) -> str:
     try:
         compact = rows.read_line(line, plan, above)
         return layout.apply(compact, layout.SPACED) if spaced else compact
@@ -146,7 +149,7 @@ def _record(line: str, *, spaced: bool) -> _Record | None:
     minified = layout.minify(line)
     if minified is None or line != (layout.apply(minified, layout.SPACED) if spaced else minified):
         return None
-    return _Record(rows.dict_of(minified.encode()), minified)
+    return _Record(dict_of(minified.encode()), minified)
 
 
 def _sort(records: Sequence[_Record]) -> list[list[_Record]]:
@@ -155,14 +158,14 @@ def _sort(records: Sequence[_Record]) -> list[list[_Record]]:
     for record in records:
         for key, value in record.row.items():
             if value[:1] == b"{":
-                names.setdefault(key, Counter())[tuple(rows.dict_of(value))] += 1
+                names.setdefault(key, Counter())[tuple(dict_of(value))] += 1
     telling = {key for key, found in names.items() if 1 < len(found) <= TELLING}
     shapes: dict[tuple[str, ...], list[_Record]] = {}
     for record in records:
         keys = list(record.row)
         for key in keys.copy() if telling else ():
             if key in telling and record.row[key][:1] == b"{":
-                keys += [f"{key}.{inner}" for inner in rows.dict_of(record.row[key])]
+                keys += [f"{key}.{inner}" for inner in dict_of(record.row[key])]
         shapes.setdefault(tuple(keys), []).append(record)
     heads: list[frozenset[str]] = []
     kinds: list[list[_Record]] = []
@@ -185,12 +188,12 @@ def _write(
     lines: Sequence[str], records: Sequence[_Record | None], kinds: Sequence[Sequence[_Record]], *, spaced: bool
 ) -> str | None:
     """The text with a plan for each kind that is no raggeder than a table may be."""
-    plans: list[rows.Plan] = []
+    plans: list[Plan] = []
     for record in records:
         if record is not None:
             record.kind = -1
     for kind in kinds:
-        plan = rows.plan([record.row for record in kind])
+        plan = plan_of([record.row for record in kind])
         if plan is not None:
             for record in kind:
                 record.kind = len(plans)
@@ -245,7 +248,7 @@ def _write(
     return "\n".join([title, *out])
 
 
-def _cells(record: _Record, plan: rows.Plan, reader: rows.Plan) -> list[str] | None:
+def _cells(record: _Record, plan: Plan, reader: Plan) -> list[str] | None:
     """The record's cells, or None where they would not read back to the same characters."""
     cells = rows.write_cells(record.row, plan)
     if cells is None or not any(cells) or cells[0][:1] == "=":  # an empty last line is taken for the text's end

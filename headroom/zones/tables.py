@@ -22,22 +22,9 @@ import re
 import msgspec
 
 from headroom.zones import repeats, runs
-from headroom.zones.rows import (
-    Plan,
-    Row,
-    cell_end,
-    dict_of,
-    plan,
-    read_cell,
-    read_header,
-    read_held,
-    read_line,
-    token,
-    write_cell,
-    write_cells,
-    write_header,
-    write_object,
-)
+from headroom.zones.cells import Row, cell_end, dict_of, read_cell, token, write_cell, write_object
+from headroom.zones.plans import Plan, plan
+from headroom.zones.rows import read_header, read_held, read_line, write_cells, write_header
 from headroom.zones.splice import to_token
 
 _RAW = msgspec.Raw
