@@ -20,6 +20,7 @@ _SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)
 _LIST: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 _TABLES = "; @n is table n below: a header, then a row a line"
 _EXPLAINED = (
+    ("text", "@n text below is that string as it is"),
     ("@=", "@n=... is the value of every @n"),
     ("{k}", '"{key}..." begins with that value of the same object'),
     ("[-]", "@n[a-b] is its rows a to b"),

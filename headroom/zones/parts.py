@@ -243,10 +243,17 @@ def _form(body: str, openers: str, closers: str) -> str | None:
         whole = layout.apply(minified, name)
         if _stripped(whole, len(_brackets(openers)), len(closers)) != body:
             continue
-        forms = [form for form in documents.encode(whole) if documents.decode(form) == whole]
+        forms = [form for form in documents.encode(whole) if _reads_back(form, whole)]
         shortest = min(forms, key=len, default=None)
         return shortest if shortest is not None and len(shortest) < len(body) else None
     return None
+
+
+def _reads_back(form: str, whole: str) -> bool:
+    try:
+        return documents.decode(form) == whole
+    except ValueError:  # duplicate keys and odd spellings, which tables do not keep
+        return False
 
 
 def _brackets(openers: str) -> str:

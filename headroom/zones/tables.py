@@ -11,6 +11,10 @@ r"""JSON with its uniform arrays written as tables: one header line, then one li
 `@1` stands where the table was; header and rows are those of `rows`. A row that does not fit the header is a JSON
 object behind `=`. An object of objects becomes a table `@1{3}` whose first column is the key.
 
+Lists of objects in the rows of one table are rows of another: `@2[4-6]` is a list of its rows 4 to 6. An object that
+stands in the rest of the document twice is said once, as `@3={…}`, and a string of several lines stands below as it is
+(`@4 text, 12 lines:`). Every row and text is referred to once, so that nothing can grow without bound.
+
 Values are never decoded into numbers: `1.0`, `1e400` and 2^60 keep their digits. Duplicate keys, keys or strings in an
 unusual spelling and the like do not survive the round trip, which the caller checks.
 """
@@ -25,7 +29,7 @@ from headroom.zones import repeats, runs
 from headroom.zones.cells import Row, cell_end, dict_of, read_cell, token, write_cell, write_object
 from headroom.zones.plans import Plan, plan
 from headroom.zones.rows import read_header, read_held, read_line, write_cells, write_header
-from headroom.zones.splice import to_token
+from headroom.zones.splice import to_text, to_token
 
 _RAW = msgspec.Raw
 _ROWS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[_RAW])
@@ -33,12 +37,16 @@ _ROWS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[_RAW]
 MIN_ROWS = 2
 DEEPEST = 40  # levels that are looked at: each is read again for the one above it
 DEEPEST_LISTS = 4  # lists in rows of lists in rows
+MIN_TEXT = 120  # characters of a string that is worth lines of its own
+MIN_BREAKS = 2  # line breaks in it
 CLEARLY = 0.6  # share of its characters that a table may have for nothing else to be tried
 BASED = 0.97  # share of its characters that a document may have for addresses in it to be written from others
 WORTH = 0.9  # share of what the same is without the table, for a table to be worth looking down to
 
 _REFERENCE = re.compile(r'"(?:[^"\\]|\\.)*"|@(\d{1,9})(?:\[(\d{1,9})-(\d{1,9})\])?')
 _VALUE = re.compile(r"@(\d{1,9})=")
+_TEXT = re.compile(r"@(\d{1,9}) text, (\d{1,9}) lines:")
+_VALUE_STRING = re.compile(r'"(?:[^"\\]|\\.)*"(:?)')
 _SLICE = re.compile(r"@\d{1,9}\[\d{1,9}-\d{1,9}\]")
 _HEADER = re.compile(r"@(\d+)(?:\[(\d+)\]|\{(\d+)\}) (.*)", re.DOTALL)
 
@@ -51,11 +59,33 @@ def encode(minified: str) -> str | None:
     written = [root, *values]
     shorter = [repeats.shorten(text) for text in written] if root.count('"http') + root.count('"/') > 3 else written
     based = sum(map(len, shorter)) < BASED * sum(map(len, written))
-    if not tables and not values and not based:
+    if not tables and not values and not based and root.count("\\n") < MIN_BREAKS:
         return None
     root, *values = shorter if based else map(repeats.escape, written)
     said = [f"@{len(tables) + at}={value}" for at, value in enumerate(values, 1)]
-    return "\n".join([root, *said, *tables])
+    texts: list[str] = []
+    head = _lift_texts("\n".join([root, *said]), len(tables) + len(values) + 1, texts)
+    if not tables and not values and not based and not texts:
+        return None
+    return "\n".join([head, *tables, *texts])
+
+
+def _lift_texts(head: str, number: int, texts: list[str]) -> str:
+    """`head` with references instead of strings of several lines, which are put into `texts` as they are."""
+    if head.count("\\n") < MIN_BREAKS:
+        return head
+
+    def lift(match: re.Match[str]) -> str:
+        spelled = match[0]
+        if match[1] or len(spelled) < MIN_TEXT or spelled.count("\\n") < MIN_BREAKS:
+            return spelled
+        text = to_text(spelled.encode())
+        if to_token(text).decode() != spelled:
+            return spelled
+        texts.append(f"@{number + len(texts)} text, {text.count(chr(10)) + 1} lines:\n{text}")
+        return f"@{number + len(texts) - 1}"
+
+    return _VALUE_STRING.sub(lift, head)
 
 
 def uses(pressed: str) -> frozenset[str]:
@@ -68,13 +98,14 @@ def uses(pressed: str) -> frozenset[str]:
         found.add("@=")
     if any('"{' in line for line in lines[:at]):
         found.add("{k}")
-    if at < len(lines):
-        found.add("table")
     while at < len(lines) and (match := _HEADER.fullmatch(lines[at])) is not None:
+        found.add("table")
         found |= read_header(match[4]).uses
         names, at = runs.read_names(lines, at + 1)
         found |= {"&"} if names else set()
         at = _end(lines, at, int(match[2] or match[3]))
+    if at < len(lines) and _TEXT.fullmatch(lines[at]) is not None:
+        found.add("text")
     return frozenset(found)
 
 
@@ -99,6 +130,12 @@ def decode(pressed: str) -> tuple[str, str]:
             [_resolved(row, tables) if "@" in row else row for row in rows], match[3] is not None
         )
         at = end
+    while at < len(lines) and (match := _TEXT.fullmatch(lines[at])) is not None:
+        end = at + 1 + int(match[2])
+        if end > len(lines):
+            raise ValueError("a text is cut")
+        tables[int(match[1])] = _Table([to_token("\n".join(lines[at + 1 : end])).decode()], None)
+        at = end
     tail = "".join("\n" + line for line in lines[at:])
     root = repeats.resolve(repeats.lengthen(lines[0]), values)
     return _resolved(root, tables), tail
@@ -108,7 +145,7 @@ class _Table(msgspec.Struct):
     """A table that has been read: its rows as JSON, and how many of them something has referred to."""
 
     rows: list[str]
-    keyed: bool
+    keyed: bool | None  # None for a text
     used: int = 0
 
 
@@ -125,6 +162,8 @@ def _resolved(text: str, tables: dict[int, _Table]) -> str:
         if begin != table.used or not begin < end <= len(table.rows) or (match[2] and table.keyed):
             raise ValueError("rows that are not there, or stand elsewhere")
         table.used = end
+        if table.keyed is None:
+            return table.rows[0]
         return ("{%s}" if table.keyed else "[%s]") % ",".join(table.rows[begin:end])
 
     return _REFERENCE.sub(put, text)

@@ -183,3 +183,27 @@ def test_the_same_rows_are_not_referred_to_twice() -> None:
 
 def test_a_cell_that_looks_like_a_reference_is_text() -> None:
     back('[{"a":"@1","b":[{"c":1},{"c":2},{"c":3}]},{"a":"@1[1-2]","b":[{"c":4},{"c":5}]},{"a":"x","b":[]}]')
+
+
+def test_strings_of_several_lines_stand_below_as_they_are() -> None:
+    listing = "\n".join(f'src/module_{number}.py:{number}: \u2028 "quoted"\ttext' for number in range(9))
+    text = json.dumps(
+        {"content": [{"type": "text", "text": listing + "\n"}], "again": listing, "short": "a\nb\nc\nd"},
+        separators=(",", ":"),
+        ensure_ascii=False,
+    )
+    tabled = tables.encode(text)
+    assert tabled is not None
+    assert tabled.startswith(
+        '{"content":[{"type":"text","text":@1}],"again":@2,"short":"a\\nb\\nc\\nd"}\n@1 text, 10 lines:\n'
+    )
+    assert listing in tabled
+    assert tables.decode(tabled + "\n") == (text, "\n")
+
+
+@pytest.mark.parametrize(
+    "damaged", ["@1\n@1 text, 3 lines:\na", "[@1,@1]\n@1 text, 1 lines:\na", "@2\n@1 text, 1 lines:\na"]
+)
+def test_a_text_that_is_cut_or_referred_to_twice_is_refused(damaged: str) -> None:
+    with pytest.raises(ValueError):
+        tables.decode(damaged)
