@@ -24,12 +24,12 @@ from headroom.zones import (
     delimited,
     diffs,
     documents,
+    fragments,
     jsonlines,
     layout,
     listings,
     logs,
     numbered,
-    parts,
     paths,
     tables,
     wrapped,
@@ -381,12 +381,12 @@ def drive_jsonlines(data: bytes) -> None:
     _reads_back(data.decode("utf-8", "replace"), jsonlines.encode, jsonlines.decode, jsonlines.TITLE)
 
 
-def drive_parts(data: bytes) -> None:
+def drive_fragments(data: bytes) -> None:
     """JSON that was cut, or in several parts, reads back to the same characters."""
     text = data.decode("utf-8", "replace")
-    _decoded(parts.decode, text)
-    for pressed in parts.encode(text):
-        assert parts.decode(pressed) == text
+    _decoded(fragments.decode, text)
+    for pressed in fragments.encode(text):
+        assert fragments.decode(pressed) == text
 
 
 def drive_wrapped(data: bytes) -> None:

@@ -18,11 +18,11 @@ from headroom.zones import (
     delimited,
     diffs,
     documents,
+    fragments,
     jsonlines,
     listings,
     logs,
     numbered,
-    parts,
     paths,
     wrapped,
 )
@@ -105,7 +105,7 @@ def _form(name: str, title: str, encode: Callable[[str], str | None], decode: Ca
 
 _DOCUMENT = Form("json", documents.TITLE, _styleless(documents.encode), documents.decode, documents.same)
 _WRAPPED = Form("json", wrapped.TITLE, _styleless(wrapped.encode), wrapped.decode, documents.same)
-_PARTS = Form("json_parts", parts.TITLE, _styleless(parts.encode), parts.decode, _equal)
+_PARTS = Form("json_parts", fragments.TITLE, _styleless(fragments.encode), fragments.decode, _equal)
 _LINES = _form("json_lines", jsonlines.TITLE, jsonlines.encode, jsonlines.decode)
 _DIFF = _form("diff", diffs.TITLE, diffs.encode, diffs.decode)
 _COMMITS = _form("git", commits.TITLE, commits.encode, commits.decode)

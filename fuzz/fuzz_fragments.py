@@ -5,8 +5,8 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["headroom"]):
-    from fuzz.drives import drive_parts
+    from fuzz.drives import drive_fragments
 
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, drive_parts)
+    atheris.Setup(sys.argv, drive_fragments)
     atheris.Fuzz()

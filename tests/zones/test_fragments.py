@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headroom.zones import parts
+from headroom.zones import fragments
 from tests.support.json_texts import LAYOUTS, TREES, Tree, write
 
 MARKS = st.sampled_from(
@@ -31,23 +31,23 @@ def test_cut_anywhere_it_reads_back_exactly(
     begin, end = sorted((first % (len(core) + 1), second % (len(core) + 1)))
     with mock.patch.object(parts, "LEAST", 2), mock.patch.object(parts, "MIN_SHARE", 0.05):
         for text in (above + core[:end] + mark + below, above + core[begin:], core[:begin] + mark + core[end:] + below):
-            for form in parts.encode(text):
-                assert form.startswith(parts.TITLE)
-                assert parts.decode(form) == text
+            for form in fragments.encode(text):
+                assert form.startswith(fragments.TITLE)
+                assert fragments.decode(form) == text
 
 
 @given(st.text(alphabet='{}[]",:1a \n…', max_size=80))
 def test_any_text_reads_back_exactly(text: str) -> None:
     with mock.patch.object(parts, "LEAST", 2):
-        for form in parts.encode(text):
-            assert parts.decode(form) == text
+        for form in fragments.encode(text):
+            assert fragments.decode(form) == text
 
 
 @pytest.mark.parametrize("cut", range(len(PRETTY) // 3, len(PRETTY), 97))
 def test_a_cut_end_costs_no_more_than_the_value_that_was_cut(cut: int) -> None:
     text = PRETTY[:cut] + "\n… 900 characters truncated …"
-    (form,) = parts.encode(text)
-    assert parts.decode(form) == text
+    (form,) = fragments.encode(text)
+    assert fragments.decode(form) == text
     assert len(form) < 0.6 * len(text)
     assert "bracket" in form.partition("\n")[0]
 
@@ -55,15 +55,15 @@ def test_a_cut_end_costs_no_more_than_the_value_that_was_cut(cut: int) -> None:
 @pytest.mark.parametrize("cut", range(0, len(PRETTY) * 2 // 3, 97))
 def test_a_cut_beginning_is_opened_again(cut: int) -> None:
     text = PRETTY[cut + 1 :]
-    (form,) = parts.encode(text)
-    assert parts.decode(form) == text
+    (form,) = fragments.encode(text)
+    assert fragments.decode(form) == text
     assert len(form) < 0.6 * len(text)
 
 
 def test_both_sides_of_a_cut_are_pressed() -> None:
     text = PRETTY[:1000] + "…12345 chars truncated…" + PRETTY[1500:]
-    (form,) = parts.encode(text)
-    assert parts.decode(form) == text
+    (form,) = fragments.encode(text)
+    assert fragments.decode(form) == text
     title = form.partition("\n")[0]
     assert title.count("json on") == 2
     assert "added behind" in title and "added before" in title
@@ -72,8 +72,8 @@ def test_both_sides_of_a_cut_are_pressed() -> None:
 
 def test_documents_between_lines_are_each_pressed() -> None:
     text = f"status: ok\nfirst: {PRETTY}\nsecond:\n{PRETTY}\n"
-    (form,) = parts.encode(text)
-    assert parts.decode(form) == text
+    (form,) = fragments.encode(text)
+    assert fragments.decode(form) == text
     assert form.startswith("[json parts: 2 lines; json on ")
     assert form.count("@1[40] id,name") == 2
 
@@ -82,7 +82,7 @@ def test_documents_between_lines_are_each_pressed() -> None:
     "text", ["", PRETTY, PRETTY + "\n", "x" * 5000, "[{" * 3000, '{"' * 3000, "[" * 9000, '{"a":1} x']
 )
 def test_a_whole_document_and_what_is_none_are_left_alone(text: str) -> None:
-    assert parts.encode(text) == []
+    assert fragments.encode(text) == []
 
 
 @pytest.mark.parametrize(
@@ -100,4 +100,4 @@ def test_a_whole_document_and_what_is_none_are_left_alone(text: str) -> None:
 )
 def test_a_damaged_form_is_refused(pressed: str) -> None:
     with pytest.raises(ValueError):
-        parts.decode(pressed)
+        fragments.decode(pressed)
