@@ -24,6 +24,7 @@ from headroom.zones import (
     delimited,
     diffs,
     documents,
+    fragments,
     grids,
     jsonlines,
     layout,
@@ -403,6 +404,14 @@ def drive_grids(data: bytes) -> None:
 def drive_jsonlines(data: bytes) -> None:
     """JSON lines read back to the same characters."""
     _reads_back(data.decode("utf-8", "replace"), jsonlines.encode, jsonlines.decode, jsonlines.TITLE)
+
+
+def drive_fragments(data: bytes) -> None:
+    """JSON that was cut, or in several parts, reads back to the same characters."""
+    text = data.decode("utf-8", "replace")
+    _decoded(fragments.decode, text)
+    for pressed in fragments.encode(text):
+        assert fragments.decode(pressed) == text
 
 
 def drive_wrapped(data: bytes) -> None:

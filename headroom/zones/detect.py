@@ -63,6 +63,12 @@ _MARKDOWN = re.compile(r"\s*(?:#{1,6} |[-*+] |\d+\. |>|\|)")
 _COMMIT = re.compile(r"commit [0-9a-f]{7,40}\b|\^?[0-9a-f]{7,40} (?:\S+ +)?\([^()]{1,80} \d{4}-\d\d-\d\d ")
 _STAT = re.compile(r" \S+(?: => \S+)? +\| +(?:\d+|Bin)(?: [-+0-9]|\Z)")
 _JSON_LINE = re.compile(r"[\[{].*[\]}]\s*\Z")
+_JSON_BEGIN = re.compile(
+    r'\s{0,200}(?:\{\s{0,200}"(?:[^"\\\n]|\\.){1,200}"\s{0,9}:|\[\s{0,200}(?:\{\s{0,200}"|"[^"\n]{0,200}",))'
+)
+_JSON_MEMBER = re.compile(
+    r'\s*(?:"(?:[^"\\]|\\.)*"(?:: ?(?:"(?:[^"\\]|\\.)*"|[\[{\d\-tfn][^"]*))?,?|[\]}][\]}]*,?|[\[{])\s*\Z'
+)
 _HTML = re.compile(r"\s*<(?:!doctype html|html[\s>])", re.IGNORECASE)
 _GUTTER = re.compile(r" {0,9}\d{1,9}(?:\t|\u2192|: |\| ?| \|)|\d{1,9}\Z|\d{1,9}:\Z")
 _PATH = re.compile(r"(?:\./)?[^\s:|<>\"'(){}=,;]*/[^\s:|<>\"'(){}=,;]*:?(?::\d+)?\Z|[\w.@+-]+\.\w{1,8}\Z")
@@ -172,7 +178,7 @@ class _Census:
                 path = bare[1] + "-"
             elif path and line.startswith(path):
                 self.bare += 1
-            self.rows += _JSON_LINE.match(line) is not None
+            self.rows += _JSON_LINE.match(line) is not None or (len(line) == LINE_LOOK and line[:2] == '{"')
             self.gutters += _GUTTER.match(line) is not None
             self.paths += _PATH.match(line) is not None
             self.stats += line[0] == " " and _STAT.match(line) is not None
@@ -209,6 +215,8 @@ def sniff(text: str, look_ahead: int = LOOK_AHEAD) -> Kind:
         return Kind.GIT
     if census.most(census.rows, 0.6):
         return Kind.JSON_LINES
+    if _is_json_part(text, lines):
+        return Kind.JSON
     if census.hits and (census.hits + census.context) * 3 >= census.lines:
         # Many lines of another kind between those that name a place are what a tool says about that place.
         mixed = census.lines >= LEAST_LINES and (census.hits + census.context) * 5 < census.lines * 4
@@ -231,6 +239,8 @@ def sniff(text: str, look_ahead: int = LOOK_AHEAD) -> Kind:
         return Kind.LINT
     if census.most(census.outlines, 0.4):
         return Kind.OUTLINE
+    if _has_keys(text):
+        return Kind.JSON
     if census.most(census.code, 0.12):
         return Kind.SOURCE
     if census.most(census.gaps, 0.5) or _is_delimited(lines) or _is_aligned(lines):
@@ -263,6 +273,21 @@ def _is_json_lines(text: str) -> bool:
         return False
     second = text[end + 1 : end + 1 + LINE_LOOK].lstrip(" ")
     return text[:end].rstrip()[-1:] in "]}" and len(text[:end].strip()) > 1 and second[:1] in "[{"
+
+
+def _is_json_part(text: str, lines: list[str]) -> bool:
+    """Whether most lines are those of a JSON document that was cut or has other lines around it."""
+    if _JSON_BEGIN.match(text):
+        return True
+    written = [line for line in lines if line and not line.isspace()]
+    members = sum(_JSON_MEMBER.match(line) is not None for line in written)
+    return members >= _ENOUGH and members * 10 >= len(written) * 6
+
+
+def _has_keys(text: str) -> bool:
+    """Whether there are as many keys and commas as in JSON without line breaks."""
+    look = text[: LINE_LOOK * 10]
+    return (look.count('":') + look.count('","')) * 60 > len(look) > 60 * look.count("\n")
 
 
 def _is_delimited(lines: list[str]) -> bool:

@@ -50,10 +50,11 @@ def exact(name: str, title: str, encode: Callable[[str], str | None], decode: Ca
         pressed = encode(text)
         return [] if pressed is None else [pressed]
 
-    return Form(name, title, candidates, decode, _equal)
+    return Form(name, title, candidates, decode, exactly)
 
 
-def _equal(text: str, decoded: str) -> bool:
+def exactly(text: str, decoded: str) -> bool:
+    """Whether two texts are the same characters."""
     return text == decoded
 
 

@@ -18,6 +18,7 @@ from headroom.zones import (
     delimited,
     diffs,
     documents,
+    fragments,
     grids,
     jsonlines,
     listings,
@@ -42,6 +43,7 @@ from headroom.zones.forms import (
     Way,
     chained,
     exact,
+    exactly,
     fewest_tokens,
     styleless,
 )
@@ -107,6 +109,7 @@ def _encode_history(text: str) -> list[str]:
 
 _DOCUMENT = Form("json", documents.TITLE, styleless(documents.encode), documents.decode, documents.same)
 _WRAPPED = Form("json", wrapped.TITLE, styleless(wrapped.encode), wrapped.decode, documents.same)
+_PARTS = Form("json_parts", fragments.TITLE, styleless(fragments.encode), fragments.decode, exactly)
 _LINES = exact("json_lines", jsonlines.TITLE, jsonlines.encode, jsonlines.decode)
 _DIFF = exact("diff", diffs.TITLE, diffs.encode, diffs.decode)
 _COMMITS = exact("git", commits.TITLE, commits.encode, commits.decode)
@@ -114,6 +117,10 @@ _SEARCH = exact("search", listings.TITLE, listings.encode, listings.decode)
 _PATHS = exact("paths", paths.TITLE, paths.encode, paths.decode)
 _NUMBERED = exact("numbered", numbered.TITLE, numbered.encode, numbered.decode)
 _LOG = msgspec.structs.replace(exact("log", logs.TITLE, logs.encode, logs.decode), encode=_log)
+# Objects have keys, which say more than a pattern does; lines of lists have none.
+_LISTS = exact(
+    "log", logs.TITLE, lambda text: None if text.count("\n{") * 2 > text.count("\n") else logs.encode(text), logs.decode
+)
 _STATS = exact("stat", stats.TITLE, stats.encode, stats.decode)
 _GRID = exact("grid", grids.TITLE, grids.encode, grids.decode)
 _REPEATED = msgspec.structs.replace(_LOG, encode=styleless(_encode_repeated))
@@ -126,13 +133,13 @@ _LAYERS = (_CRLF, _SCREEN)
 _TESTS = exact("tests", testruns.TITLE, testruns.encode, testruns.decode)
 _OUTLINE = exact("outline", outlines.TITLE, outlines.encode, outlines.decode)
 _ALL = (
-    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _STATS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS,
+    _DOCUMENT, _WRAPPED, _PARTS, _LINES, _DIFF, _COMMITS, _STATS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS,
     _DELIMITED, _GRID, _TESTS, _OUTLINE
 )  # fmt: skip
 
 CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
-    Kind.JSON: ((_DOCUMENT,),),
-    Kind.JSON_LINES: ((_LINES,), (_WRAPPED,), (_LOG,)),
+    Kind.JSON: ((_DOCUMENT,), (_WRAPPED,), (_PARTS,)),
+    Kind.JSON_LINES: ((_LINES,), (_WRAPPED,), (_PARTS,), (_LISTS,)),
     Kind.DIFF: ((_DIFF,), (_COMMITS,)),
     Kind.SEARCH: ((_SEARCH,), (_SEARCH, _REPEATED)),
     Kind.LINT: ((_SEARCH,), (_LOG,), (_SEARCH, _LOG), (_TESTS,), (_TESTS, _LOG)),
