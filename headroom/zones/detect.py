@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from enum import StrEnum
+
+import msgspec
 
 LOOK_AHEAD = 200  # lines
 LINE_LOOK = 2000  # characters of one line that are looked at
@@ -198,6 +201,77 @@ class _Census:
         return count >= _ENOUGH and count >= share * self.lines
 
 
+class _Look(msgspec.Struct, frozen=True, gc=False):
+    """A text, its first lines, and what they look like."""
+
+    text: str
+    lines: list[str]
+    census: _Census
+
+    def is_history(self) -> bool:
+        return _COMMIT.match(self.text) is not None or self.census.most(self.census.stats, 0.5)
+
+    def is_diff(self) -> bool:
+        heads = self.census.heads
+        return heads >= 2 or (heads > 0 and self.text.startswith(("diff ", "--- ")))
+
+    def has_hits(self) -> bool:
+        census = self.census
+        return census.hits > 0 and (census.hits + census.context) * 3 >= census.lines
+
+    def says_places(self) -> bool:
+        """Whether places are named by a tool that has more to say of them than the line that is there."""
+        census = self.census
+        # Many lines of another kind between those that name a place are what a tool says about that place.
+        mixed = census.lines >= LEAST_LINES and (census.hits + census.context) * 5 < census.lines * 4
+        return self.has_hits() and (mixed or census.said * 2 >= census.hits)
+
+    def is_grouped(self) -> bool:
+        return self.census.groups >= LEAST_GROUPS and self.census.grouped * 3 >= self.census.lines
+
+    def is_bare_listing(self) -> bool:
+        return self.census.most(self.census.bare, 0.8) and self.census.logs * 2 < self.census.lines
+
+    def is_report(self) -> bool:
+        census = self.census
+        return census.most(census.reports, REPORT_SHARE) and census.marks <= census.reports
+
+    def is_table(self) -> bool:
+        return self.census.most(self.census.gaps, 0.5) or _is_delimited(self.lines) or _is_aligned(self.lines)
+
+    def repeats_itself(self) -> bool:
+        """Whether lines of several words are hardly ever code or Markdown: a machine's, if they turn out alike."""
+        census = self.census
+        plain = census.lines >= LEAST_LINES and census.code * 16 <= census.lines
+        return plain and not census.most(census.marks, 0.1) and 4 <= census.words / census.lines <= 60
+
+
+RULES: tuple[tuple[Kind, Callable[[_Look], bool]], ...] = (
+    (Kind.GIT, lambda look: look.is_diff() and _COMMIT.match(look.text) is not None),
+    (Kind.DIFF, _Look.is_diff),
+    (Kind.HTML, lambda look: _HTML.match(look.text) is not None),
+    (Kind.GIT, _Look.is_history),
+    (Kind.JSON_LINES, lambda look: look.census.most(look.census.rows, 0.6)),
+    (Kind.JSON, lambda look: _is_json_part(look.text, look.lines)),
+    (Kind.LINT, _Look.says_places),
+    (Kind.SEARCH, _Look.has_hits),
+    (Kind.LINT, lambda look: look.census.most(look.census.said, LEAST_SAID)),
+    (Kind.SEARCH, _Look.is_grouped),
+    (Kind.TABLE, lambda look: _has_named_columns(look.lines) or _is_ruled(look.lines)),
+    (Kind.NUMBERED, lambda look: look.census.most(look.census.gutters, 0.7)),
+    (Kind.PATHS, lambda look: look.census.most(max(look.census.branches, look.census.paths), 0.6)),
+    (Kind.SEARCH, _Look.is_bare_listing),
+    (Kind.LOG, lambda look: look.census.most(look.census.logs, 0.3)),
+    (Kind.LINT, _Look.is_report),
+    (Kind.OUTLINE, lambda look: look.census.most(look.census.outlines, 0.4)),
+    (Kind.JSON, lambda look: _has_keys(look.text)),
+    (Kind.SOURCE, lambda look: look.census.most(look.census.code, 0.12)),
+    (Kind.TABLE, _Look.is_table),
+    (Kind.LINES, _Look.repeats_itself),
+)
+"""What a text is: the first kind that it looks like."""
+
+
 def sniff(text: str, look_ahead: int = LOOK_AHEAD) -> Kind:
     """The kind of `text`, by its first `look_ahead` lines. JSON is judged by its ends; its press does the parsing."""
     first = text.lstrip()[:1] if text[:1].isspace() else text[:1]
@@ -206,50 +280,8 @@ def sniff(text: str, look_ahead: int = LOOK_AHEAD) -> Kind:
         if (first, last) in (("[", "]"), ("{", "}")) and not _is_json_lines(text):
             return Kind.JSON
     lines = _first_lines(text, look_ahead)
-    census = _Census(lines)
-    if census.heads >= 2 or (census.heads and text.startswith(("diff ", "--- "))):
-        return Kind.GIT if _COMMIT.match(text) else Kind.DIFF
-    if _HTML.match(text):
-        return Kind.HTML
-    if _COMMIT.match(text) or census.most(census.stats, 0.5):
-        return Kind.GIT
-    if census.most(census.rows, 0.6):
-        return Kind.JSON_LINES
-    if _is_json_part(text, lines):
-        return Kind.JSON
-    if census.hits and (census.hits + census.context) * 3 >= census.lines:
-        # Many lines of another kind between those that name a place are what a tool says about that place.
-        mixed = census.lines >= LEAST_LINES and (census.hits + census.context) * 5 < census.lines * 4
-        return Kind.LINT if mixed or census.said * 2 >= census.hits else Kind.SEARCH
-    if census.most(census.said, LEAST_SAID):
-        return Kind.LINT
-    if census.groups >= LEAST_GROUPS and census.grouped * 3 >= census.lines:
-        return Kind.SEARCH
-    if _has_named_columns(lines) or _is_ruled(lines):
-        return Kind.TABLE
-    if census.most(census.gutters, 0.7):
-        return Kind.NUMBERED
-    if census.most(census.branches, 0.6) or census.most(census.paths, 0.6):
-        return Kind.PATHS
-    if census.most(census.bare, 0.8) and census.logs * 2 < census.lines:
-        return Kind.SEARCH
-    if census.most(census.logs, 0.3):
-        return Kind.LOG
-    if census.most(census.reports, REPORT_SHARE) and census.marks <= census.reports:
-        return Kind.LINT
-    if census.most(census.outlines, 0.4):
-        return Kind.OUTLINE
-    if _has_keys(text):
-        return Kind.JSON
-    if census.most(census.code, 0.12):
-        return Kind.SOURCE
-    if census.most(census.gaps, 0.5) or _is_delimited(lines) or _is_aligned(lines):
-        return Kind.TABLE
-    # Lines of several words that are hardly ever code or Markdown: a machine's, if they turn out to repeat themselves.
-    plain = census.lines >= LEAST_LINES and census.code * 16 <= census.lines and not census.most(census.marks, 0.1)
-    if plain and 4 * census.lines <= census.words <= 60 * census.lines:
-        return Kind.LINES
-    return Kind.TEXT
+    look = _Look(text, lines, _Census(lines))
+    return next((kind for kind, fits in RULES if fits(look)), Kind.TEXT)
 
 
 def line_kind(line: str) -> Kind | None:
