@@ -130,7 +130,12 @@ def _fence(lines: list[str], at: int, kept: bytearray) -> int:
 
 
 def _matters(line: str) -> bool:
-    return tags.PLACEHOLDER in line or signs.is_error(line) or _MUST.search(line[: signs.LOOK]) is not None
+    return (
+        tags.PLACEHOLDER in line
+        or signs.is_error(line)
+        or signs.is_exit(line)
+        or _MUST.search(line[: signs.LOOK]) is not None
+    )
 
 
 def _cut_sentences(lines: list[str]) -> Cut | None:

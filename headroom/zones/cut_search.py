@@ -101,7 +101,7 @@ def _worth(place: Place | None, seen: set[str]) -> int:
 
 
 def _about(places: list[Place | None], gap: Gap) -> str:
-    """The files and line numbers of the hits in a gap (lines beside hits are only counted); a run of line numbers as its ends."""
+    """The files and line numbers of the hits in a gap (lines beside hits only count); a run of numbers as its ends."""
     files: dict[str, list[int]] = {}
     for place in places[gap.first - 1 : gap.last]:
         if place is not None and place[2]:
