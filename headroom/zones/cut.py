@@ -33,7 +33,7 @@ CUTTERS: Mapping[Kind, tuple[Cutter, ...]] = {
     Kind.DIFF: (cut_diffs.cut,),
     Kind.GIT: (cut_diffs.cut,),
     Kind.HTML: (cut_html.cut,),
-    Kind.SEARCH: (cut_search.cut,),
+    Kind.SEARCH: (cut_search.cut, cut_logs.cut),
     Kind.LINT: (cut_logs.cut,),
     Kind.PATHS: (cut_paths.cut, cut_search.cut),
     Kind.LOG: (cut_logs.cut,),

@@ -137,6 +137,7 @@ def _matters(line: str) -> bool:
         tags.PLACEHOLDER in line
         or signs.is_error(line)
         or signs.is_exit(line)
+        or signs.names_a_place(line)
         or _MUST.search(line[: signs.LOOK]) is not None
     )
 
