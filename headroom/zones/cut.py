@@ -33,16 +33,16 @@ CUTTERS: Mapping[Kind, tuple[Cutter, ...]] = {
     Kind.DIFF: (cut_diffs.cut,),
     Kind.GIT: (cut_diffs.cut,),
     Kind.HTML: (cut_html.cut,),
-    Kind.SEARCH: (cut_search.cut,),
+    Kind.SEARCH: (cut_search.cut, cut_logs.cut),
     Kind.LINT: (cut_logs.cut,),
     Kind.PATHS: (cut_paths.cut, cut_search.cut),
     Kind.LOG: (cut_logs.cut,),
     Kind.SOURCE: (cut_source.cut,),
     Kind.TABLE: (cut_tables.cut, cut_logs.cut),
-    Kind.LINES: (cut_logs.cut, cut_prose.cut_paragraphs),
+    Kind.LINES: (cut_prose.cut_paragraphs, cut_logs.cut),
     Kind.TEXT: (cut_prose.cut,),
 }
-"""What cuts which kind; of several, the one that makes the shortest excerpt does. Numbered lines (files that were
+"""What cuts which kind; of several, the first that finds what to leave out. Numbered lines (files that were
 read) are never cut: agents edit them by exact match."""
 
 
@@ -53,12 +53,11 @@ def cut(text: str, kind: Kind) -> Cut | None:
     """
     if marker.BEGIN in text or gaps.tells_gaps(text):
         return None
-    best: Cut | None = None
     for cutter in CUTTERS.get(kind, ()):
         made = cutter(text)
-        if made is not None and made.gaps and len(made.text) < len(best.text if best else text):
-            best = made
-    return best
+        if made is not None and made.gaps and len(made.text) < len(text):
+            return made
+    return None
 
 
 def with_marker(shorter: str, original: str, made: Cut) -> str:

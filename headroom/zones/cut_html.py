@@ -62,7 +62,7 @@ class _Page:
                 if 0 <= end < at:
                     end = text.find(f"</{tag.name}", at)
                     ends[tag.name] = end
-                at = end if end >= 0 else max(at, last + 1)
+                at = text.find(">", end) + 1 if 0 <= end < last else max(at, last + 1)
         self._text(self._uncommented(text, at, len(text)))
         self._break()
         return "\n".join(self._lines).strip("\n")

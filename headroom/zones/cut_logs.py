@@ -128,6 +128,8 @@ def _keep(lines: list[str], templates: list[str]) -> bytearray:
         for at in shown:
             for near in range(max(0, at - around), min(size, at + around + 1)):
                 kept[near] = 1
+            if at + 1 < size and signs.names_a_place(lines[at + 1]):
+                kept[at + 1] = 1
     _keep_traces(lines, kept)
     return kept
 

@@ -18,6 +18,7 @@ _PARAGRAPH = 2  # lines shown of a paragraph
 _ITEMS = 4  # items shown of a list
 _FENCED = 6  # lines shown of a block of code
 _SECTION = 3  # paragraphs of a section that are shown
+_AMPLE = 120  # lines shown before, of each section, only the heading and the line under it are
 _HEADING = re.compile(
     r"#{1,6} \S|[A-Z][A-Z0-9 /&-]{2,60}\Z|\S.{0,80}:\Z|(?:\d{1,3}\.){1,4} {1,3}\S.{0,70}\Z|(?:={3,}|-{3,}|~{3,})\Z"
 )
@@ -80,14 +81,14 @@ def _cut(text: str, numbers: list[int]) -> Cut | None:
 def _keep(lines: list[str]) -> bytearray:
     """Which lines say most, paragraph by paragraph."""
     kept = bytearray(len(lines))
-    at = paragraphs = items = 0
+    at = paragraphs = items = shown_lines = 0
     while at < len(lines):
         line = lines[at]
         if not line.strip():
             at += 1
             continue
         if line.lstrip()[:3] in ("```", "~~~"):
-            at = _fence(lines, at, kept)
+            at = _fence(lines, at, kept, _FENCED if shown_lines < _AMPLE else 2)
             continue
         begin = at
         while at < len(lines) and lines[at].strip() and lines[at].lstrip()[:3] not in ("```", "~~~"):
@@ -96,7 +97,8 @@ def _keep(lines: list[str]) -> bytearray:
         if heading:
             paragraphs = items = 0
         is_list = _ITEM.match(lines[begin]) is not None
-        shown = _PARAGRAPH if paragraphs < _SECTION else 1
+        ample = shown_lines < _AMPLE
+        shown = (_PARAGRAPH if paragraphs < _SECTION else 1) if ample else int(paragraphs == 0)
         if is_list and paragraphs >= _SECTION + _ITEMS:
             shown = 0
         paragraphs += 1
@@ -105,17 +107,18 @@ def _keep(lines: list[str]) -> bytearray:
             items += item
             if (
                 place - begin < shown + heading
-                or (item and items <= _ITEMS)
+                or (item and ample and items <= _ITEMS)
                 or _matters(lines[place])
                 or (_HEADING.match(lines[place]) is not None and lines[place][:1] not in (" ", "\t"))
             ):
                 kept[place] = 1
         if not is_list:
             items = 0
+        shown_lines += sum(kept[begin:at])
     return kept
 
 
-def _fence(lines: list[str], at: int, kept: bytearray) -> int:
+def _fence(lines: list[str], at: int, kept: bytearray, shown: int) -> int:
     """A block of code from line `at` on: its beginning and its end. Returns where it is over."""
     begin = at
     mark = lines[at].lstrip()[:3]
@@ -123,14 +126,20 @@ def _fence(lines: list[str], at: int, kept: bytearray) -> int:
     while at < len(lines) and lines[at].lstrip()[:3] != mark:
         at += 1
     end = min(at + 1, len(lines))
-    for place in range(begin, min(begin + _FENCED, end)):
+    for place in range(begin, min(begin + shown, end)):
         kept[place] = 1
     kept[end - 1] = 1
     return end
 
 
 def _matters(line: str) -> bool:
-    return tags.PLACEHOLDER in line or signs.is_error(line) or _MUST.search(line[: signs.LOOK]) is not None
+    return (
+        tags.PLACEHOLDER in line
+        or signs.is_error(line)
+        or signs.is_exit(line)
+        or signs.names_a_place(line)
+        or _MUST.search(line[: signs.LOOK]) is not None
+    )
 
 
 def _cut_sentences(lines: list[str]) -> Cut | None:

@@ -17,7 +17,7 @@ TITLE = "[excerpt of a search: hits as they were; lines between … name the fil
 LEAST_LINES = 20
 _PER_FILE = 3  # hits shown of one file
 _SHARE = 4  # of all hits one in so many is shown, if that is more than one a file
-_HIT = re.compile(r"(?!\d+:)([^\s:]{1,400}):(\d{1,9}):")
+_HIT = re.compile(r"(?!\d+:|\[)([^\s:]{1,400}):(\d{1,9}):")
 _CONTEXT = re.compile(r"([^\s:]{1,400}?)-(\d{1,9})-")
 _GUTTER = re.compile(r"(\d{1,9})[:-]")
 _DEFINES = re.compile(
@@ -101,7 +101,7 @@ def _worth(place: Place | None, seen: set[str]) -> int:
 
 
 def _about(places: list[Place | None], gap: Gap) -> str:
-    """The files and line numbers of the hits in a gap (lines beside hits are only counted); a run of line numbers as its ends."""
+    """The files and line numbers of the hits in a gap (lines beside hits only count); a run of numbers as its ends."""
     files: dict[str, list[int]] = {}
     for place in places[gap.first - 1 : gap.last]:
         if place is not None and place[2]:

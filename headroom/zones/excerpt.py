@@ -30,9 +30,9 @@ def excerpt(text: str, floors: Floors, yardstick: Yardstick, style: Style = Styl
     made = cut(core, whole.kind)
     if made is None or len(core.encode()) < floors.of(whole.kind):
         return whole
-    pressed = press(made.text, _NO_FLOORS, yardstick, style)
-    inner = pressed.text if pressed.action is Action.PRESSED else made.text
-    shorter = with_marker(head + inner + tail, text, made)
+    pressed = press(made.body, _NO_FLOORS, yardstick, style)
+    body = pressed.text if pressed.action is Action.PRESSED else made.body
+    shorter = with_marker(f"{head}{made.title}\n{body}{tail}", text, made)
     before = whole.before or yardstick.count(text)
     limit = int((whole.after if whole.action is Action.PRESSED else before) * (1 - GAIN))
     if limit <= 0 or yardstick.exceeds(shorter, limit):

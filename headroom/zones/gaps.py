@@ -30,7 +30,11 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cut(msgspec.Struct, frozen=True, gc=False):
-    """A shorter text. `title` is its first line, `body` the rest, `of` the units of the original."""
+    """A shorter text. `title` is its first line, `body` the rest, `of` the units of the original.
+
+    `gaps` say how much is missing; where it is they say for lines and rows. Context that a diff lacks, and characters
+    of a page or of long values, are one gap from 1 to their number.
+    """
 
     title: str
     body: str

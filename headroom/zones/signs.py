@@ -42,6 +42,14 @@ _SUMMARY = re.compile(
 )
 
 
+_PLACE = re.compile(r"\.\w{1,5}:\d")
+
+
+def names_a_place(line: str) -> bool:
+    """Whether a line of a file is named, which is where a reader goes next: `src/a.rs:12`."""
+    return _PLACE.search(line[:LOOK]) is not None
+
+
 def is_error(line: str) -> bool:
     """Whether the line tells of an error or a failure."""
     look = line[:LOOK]
