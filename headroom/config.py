@@ -273,6 +273,15 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "compression",
     ),
     Setting(
+        "beta_header_sticky",
+        "enabled",
+        ON_OFF,
+        "Feature tokens (anthropic-beta, openai-beta) sent once are sent on in that conversation, for callers who pay "
+        "per token",
+        "compression",
+        ("HEADROOM_BETA_HEADER_STICKY",),
+    ),
+    Setting(
         "press_style",
         "plain",
         _one_of("plain", "dense"),

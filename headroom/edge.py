@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self, cast
 import msgspec
 
 from headroom import control, plan, providers
+from headroom.betas import StickyTokens
 from headroom.config import REDIS_SCHEMES, SETTINGS, Config, ConfigError, data_directory, without_password
 from headroom.events import Event, Level, Refused, Stopped, StoreNote
 from headroom.exchange import Exchange, error_answer
@@ -27,6 +28,7 @@ from headroom.ledger import Ledger
 from headroom.logs import LogWriter
 from headroom.metrics import Board, Counters
 from headroom.offering import Mode
+from headroom.receipts import Receipts
 from headroom.services import Posted, Services
 from headroom.shrink import Shrinker
 from headroom.store import MemoryStore, Store
@@ -82,6 +84,8 @@ class Edge:
         self.event_limit = config.whole("event_limit")
         self.answer_limit = config.whole("answer_limit")
         self.strips = config.on("strip_internal_headers")
+        self.receipts = Receipts()
+        self.sticky_tokens: StickyTokens | None = None
         self.tool_mode = cast(Mode, config.text("ccr_tool"))
         self._token = config.proxy_token
         self._prefix = secrets.token_hex(6)
@@ -116,6 +120,7 @@ class Edge:
             store, config.whole("replay_cache"), config.seconds("store_timeout"), config.seconds("store_ttl")
         )
         self.shrinker = Shrinker(config, self.ledger)
+        self.sticky_tokens = StickyTokens(self.ledger) if config.on("beta_header_sticky") else None
         self.services = Services(config)
         self.dialer = Dialer(
             self.watch,

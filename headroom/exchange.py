@@ -15,7 +15,18 @@ import msgspec
 import orjson
 
 from headroom import conversation
-from headroom.events import MarkerOrder, Request, Retrieved, Sink, StoreTrouble, Timings, UnknownItem, failure
+from headroom.betas import StickyTokens
+from headroom.events import (
+    MarkerOrder,
+    PrefixBroken,
+    Request,
+    Retrieved,
+    Sink,
+    StoreTrouble,
+    Timings,
+    UnknownItem,
+    failure,
+)
 from headroom.faults import BadCoding, BadResponse, BodyTooLarge, Fault, StoreDown
 from headroom.heads import homeward, onward, rewoven
 from headroom.looms import LOOMS
@@ -23,14 +34,15 @@ from headroom.metrics import Counters
 from headroom.offering import Mode
 from headroom.plan import Plan
 from headroom.policy import POLICIES, AuthMode, classify
-from headroom.providers import LOGIN_APIS, UPSTREAM_ID_FIELDS, Dialect
+from headroom.providers import LOGIN_APIS, TOKEN_FIELDS, UPSTREAM_ID_FIELDS, Dialect
+from headroom.receipts import Forwarded, Receipts
 from headroom.retrieve import BadAsking, asking, missing, pick
 from headroom.shrink import Receipt, Shrinker
 from headroom.usage import JsonListener, Listener, StreamListener, Usage
 from headroom.weave import Call, Turn
 from headroom.wire.coding import decode, identity
 from headroom.wire.downstream import Downstream
-from headroom.wire.head import CHUNKED, REASONS, UNTIL_CLOSE, RequestHead, ResponseHead
+from headroom.wire.head import CHUNKED, REASONS, UNTIL_CLOSE, Fields, RequestHead, ResponseHead
 from headroom.wire.phase import Phase, Step, step
 from headroom.wire.reader import Data
 from headroom.wire.upstream import Dialer, UpstreamLink
@@ -66,6 +78,10 @@ class House(Protocol):
     def answer_limit(self) -> int: ...
     @property
     def tool_mode(self) -> Mode: ...
+    @property
+    def receipts(self) -> Receipts: ...
+    @property
+    def sticky_tokens(self) -> StickyTokens | None: ...
     def began(self, exchange: Exchange) -> None: ...
     def ended(self, exchange: Exchange) -> None: ...
 
@@ -82,7 +98,9 @@ class Exchange:
         "_client",
         "_client_keeps",
         "_dechunk",
+        "_fields",
         "_first_byte",
+        "_forwarded",
         "_gather_end",
         "_head",
         "_homeward",
@@ -134,6 +152,7 @@ class Exchange:
         self._task: asyncio.Task[None] | None = None
         self._listener: Listener = _NO_BODY
         self._receipt: Receipt | None = None
+        self._forwarded: Forwarded | None = None
         self._request_whole = False
         self._dechunk = False
         self._keep = False
@@ -142,6 +161,7 @@ class Exchange:
         self._auth = ""
         self._homeward = b""
         self._sent_body = b""
+        self._fields: tuple[tuple[bytes, bytes], ...] = ()
         self._woven: Woven | None = None
         self._woven_head: ResponseHead | None = None
         self._usages: list[Usage] = []
@@ -281,6 +301,7 @@ class Exchange:
         if receipt.unknown_types:
             self._house.sink(UnknownItem(id=self.id, types=tuple(sorted(receipt.unknown_types))))
         self._receipt = receipt
+        self._fields = await self._sticky_fields(fields, receipt)
         changed = receipt.body is not plain
         out = receipt.body if changed else body
         self._out_bytes = len(out)
@@ -290,9 +311,31 @@ class Exchange:
         coded = changed and not identity(coding)
         self._connect(self._onward(len(out) if changed or head.length == CHUNKED else None, coded) + out)
         self.request_flush()
+        if receipt.forwarded is not None:
+            self._forwarded = receipt.forwarded()
+        # A stream may last long: the body is not kept for it.
+        self._receipt = msgspec.structs.replace(receipt, body=b"", forwarded=None)
         # What the next request needs is loaded while this one is answered.
         if self._link is not None or self._task is not None:
             self._house.shrinker.warm()
+
+    async def _sticky_fields(self, fields: Fields, receipt: Receipt) -> tuple[tuple[bytes, bytes], ...]:
+        """Fields of feature tokens that go otherwise than they came: with those this conversation had before."""
+        sticky = self._house.sticky_tokens
+        if sticky is None or not receipt.conversation or not POLICIES[AuthMode(self._auth)].sticky_tokens:
+            return ()
+        changed: list[tuple[bytes, bytes]] = []
+        for name in TOKEN_FIELDS:
+            value = fields.get(name)
+            if value is None or len(list(fields.places(name))) > 1:
+                continue
+            try:
+                merged = await sticky.of(receipt.conversation, name, value)
+            except StoreDown:
+                continue
+            if merged is not value:
+                changed.append((name, merged))
+        return tuple(changed)
 
     def _onward(self, length: int | None, decoded: bool = False) -> bytes:
         """The head as it goes to the origin. It is let go of then, unless more requests like it may have to be made:
@@ -308,6 +351,7 @@ class Exchange:
             length=length,
             decoded=decoded,
             readable=bool(self._sent_body),
+            fields_instead=self._fields,
         )
 
     # Towards the origin.
@@ -493,7 +537,9 @@ class Exchange:
         try:
             asked = asking(call.arguments)
             original = await house.shrinker.ledger.original(asked.hash)
-            house.sink(Retrieved(id=self.id, hash=asked.hash, found=original is not None))
+            told = Retrieved(id=self.id, hash=asked.hash, found=original is not None)
+            house.counters(told)
+            house.sink(told)
             if original is None:
                 return missing(asked.hash, house.shrinker.ledger.ttl)
             return pick(original, asked.lines, asked.match)
@@ -676,6 +722,11 @@ class Exchange:
             round(self._ms_dial, 3),
             round((self._first_byte - self._sent_at) * 1000, 3) if self._first_byte else 0.0,
         )
+        compared = None
+        if self._forwarded is not None and receipt is not None and receipt.conversation:
+            compared = house.receipts.note(receipt.conversation, self._forwarded, usage)
+            if compared.cause == "proxy":
+                house.sink(PrefixBroken(id=self.id, at=compared.at))
         event = Request(
             id=self.id,
             upstream_id=self._upstream_id.decode("latin-1"),
@@ -703,6 +754,7 @@ class Exchange:
             observed=receipt is not None and receipt.observed,
             note=receipt.note if receipt is not None else "",
             slots=receipt.rows if receipt is not None else (),
+            prefix=compared,
         )
         house.counters(event)
         house.sink(event)

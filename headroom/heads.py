@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from headroom.plan import Plan
@@ -15,13 +16,20 @@ _NEEDLES: Final = tuple((name, b"\r\n" + name + b":") for name in _ALWAYS_CUT)
 
 
 def onward(
-    head: RequestHead, plan: Plan, *, strip: bool, length: int | None, decoded: bool, readable: bool = False
+    head: RequestHead,
+    plan: Plan,
+    *,
+    strip: bool,
+    length: int | None,
+    decoded: bool,
+    readable: bool = False,
+    fields_instead: Sequence[tuple[bytes, bytes]] = (),
 ) -> bytes:
     """The client's head as it goes to the origin: its own bytes, with the target, Host and what is this hop's changed.
 
     `strip` takes all internal fields off. `length` is the body's new size in bytes, None where its framing stays;
     `decoded` says that its content coding was undone. `readable`: the answer will have to be read on its way, so the
-    origin is asked not to code it.
+    origin is asked not to code it. `fields_instead` are values that go in place of the client's.
     """
     fields = head.fields
     lower = fields.lower
@@ -45,6 +53,7 @@ def onward(
             edits.append((b"content-length", line))
     if decoded:
         edits.append((b"content-encoding", b""))
+    edits += [(name, b"%b: %b\r\n" % (name, value)) for name, value in fields_instead]
     if readable:
         edits.append((b"accept-encoding", b"Accept-Encoding: identity\r\n"))
         if b"accept-encoding" not in fields:

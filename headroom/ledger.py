@@ -221,6 +221,15 @@ class Ledger:
                 self._stick(key, known)
         return known
 
+    async def stickies(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Like `sticky`, of several. What is not there is asked for every time: another worker may add it."""
+        unknown = [(SPACE_STICKY, key) for key in keys if key not in self._sticky]
+        if unknown:
+            stored = await self._bounded(self._store.get(unknown))
+            for (_, key), value in stored.items():
+                self._stick(key, value)
+        return [self._sticky.get(key) for key in keys]
+
     async def stick(self, key: bytes, value: bytes) -> bytes:
         """Keep bytes that are added to a conversation's requests; returns what is kept, which another worker may have
         written first. Raises StoreDown; then nothing is to be added."""

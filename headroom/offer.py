@@ -21,6 +21,15 @@ class _Under(msgspec.Struct, gc=False):
     request: _Top = msgspec.field(default_factory=_Top)
 
 
+class _Head(msgspec.Struct, gc=False):
+    tools: msgspec.Raw = _NONE
+    system: msgspec.Raw = _NONE
+    instructions: msgspec.Raw = _NONE
+    systemInstruction: msgspec.Raw = _NONE
+    system_instruction: msgspec.Raw = _NONE
+
+
+_HEAD = msgspec.json.Decoder(_Head)
 _TOP = msgspec.json.Decoder(_Top)
 _UNDER = msgspec.json.Decoder(_Under)
 
@@ -45,6 +54,15 @@ def tools_of(body: bytes, under: str = "") -> Tools | None:
     if not isinstance(tools, list) or not tools:
         return None
     return Tools(address(raw) - address(body) + len(raw) - 1, frozenset(_names(tools)))
+
+
+def instructions_of(body: bytes) -> list[bytes]:
+    """What stands before a conversation in the prompt: its tools and instructions, raw; empty where there are none."""
+    try:
+        head = _HEAD.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return []
+    return [bytes(getattr(head, name)) for name in head.__struct_fields__]
 
 
 def with_tool(tools: Tools, definition: bytes) -> Edit:

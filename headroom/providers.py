@@ -539,6 +539,9 @@ SUBSCRIPTION_AGENTS: Final = (
 )
 """User agents of programs that are paid for by subscription, in lower case."""
 
+TOKEN_FIELDS: Final = (b"anthropic-beta", b"openai-beta")
+"""Request fields that name features, which must not come and go within a conversation."""
+
 DROPPED_FIELDS: Final = (b"x-openai-internal-codex-responses-lite",)
 """Request fields that newer models refuse and clients still send."""
 

@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Literal, TypeAlias
 
 import msgspec
+from blake3 import blake3
 
 from headroom.config import Config
 from headroom.faults import NotJson, PressLate, StoreDown
 from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, text_key
+from headroom.offer import instructions_of
 from headroom.offering import Mode, Offer, Offering
 from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
+from headroom.receipts import Forwarded, prefix, without_markers
 from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
 from headroom.weave import TOOL_NAME, Turn
 from headroom.zones import marker, yardstick
@@ -65,7 +69,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     slots that were replaced. `note` names what went wrong, if anything: a fault's name. `observed`: everything is as
     it would have been, but `body` is what came and nothing was recorded. `cut` counts the texts sent with something
     left out. `offered`: the retrieve tool is among the tools; `answers_calls`: the proxy is to answer its calls, of
-    `conversation`.
+    `conversation`. `forwarded` makes what the next request is compared with; it holds the body.
     """
 
     body: bytes
@@ -85,6 +89,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     offered: bool = False
     answers_calls: bool = False
     conversation: bytes = b""
+    forwarded: Callable[[], Forwarded] | None = None
     locate_ms: float = 0.0
     store_ms: float = 0.0
     press_ms: float = 0.0
@@ -207,6 +212,7 @@ class Shrinker:
         receipt = self._splice(body, located, decisions, work.new, [*(offer.edits if offer else ()), *hidden])
         return msgspec.structs.replace(
             told,
+            forwarded=partial(_forwarded, body, located, decisions, hidden, offer),
             body=receipt.body,
             decided=receipt.decided,
             replayed=receipt.replayed,
@@ -455,6 +461,26 @@ class _Fresh:
     def text_key(self, slot: Slot) -> bytes:
         """The name of the slot's text within its conversation."""
         return text_key(self.located.conversation, self.token(slot))
+
+
+def _forwarded(
+    body: bytes, located: Located, decisions: Mapping[bytes, Decision], hidden: Sequence[Edit], offer: Offer | None
+) -> Forwarded:
+    """A request's digests, as it came and as it goes; see receipts. Cost: a hash per item with something replaced."""
+    went = list(located.plain)
+    put: dict[int, list[bytes]] = {}
+    for slot in (*located.old, *located.fresh):
+        decision = decisions.get(slot.key)
+        if decision is not None and decision.token:
+            put.setdefault(slot.item, []).append(decision.token)
+    if hidden:
+        # Which item an edit is in is not told any more: all that is hidden counts with the last item before the fresh.
+        put.setdefault(max(0, located.fresh_from - 1), []).extend(edit.token for edit in hidden)
+    for item, tokens in put.items():
+        went[item] = blake3(went[item] + b"".join(tokens)).digest()
+    tool = b"".join(edit.token for edit in offer.edits) if offer is not None else b""
+    head = blake3(b"\0".join(without_markers(part) for part in instructions_of(body)) + tool).digest()
+    return prefix(head, located.plain, went)
 
 
 def _press_all(
