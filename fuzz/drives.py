@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 import orjson
 
 from headroom import providers
+from headroom.blocks import BlockLoom
 from headroom.faults import BadCoding, BadRequest, NotJson
+from headroom.weave import TOOL_NAME, Loom, Round, Turn
 from headroom.wire.coding import decode
 from headroom.wire.framing import ChunkWalker
 from headroom.wire.head import RequestHead, ResponseHead
@@ -45,6 +47,7 @@ from headroom.zones import (
 from headroom.zones.cut import CUTTERS, cut
 from headroom.zones.detect import sniff
 from headroom.zones.locate import Locator, frozen_count
+from headroom.zones.places import members
 from headroom.zones.press import Action, Floors, press, seen, unpress
 from headroom.zones.splice import Edit, splice, to_text, to_token
 from headroom.zones.yardstick import Characters
@@ -517,6 +520,96 @@ def drive_cut(data: bytes) -> None:
             assert cut(made.text, kind) is None
             if made.unit == "line" and made.form not in ("diff cut", "prose cut"):
                 accounts_for_every_line(given, made)
+
+
+def drive_blocks(data: bytes) -> None:
+    """An answer of content blocks is woven whatever it is; one without a retrieve call is passed on as it came."""
+    loom = BlockLoom()
+    _weave(loom, data)
+    _weave_plain(loom, data)
+    made = loom.weaver()
+    for raw in _RETRIEVES:
+        made.feed(raw)
+    made.settle(["x"])
+    if b"messages" in data:
+        try:
+            orjson.loads(made.continuation(data))
+        except ValueError:
+            pass
+    said = parse_event(made.fail(529, data))
+    assert said is not None and orjson.loads(said.data)["type"] == "error"
+    items = data.split(b"\n")
+    assert len(loom.anchors(items)) == len(items)
+    for mixed in (False, True):
+        rounds = (
+            Round(((0, b'"c1"'), (1, b'"c2"')), (b'"r1"', b'"r2"'), 1, False),
+            Round(((1, b'"c3"'),), (b'"r3"',), 1, mixed),
+        )
+        _put_back(loom, items, Turn(rounds[:1]))
+        _put_back(loom, items, Turn(rounds))
+
+
+_RETRIEVES = [
+    b'data: {"type":"content_block_start","index":0,"content_block":'
+    b'{"type":"tool_use","id":"c","name":"headroom_retrieve"}}',
+    b'data: {"type":"message_delta"}',
+    b'data: {"type":"message_stop"}',
+]
+
+
+def _weave(loom: Loom, data: bytes) -> None:
+    events = SseSplitter(1 << 30).feed(data)
+    weaver = loom.weaver()
+    for number in range(3):
+        for raw in events:
+            out = weaver.feed(raw)
+            if not number and TOOL_NAME.encode() not in data and b"\\u" not in data:
+                assert out is raw
+        weaver.turn()
+        if not weaver.calls:
+            break
+        ending = weaver.mixed
+        weaver.settle(["x"] * len(weaver.calls))
+        assert weaver.done == ending
+        orjson.loads(weaver.continuation(b'{"messages":[]}'))
+        turn = weaver.turn()
+        assert turn is None or len(turn[0]) == 32
+        if ending:
+            break
+
+
+def _weave_plain(loom: Loom, data: bytes) -> None:
+    weaver = loom.plain_weaver()
+    for number in range(3):
+        weaver.feed(data)
+        if not number and TOOL_NAME.encode() not in data:
+            assert weaver.finish() is data
+        assert members(weaver.finish()).keys() == members(data).keys()
+        if not weaver.calls:
+            break
+        weaver.settle(["x"] * len(weaver.calls))
+        weaver.turn()
+        orjson.loads(weaver.continuation(b'{"messages":[]}'))
+        assert members(weaver.finish()).keys() == members(data).keys()
+
+
+def _put_back(loom: Loom, items: Sequence[bytes], turn: Turn) -> None:
+    """What is put back leaves JSON what was JSON, and loses nothing but separators."""
+    for at in range(min(len(items), 9)):
+        edits = loom.reinsert(items, at, turn)
+        for place in {place for place, _ in edits}:
+            item, end = items[place], 0
+            parts: list[bytes] = []
+            for edit in sorted((edit for where, edit in edits if where == place), key=lambda edit: edit.start):
+                assert end <= edit.start <= edit.end <= len(item)
+                assert not item[edit.start : edit.end].strip(b" \t\r\n,")
+                parts += (item[end : edit.start], edit.token)
+                end = edit.end
+            try:
+                orjson.loads(item)
+            except orjson.JSONDecodeError:
+                continue
+            orjson.loads(b"[%b]" % b"".join((*parts, item[end:])))
 
 
 DRIVES: Mapping[str, Callable[[bytes], None]] = {

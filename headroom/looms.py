@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from headroom.blocks import BlockLoom
 from headroom.weave import Loom
 
-LOOMS: Final[Mapping[str, Loom]] = {}
+LOOMS: Final[Mapping[str, Loom]] = {"blocks": BlockLoom()}

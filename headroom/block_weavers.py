@@ -1,0 +1,366 @@
+"""Weaves answers that consist of content blocks, streamed or plain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from headroom.block_pieces import Event, Piece, anchor, as_utf8, assembled, kind, parsed, piece, retrieval
+from headroom.weave import TOOL_NAME, Call, Round, Turn
+from headroom.wire.sse import parse_event
+from headroom.zones.places import UNREADABLE, Span, counts, elements, member, members, replaced
+from headroom.zones.splice import to_token
+
+_NAME = TOOL_NAME.encode()
+_DELTA = b"event: content_block_delta"
+_DELTA_INDEX = re.compile(rb'event: content_block_delta\r?\ndata: \{"type":"content_block_delta","index":(\d{1,9})[,}]')
+# The model was stopped rather than stopped to wait for a result: it gets none.
+_CUT_SHORT = frozenset({"max_tokens", "model_context_window_exceeded", "refusal", "pause_turn"})
+_ERRORS: Mapping[int, bytes] = {
+    400: b"invalid_request_error",
+    401: b"authentication_error",
+    403: b"permission_error",
+    404: b"not_found_error",
+    413: b"request_too_large",
+    429: b"rate_limit_error",
+    529: b"overloaded_error",
+}
+
+Counts = Mapping[tuple[str, ...], int]
+
+
+class _Ending(msgspec.Struct, frozen=True, gc=False):
+    stop_reason: str | None = None
+
+
+_read_ending = msgspec.json.Decoder(_Ending).decode
+
+
+def message(role: bytes, blocks: Iterable[bytes]) -> bytes:
+    """A message of blocks."""
+    return b'{"role":"%b","content":[%b]}' % (role, b",".join(blocks))
+
+
+class _Rounds:
+    """What was said in the rounds of one answer, and what was hidden of it."""
+
+    def __init__(self) -> None:
+        self.waiting: tuple[Call, ...] = ()
+        self.mixed = False
+        self._kept: list[Round] = []
+        self._told: list[Piece] = []
+        self._messages: list[bytes] = []
+        self._totals: dict[tuple[str, ...], int] = {}
+
+    def end(self, pieces: Sequence[Piece], stop_reason: str) -> bool:
+        """A round has ended with `pieces`. Returns whether it waits for results now."""
+        calls = tuple(part.call for part in pieces if part.call is not None)
+        if not calls or stop_reason in _CUT_SHORT:
+            return False
+        self.waiting = calls
+        self.mixed = any(part.for_client for part in pieces)
+        return True
+
+    def settle(self, pieces: Sequence[Piece], results: Sequence[str], used: Counts) -> None:
+        """The round that consists of `pieces` and reported `used` is answered."""
+        inserts: list[tuple[int, bytes]] = []
+        for part in pieces:
+            if part.call is not None:
+                inserts.append((len(self._told), part.raw))
+            elif part.identity:
+                self._told.append(part)
+        answers = tuple(_result(call, text) for call, text in zip(self.waiting, results, strict=True))
+        self._kept.append(Round(tuple(inserts), answers, len(self._told), self.mixed))
+        self._messages.append(message(b"assistant", (part.raw for part in pieces if part.identity)))
+        self._messages.append(message(b"user", answers))
+        for path, count in used.items():
+            self._totals[path] = self._totals.get(path, 0) + count
+        self.waiting = ()
+        self.mixed = False
+
+    def summed(self, text: bytes) -> list[tuple[Span, bytes]]:
+        """Edits that add the counts of the settled rounds to those in the usage of the object `text`."""
+        found = _usage(text) if self._totals else ()
+        sums = [(span, int(text[slice(*span)]), self._totals.get(path, 0)) for path, span in found]
+        return [(span, b"%d" % (count + before)) for span, count, before in sums if before]
+
+    def turn(self, current: Iterable[Piece]) -> tuple[bytes, Turn] | None:
+        """See Weaver. `current` are the pieces of the round that is not settled."""
+        if not self._kept:
+            return None
+        name = anchor(part.identity for part in (*self._told, *current) if part.call is None)
+        return (name, Turn(tuple(self._kept))) if name else None
+
+    def told(self) -> list[bytes]:
+        """The visible pieces of the settled rounds."""
+        return [part.raw for part in self._told]
+
+    def continuation(self, body: bytes) -> bytes:
+        """See Weaver. Cost: msgspec's pass over the body, and a copy of it."""
+        start, end = member(body, "messages")
+        if body[start : start + 1] != b"[":
+            raise ValueError("the request has no list of messages")
+        more = b",".join(self._messages)
+        if more and body[start + 1 : end - 1].strip(b" \t\r\n"):
+            more = b"," + more
+        return replaced(body, [((end - 1, end - 1), more)])
+
+
+class BlockWeaver:
+    """See headroom.weave.Weaver."""
+
+    def __init__(self) -> None:
+        self._rounds = _Rounds()
+        self._done = False
+        self._first = True  # still in the first round
+        self._untouched = True  # nothing was hidden so far
+        self._next = 0  # index of the next block that the client gets
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin a round."""
+        self._events: list[bytes] = []
+        self._hidden: set[int] = set()
+        self._moves: dict[int, int] = {}
+        self._ending: list[bytes] = []
+        self._stop_reason = ""
+        self._used: dict[tuple[str, ...], int] = {}
+        self._pieces: list[Piece] | None = None
+
+    @property
+    def calls(self) -> Sequence[Call]:
+        """See Weaver."""
+        return self._rounds.waiting
+
+    @property
+    def mixed(self) -> bool:
+        """See Weaver."""
+        return self._rounds.mixed
+
+    @property
+    def done(self) -> bool:
+        """See Weaver."""
+        return self._done
+
+    def feed(self, raw: bytes) -> bytes:
+        """See Weaver. Cost while nothing is hidden: one prefix test per delta; the few other events are decoded."""
+        if raw.startswith(_DELTA):
+            if self._untouched:
+                self._events.append(raw)
+                return raw
+            if match := _DELTA_INDEX.match(raw):
+                self._events.append(raw)
+                index = int(match[1])
+                new = self._shown_as(index)
+                return raw if new == index else b"" if new is None else replaced(raw, [(match.span(1), b"%d" % new)])
+        event, data = parsed(raw)
+        if event is None or self._done:
+            return raw
+        match event.type:
+            case "content_block_start" | "content_block_delta" | "content_block_stop":
+                return self._block(raw, event, data)
+            case "message_start":
+                self._count(bytes(event.message))
+                return raw if self._first else b""
+            case "message_delta":
+                return self._message_delta(raw, event, data)
+            case "message_stop":
+                return self._message_stop(raw)
+            case "error":
+                self._done = True
+        return raw
+
+    def settle(self, results: Sequence[str]) -> bytes:
+        """See Weaver."""
+        ending = [self._summed(raw) for raw in self._ending] if self.mixed else []
+        self._rounds.settle(self._current(), results, self._used)
+        self._done = bool(ending)
+        self._first = False
+        self._begin()
+        return b"".join(ending)
+
+    def fail(self, status: int, body: bytes) -> bytes:
+        """See Weaver."""
+        self._done = True
+        start, end = member(body, "error")
+        if kind(body[start:end]):
+            said = body if kind(body) == "error" else b'{"type":"error","error":%b}' % body[start:end]
+            said = _on_one_line(as_utf8(said).strip())
+        else:
+            said = b'{"type":"error","error":{"type":"%b","message":"The answer could not be continued: status %d."}}'
+            said %= (_ERRORS.get(status, b"api_error"), status)
+        return b"event: error\ndata: %b\n\n" % said
+
+    def turn(self) -> tuple[bytes, Turn] | None:
+        """See Weaver."""
+        return None if self._untouched else self._rounds.turn(self._current())
+
+    def continuation(self, body: bytes) -> bytes:
+        """See Weaver."""
+        return self._rounds.continuation(body)
+
+    def _current(self) -> list[Piece]:
+        """The pieces of this round."""
+        return list(assembled(self._events)) if self._pieces is None else self._pieces
+
+    def _shown_as(self, index: int) -> int | None:
+        """The index under which the client knows a block of this round; None for a hidden one."""
+        return None if index in self._hidden else self._moves.get(index, index)
+
+    def _block(self, raw: bytes, event: Event, data: bytes) -> bytes:
+        """An event of one block."""
+        index = event.index
+        self._events.append(raw)
+        if event.type == "content_block_start":
+            self._hidden.discard(index)
+            if retrieval(event.content_block):
+                self._hidden.add(index)
+                self._untouched = False
+            else:
+                self._moves[index] = index if self._untouched else self._next
+                self._next = self._moves[index] + 1
+        new = self._shown_as(index)
+        if new is None:
+            return b""
+        span = None if new == index else members(data).get("index")
+        return raw if span is None else _edited(raw, data, [(span, b"%d" % new)])
+
+    def _message_delta(self, raw: bytes, event: Event, data: bytes) -> bytes:
+        """Why the message stops, and its usage."""
+        self._count(data)
+        self._stop_reason = _stop_reason(event.delta) or self._stop_reason
+        if self._hidden:
+            self._ending.append(raw)
+            return b""
+        return self._summed(raw)
+
+    def _message_stop(self, raw: bytes) -> bytes:
+        """The round is over."""
+        if self._hidden:
+            self._ending.append(raw)
+            self._pieces = self._current()
+            if self._rounds.end(self._pieces, self._stop_reason):
+                return b""
+            raw = b"".join(self._summed(held) for held in self._ending)
+        if self._untouched:
+            self._events.clear()
+        self._done = True
+        return raw
+
+    def _count(self, text: bytes) -> None:
+        """Keep the usage that an object reports; later counts replace earlier ones."""
+        self._used.update((path, int(text[slice(*span)])) for path, span in _usage(text))
+
+    def _summed(self, raw: bytes) -> bytes:
+        """An event of the ending with the usage of all rounds."""
+        if self._first:
+            return raw
+        data = parsed(raw)[1]
+        return _edited(raw, data, self._rounds.summed(data))
+
+
+class PlainBlockWeaver:
+    """See headroom.weave.PlainWeaver."""
+
+    def __init__(self) -> None:
+        self._rounds = _Rounds()
+        self._document = b""
+        self._pieces: list[Piece] = []
+        self._untouched = True
+        self._woven: bytes | None = None
+
+    @property
+    def calls(self) -> Sequence[Call]:
+        """See Weaver."""
+        return self._rounds.waiting
+
+    @property
+    def mixed(self) -> bool:
+        """See Weaver."""
+        return self._rounds.mixed
+
+    def feed(self, document: bytes) -> None:
+        """See PlainWeaver. Cost while nothing is hidden: one search for the tool's name."""
+        self._document = document
+        if self._untouched and _NAME not in document:
+            return
+        start, end = member(document, "content")
+        self._pieces = [piece(document[begin:stop]) for begin, stop in elements(document, start, end) or ()]
+        if any(part.call is not None for part in self._pieces):
+            self._untouched = False
+        self._rounds.end(self._pieces, _stop_reason(document))
+
+    def settle(self, results: Sequence[str]) -> None:
+        """See Weaver."""
+        if self.mixed:
+            self._woven = self._write()
+        document = self._document
+        used = {path: int(document[slice(*span)]) for path, span in _usage(document)}
+        self._rounds.settle(self._pieces, results, used)
+        self._pieces = []
+
+    def finish(self) -> bytes:
+        """See PlainWeaver."""
+        if self._untouched:
+            return self._document
+        return self._write() if self._woven is None else self._woven
+
+    def turn(self) -> tuple[bytes, Turn] | None:
+        """See Weaver."""
+        return self._rounds.turn(self._pieces)
+
+    def continuation(self, body: bytes) -> bytes:
+        """See Weaver."""
+        return self._rounds.continuation(body)
+
+    def _write(self) -> bytes:
+        """The last document with all that is visible, and its counts added up."""
+        document = self._document
+        start, end = member(document, "content")
+        if document[start : start + 1] != b"[":
+            return document
+        shown = b",".join((*self._rounds.told(), *(part.raw for part in self._pieces if part.call is None)))
+        edits = [((start, end), b"[%b]" % shown), *self._rounds.summed(document)]
+        return replaced(document, sorted(edits))
+
+
+def _result(call: Call, text: str) -> bytes:
+    """The block that answers a call."""
+    try:
+        token = to_token(text)
+    except ValueError:
+        token = to_token(text.encode("utf-8", "replace").decode())
+    return b'{"type":"tool_result","tool_use_id":%b,"content":%b}' % (to_token(call.id), token)
+
+
+def _stop_reason(text: bytes | msgspec.Raw) -> str:
+    """Why a message or a delta says that it stops; empty where it does not say."""
+    try:
+        return _read_ending(text).stop_reason or ""
+    except UNREADABLE:
+        return ""
+
+
+def _usage(text: bytes) -> Iterator[tuple[tuple[str, ...], Span]]:
+    """The counts in the usage of an event, a message or an answer."""
+    start, end = member(text, "usage")
+    return counts(text, start, end)
+
+
+def _edited(raw: bytes, data: bytes, edits: list[tuple[Span, bytes]]) -> bytes:
+    """An event with its JSON edited, which is on one line unless somebody reformatted it."""
+    if not edits:
+        return raw
+    at = raw.rfind(data)
+    if at >= 0:
+        return replaced(raw, [((at + start, at + end), new) for (start, end), new in edits])
+    event = parse_event(raw, first=True)
+    name = b"event: %b\n" % event.name if event is not None and event.name else b""
+    return b"%bdata: %b\n\n" % (name, _on_one_line(replaced(data, edits)))
+
+
+def _on_one_line(text: bytes) -> bytes:
+    """JSON without line ends, which can only stand between its tokens."""
+    return text.replace(b"\r", b" ").replace(b"\n", b" ")
