@@ -26,30 +26,41 @@ from headroom.zones import (
     delimited,
     diffs,
     documents,
+    fragments,
+    grids,
     jsonlines,
     layout,
     listings,
     logs,
+    marker,
     numbered,
+    outlines,
+    parts,
     paths,
+    screen,
+    stats,
     tables,
+    tags,
+    testruns,
     wrapped,
 )
-from headroom.zones.detect import Kind, sniff
+from headroom.zones.cut import CUTTERS, cut
+from headroom.zones.detect import sniff
 from headroom.zones.locate import Locator, frozen_count
 from headroom.zones.places import members
-from headroom.zones.press import Action, Floors, press, unpress
+from headroom.zones.press import Action, Floors, press, seen, unpress
 from headroom.zones.splice import Edit, splice, to_text, to_token
 from headroom.zones.yardstick import Characters
 from tests.support import naive, oracle
+from tests.support.excerpts import accounts_for_every_line
 
 Message = tuple[RequestHead | ResponseHead, bytes]
 
 
 def pieces(data: bytes) -> list[bytes]:
     """`data` cut at places that depend on its bytes, so that a fuzzer can move them."""
-    cut = 1 + (data[0] % 7 if data else 0)
-    return [data[at : at + cut] for at in range(0, len(data), cut)]
+    size = 1 + (data[0] % 7 if data else 0)
+    return [data[at : at + size] for at in range(0, len(data), size)]
 
 
 def _requests(parts: Sequence[bytes]) -> tuple[list[Message], str]:
@@ -121,13 +132,13 @@ def _response(parts: Sequence[bytes], method: bytes) -> tuple[int | None, bytes,
 def drive_chunks(data: bytes) -> None:
     """The walker finds the end and the payload that the naive decoder finds."""
     outcomes = []
-    for parts in ([data], pieces(data)):
+    for given in ([data], pieces(data)):
         walker = ChunkWalker(BadRequest, padded=False)
         payload: list[bytes] = []
         used = 0
         verdict = "more"
         try:
-            for part in parts:
+            for part in given:
                 spans: list[tuple[int, int]] = []
                 at = walker.walk(part, 0, spans)
                 payload += [part[start:end] for start, end in spans]
@@ -149,10 +160,10 @@ def drive_chunks(data: bytes) -> None:
 def drive_sse(data: bytes) -> None:
     """Events are cut as the naive splitter cuts them, however the stream is, and joined they are the stream."""
     expected, _ = naive.split_sse(data)
-    for parts in ([data], pieces(data)):
+    for given in ([data], pieces(data)):
         splitter = SseSplitter()
         raw: list[bytes] = []
-        for part in parts:
+        for part in given:
             raw += splitter.feed(part)
         assert b"".join(raw) + splitter.rest == data
         read = [parse_event(event, first=at == 0) for at, event in enumerate(raw)]
@@ -314,7 +325,8 @@ def drive_press(data: bytes) -> None:
     if verdict.action is Action.PRESSED:
         assert verdict.after < verdict.before
         back = unpress(verdict.text)
-        assert back == text or (verdict.kind is Kind.JSON and documents.same(text, back))
+        shown = seen(text)
+        assert back == shown or "".join(back.split()) == "".join(shown.split()), "more than a layout is lost"
         assert press(verdict.text, Floors.flat(0), Characters(4.0)).action is not Action.PRESSED
 
 
@@ -353,6 +365,11 @@ def drive_diffs(data: bytes) -> None:
     _reads_back(data.decode("utf-8", "replace"), diffs.encode, diffs.decode, diffs.TITLE)
 
 
+def drive_stats(data: bytes) -> None:
+    """A list of changed files reads back to the same characters; any other text is read or refused."""
+    _reads_back(data.decode("utf-8", "replace"), stats.encode, stats.decode, stats.TITLE)
+
+
 def drive_commits(data: bytes) -> None:
     """A log or a blame in short reads back to the same characters."""
     _reads_back(data.decode("utf-8", "replace"), commits.encode, commits.decode, commits.TITLE)
@@ -378,9 +395,26 @@ def drive_delimited(data: bytes) -> None:
     _reads_back(data.decode("utf-8", "replace"), delimited.encode, delimited.decode, delimited.TITLE)
 
 
+def drive_grids(data: bytes) -> None:
+    """Cells between bars read back to the same characters; also where the lines are made to share their bars."""
+    text = data.decode("utf-8", "replace")
+    lines = text.split("\n")
+    boxed = "\n".join(f"| {line[:12]:12} | {line[12:20]:>8} |" for line in lines * 4)
+    for given in (text, "\n".join(lines * 4), boxed):
+        _reads_back(given, grids.encode, grids.decode, grids.TITLE)
+
+
 def drive_jsonlines(data: bytes) -> None:
     """JSON lines read back to the same characters."""
     _reads_back(data.decode("utf-8", "replace"), jsonlines.encode, jsonlines.decode, jsonlines.TITLE)
+
+
+def drive_fragments(data: bytes) -> None:
+    """JSON that was cut, or in several parts, reads back to the same characters."""
+    text = data.decode("utf-8", "replace")
+    _decoded(fragments.decode, text)
+    for pressed in fragments.encode(text):
+        assert fragments.decode(pressed) == text
 
 
 def drive_wrapped(data: bytes) -> None:
@@ -390,13 +424,102 @@ def drive_wrapped(data: bytes) -> None:
         assert wrapped.decode(pressed) == text
 
 
+def drive_testruns(data: bytes) -> None:
+    """Lists of tests read back to the same characters; also lines that are made to be tests."""
+    text = data.decode("utf-8", "replace")
+    lines = text.split("\n")
+    named = [f"tests/test_a.py::test_{at}{line} PASSED [ {at % 9}%]" for at, line in enumerate(lines * 4)]
+    old = [f"test_{at} (app.tests.{line}) ... ok" for at, line in enumerate(lines * 4)]
+    for given in (text, "\n".join([*named, *lines]), "\n".join([*old, *lines])):
+        _reads_back(given, testruns.encode, testruns.decode, testruns.TITLE)
+
+
+def drive_screen(data: bytes) -> None:
+    """What a screen shows is told from its title's line, is shown as it is, and has no codes left."""
+    text = data.decode("utf-8", "replace")
+    for only in (False, True):
+        for trailing in (False, True):
+            found = screen.clean(text, only_colours=only, trailing=trailing)
+            if found is not None:
+                line, shown = found
+                assert screen.holds(text, line, shown)
+                assert screen.undo(line, shown) == shown
+                assert len(shown) < len(text) and "\x1b" not in shown
+    try:
+        screen.undo(text, "")
+    except ValueError:
+        pass
+    crlf = screen.strip_crlf(text)
+    if crlf is not None:
+        assert screen.restore_crlf(*crlf) == text
+
+
+def drive_parts(data: bytes) -> None:
+    """Blocks are all of a text's lines in order; parts are cut where they were joined; any other text is refused."""
+    text = data.decode("utf-8", "replace")
+    lines = text.split("\n")
+    for found in (parts.blocks(lines), parts.merged(lines, parts.blocks(lines))):
+        if found:
+            assert [at for block in found for at in range(block.begin, block.end)] == list(range(len(lines)))
+    assert parts.cut(parts.join([text, *lines])) == [text, *lines]
+    for pretended in (text, parts.TITLE + text):
+        try:
+            assert parts.join(parts.cut(pretended)) == pretended
+        except ValueError:
+            pass
+
+
+def drive_outlines(data: bytes) -> None:
+    """An outline with short handles reads back to the same characters."""
+    _reads_back(data.decode("utf-8", "replace"), outlines.encode, outlines.decode, outlines.TITLE)
+
+
 def drive_logs(data: bytes) -> None:
     """Lines by their patterns read back to the same characters; also lines that are made to share patterns."""
     text = data.decode("utf-8", "replace")
     lines = text.split("\n")
     alike = [f"{at} the words {line} of line {at}, k={line} all alike" for at, line in enumerate(lines * 4)]
-    for given in (text, "\n".join(lines * 4), "\n".join([*alike, *lines])):
+    timed = [f"2031-02-03 10:{at // 60 % 60:02}:{at % 60:02} {line}" for at, line in enumerate(alike)]
+    for given in (text, "\n".join(lines * 4), "\n".join([*alike, *lines]), "\n".join([*timed, *lines])):
         _reads_back(given, logs.encode, logs.decode, logs.TITLE)
+        if (pressed := logs.encode(given, dense=True)) is not None:
+            assert logs.decode(pressed) == given
+
+
+def drive_marker(data: bytes) -> None:
+    """A marker is found whatever stands around it, and nothing is found that is none."""
+    text = data.decode("utf-8", "replace")
+    made = marker.mark(text)
+    assert marker.key(text) in marker.find_markers(text + made + text)
+    for digits in marker.find_markers(text):
+        assert f"<<ccr:{digits}>>" in text
+
+
+def drive_tags(data: bytes) -> None:
+    """Tags come back, or the text is refused."""
+    text = data.decode("utf-8", "replace")
+    for bodies in (True, False):
+        given = tags.protect(text, bodies)
+        back = tags.restore(given.text, given)
+        assert back == text or (back is None and tags.PLACEHOLDER in text)
+        if given.blocks:
+            assert tags.restore(given.text.replace(given.blocks[0][0], "", 1), given) is None
+
+
+def drive_cut(data: bytes) -> None:
+    """An excerpt is shorter, says the same twice, is not cut again, and accounts for every line."""
+    text = data.decode("utf-8", "replace")
+    lines = text.split("\n")
+    for given in (text, "\n".join(lines * 9)):
+        for kind in CUTTERS:
+            made = cut(given, kind)
+            if made is None:
+                continue
+            assert len(made.text) < len(given)
+            assert cut(given, kind) == made
+            assert cut(made.text, kind) is None
+            if made.unit == "line" and made.form not in ("diff cut", "prose cut"):
+                accounts_for_every_line(given, made)
 
 
 def drive_blocks(data: bytes) -> None:

@@ -58,6 +58,9 @@ class Setting:
         return ("HEADROOM_" + self.name.upper(), *self.env)
 
 
+REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
+_PASSWORDS = re.compile(r"(?<=//)\S*@|(?<=password=)[^&\s]*")
+
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(b|kb|kib|mb|mib|gb|gib)?", re.IGNORECASE)
 _UNITS = {"": 1, "b": 1, "kb": 1000, "kib": 1 << 10, "mb": 10**6, "mib": 1 << 20, "gb": 10**9, "gib": 1 << 30}
 _TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?", re.IGNORECASE)
@@ -129,6 +132,14 @@ def _origins(text: str) -> tuple[Origin, ...]:
     return tuple(parse_origin(part) for part in text.split(",") if part.strip())
 
 
+def _store(text: str) -> str:
+    text = text.strip()
+    scheme, separator, rest = text.partition("://")
+    if separator and (scheme not in REDIS_SCHEMES or not rest):
+        raise ValueError
+    return text
+
+
 def _optional_path(text: str) -> Path | None:
     return Path(text).expanduser() if text.strip() else None
 
@@ -145,7 +156,7 @@ def _tool_policy(text: str) -> dict[str, str]:
     table: dict[str, str] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         tool, equals, rule = part.partition("=")
-        if not equals or not tool.strip() or rule.strip().lower() not in ("default", "lossless", "none"):
+        if not equals or not tool.strip() or rule.strip().lower() not in ("default", "lossless", "reversible", "none"):
             raise ValueError
         table[tool.strip().lower()] = rule.strip().lower()
     return table
@@ -249,9 +260,26 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "tool_policy",
         "",
-        Kind(_tool_policy, "tool=default, tool=lossless or tool=none, comma-separated"),
+        Kind(_tool_policy, "tool=default, tool=lossless, tool=reversible or tool=none, comma-separated"),
         "What may be done to one tool's results",
         "compression",
+    ),
+    Setting(
+        "ccr_tool",
+        "start",
+        _one_of("start", "sticky", "off"),
+        "When callers who pay per token are offered the retrieve tool, without which nothing is left out of a text: "
+        "start: with a conversation's first request; sticky: with the first text that is cut; off: never",
+        "compression",
+    ),
+    Setting(
+        "beta_header_sticky",
+        "enabled",
+        ON_OFF,
+        "Feature tokens (anthropic-beta, openai-beta) sent once are sent on in that conversation, for callers who pay "
+        "per token",
+        "compression",
+        ("HEADROOM_BETA_HEADER_STICKY",),
     ),
     Setting(
         "press_style",
@@ -298,8 +326,19 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting(
         "store",
         "",
-        Kind(str.strip, "memory, a path, or nothing for the user's data directory"),
-        "Where decisions are kept",
+        Kind(
+            _store,
+            "memory, a path, redis://host:port/db (or rediss://…, unix://…), or nothing for the user's data directory",
+        ),
+        "Where decisions are kept; Redis is for several hosts and needs `pip install 'headroom[redis]'`",
+        "store",
+    ),
+    Setting(
+        "store_limit",
+        "2GiB",
+        _bytes(1 << 20),
+        "Most that the store may hold; what was seen longest ago leaves first, but not within the hour. "
+        "In memory at most 256MiB; Redis has a limit of its own",
         "store",
     ),
     Setting("store_timeout", "1s", _time(0.001), "Longest wait for the store; past it originals go", "store"),
@@ -383,7 +422,7 @@ class Config:
         return self._values[name] == "enabled"
 
     @property
-    def tool_policy(self) -> Mapping[str, Literal["default", "lossless", "none"]]:
+    def tool_policy(self) -> Mapping[str, Literal["default", "lossless", "reversible", "none"]]:
         """Rules by lower-case tool name."""
         return self.get("tool_policy", dict)
 
@@ -423,7 +462,7 @@ def _parsed(setting: Setting, text: str, source: str) -> object:
     try:
         return setting.kind.parse(text)
     except (ValueError, OverflowError):
-        shown = "a value" if setting.name == "proxy_token" else repr(text)
+        shown = "a value" if setting.name == "proxy_token" else repr(without_password(text))
         raise ConfigError(
             f"{setting.name} ({source}): {shown} is not allowed; allowed is {setting.kind.allowed}"
         ) from None
@@ -487,6 +526,11 @@ def _nearest(name: str, known: list[str]) -> str:
 
     near = difflib.get_close_matches(name, known, 1)
     return f"; the nearest is {near[0]}" if near else ""
+
+
+def without_password(url: str) -> str:
+    """The text with what stands before the host in URLs, and after `password=`, taken out: it may be shown."""
+    return _PASSWORDS.sub(lambda found: "…@" if found[0].endswith("@") else "…", url)
 
 
 def environment() -> Mapping[str, str]:

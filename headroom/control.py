@@ -15,6 +15,7 @@ import orjson
 
 from headroom import __version__
 from headroom.metrics import Board, stats
+from headroom.store import StoreState
 from headroom.wire.head import REASONS, RequestHead
 
 NATIVE: Final = ("uvloop", "httptools", "msgspec", "orjson", "blake3", "tiktoken", "zstandard", "brotli")
@@ -37,6 +38,8 @@ class State(msgspec.Struct):
     draining: bool = False
     store: str = ""
     store_up: bool = True
+    store_state: StoreState = StoreState()
+    store_trouble: str = ""
     yardstick: str = "not loaded"
     config: Mapping[str, object] = {}
 
@@ -133,6 +136,11 @@ class Control:
                     "ready": True,
                     "status": "up" if state.store_up else "down",
                     "kind": state.store,
+                    "size": state.store_state.size,
+                    "limit": state.store_state.limit,
+                    "entries": state.store_state.entries,
+                    "over_limit": state.store_state.over_limit,
+                    "trouble": state.store_trouble,
                 },
                 "yardstick": {"enabled": True, "ready": True, "status": state.yardstick},
                 "cache": off,

@@ -11,21 +11,24 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import msgspec
 
 from headroom import control, plan, providers
-from headroom.config import SETTINGS, Config, ConfigError, data_directory
-from headroom.events import Event, Level, Refused, Stopped
+from headroom.betas import StickyTokens
+from headroom.config import REDIS_SCHEMES, SETTINGS, Config, ConfigError, data_directory, without_password
+from headroom.events import Event, Level, Refused, Stopped, StoreNote
 from headroom.exchange import Exchange, error_answer
 from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, StoreDown, Unauthorized
 from headroom.ledger import Ledger
 from headroom.logs import LogWriter
 from headroom.metrics import Board, Counters
+from headroom.offering import Mode
+from headroom.receipts import Receipts
 from headroom.services import Posted, Services
 from headroom.shrink import Shrinker
 from headroom.store import MemoryStore, Store
@@ -39,6 +42,9 @@ from headroom.wire.reader import Data
 from headroom.wire.tls import ResumingContext, client_context
 from headroom.wire.upstream import Dialer, UpstreamLink
 from headroom.zones import yardstick
+
+if TYPE_CHECKING:
+    from headroom.store_redis import RedisStore
 
 BACKLOG = 1024  # connections that wait to be accepted
 REQUEST_ID_LIMIT = 128  # characters of a client's own x-request-id that are taken over
@@ -78,6 +84,9 @@ class Edge:
         self.event_limit = config.whole("event_limit")
         self.answer_limit = config.whole("answer_limit")
         self.strips = config.on("strip_internal_headers")
+        self.receipts = Receipts()
+        self.sticky_tokens: StickyTokens | None = None
+        self.tool_mode = cast(Mode, config.text("ccr_tool"))
         self._token = config.proxy_token
         self._prefix = secrets.token_hex(6)
         self._count = 0
@@ -97,18 +106,21 @@ class Edge:
             listener = listen(config)
         try:
             self._log = _log(config)
+            store = await self._open_store()
         except ConfigError:
             listener.close()
+            if self._log is not None:
+                self._log.close()
             raise
         loop = asyncio.get_running_loop()
         limits = self.limits
         shortest = min(limits.header_timeout, limits.keep_alive_timeout, limits.body_timeout, limits.silence)
         self.watch = Watch(loop, min(1.0, shortest / 4))
-        store = await self._open_store()
         self.ledger = Ledger(
             store, config.whole("replay_cache"), config.seconds("store_timeout"), config.seconds("store_ttl")
         )
         self.shrinker = Shrinker(config, self.ledger)
+        self.sticky_tokens = StickyTokens(self.ledger) if config.on("beta_header_sticky") else None
         self.services = Services(config)
         self.dialer = Dialer(
             self.watch,
@@ -261,16 +273,24 @@ class Edge:
         return f"hr_{self._prefix}{self._count:08x}"
 
     async def _open_store(self) -> Store:
-        where = self.config.text("store")
-        ttl = self.config.seconds("store_ttl")
+        config = self.config
+        where, ttl, limit = config.text("store"), config.seconds("store_ttl"), config.whole("store_limit")
+
+        def notify(trouble: str) -> None:
+            self.sink(StoreNote(note=trouble))
+
         if where == "memory":
-            return MemoryStore(ttl)
-        store = SqliteStore(store_path(where), ttl)
+            return MemoryStore(ttl, limit)
+        store: RedisStore | SqliteStore
+        if _is_redis(where):
+            store = _redis(where, ttl, config.seconds("store_timeout"), notify)
+        else:
+            store = SqliteStore(store_path(where), ttl, limit, notify=notify)
         try:
             await store.open()
         except StoreDown as fault:
             # Not fatal: requests go on with originals, health says so, and the store is tried again with each of them.
-            self.sink(Refused(fault=fault.name, reason=str(fault), status=0))
+            notify(str(fault))
         return store
 
     def _state(self) -> control.State:
@@ -280,6 +300,8 @@ class Edge:
             draining=self.draining,
             store=self.ledger.store.kind,
             store_up=self.ledger.up,
+            store_state=self.ledger.store.state,
+            store_trouble=self.ledger.store.trouble,
             yardstick=self.shrinker.yardstick_fault or loaded,
             config=_shown(self.config),
         )
@@ -332,6 +354,9 @@ def check_files(config: Config) -> None:
     """Open what the configuration names and close it again. Raises ConfigError for what cannot be opened."""
     _context(config)
     _log(config).close()
+    where = config.text("store")
+    if _is_redis(where):
+        _redis(where, 60.0, 1.0, lambda trouble: None)  # which does not connect: a server may be down, and come back
 
 
 def _context(config: Config) -> ResumingContext:
@@ -346,6 +371,27 @@ def _log(config: Config) -> LogWriter:
         return LogWriter(cast(Level, config.text("log_level")), config.path("log_file"))
     except OSError as error:
         raise ConfigError(f"log_file: cannot write {config.path('log_file')}: {error.strerror}") from error
+
+
+def _is_redis(where: str) -> bool:
+    return where.partition("://")[0] in REDIS_SCHEMES and "://" in where
+
+
+def _redis(where: str, ttl: float, timeout: float, notify: Callable[[str], None]) -> RedisStore:
+    try:
+        from headroom.store_redis import RedisStore  # noqa: PLC0415 - an extra, which few have
+    except ImportError as error:
+        raise ConfigError(
+            f"store: {without_password(where)!r} needs the redis package ({error}); "
+            "run pip install 'headroom[redis]', or name a path or memory"
+        ) from None
+    try:
+        return RedisStore(where, ttl, timeout, notify)
+    except ValueError:
+        raise ConfigError(
+            f"store: {without_password(where)!r} names no Redis server; "
+            "right would be redis://host:port/db, rediss://host:port/db or unix:///path/to/socket?db=0"
+        ) from None
 
 
 def store_path(where: str) -> Path:
@@ -373,7 +419,7 @@ def _shown(config: Config) -> Mapping[str, object]:
     """The settings as health shows them to callers on this host."""
     secret = {"proxy_token"}
     return {
-        s.name: "set" if s.name in secret and config.proxy_token else str(config._values[s.name])
+        s.name: "set" if s.name in secret and config.proxy_token else without_password(str(config._values[s.name]))
         for s in SETTINGS
         if s.name not in secret or config.proxy_token
     }

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from headroom.receipts import Comparison
 from headroom.shrink import Row
 from headroom.usage import Usage
 
@@ -79,6 +80,7 @@ class Request(Event, frozen=True, kw_only=True):
     note: str = ""
     fault: str = ""
     slots: tuple[Row, ...] = ()
+    prefix: Comparison | None = None
     ms: Timings
 
 
@@ -135,6 +137,17 @@ class StoreTrouble(Event, frozen=True, kw_only=True):
         return "warning"
 
 
+class StoreNote(Event, frozen=True, kw_only=True):
+    """Something about the store that its owner should look into: it cannot be opened, was damaged, or forgets."""
+
+    note: str
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "warning"
+
+
 class MarkerOrder(Event, frozen=True, kw_only=True):
     """A cache marker with the long lifetime comes after one with the short. Forwarded as it came."""
 
@@ -144,6 +157,27 @@ class MarkerOrder(Event, frozen=True, kw_only=True):
     def level(self) -> Level:
         """See Event."""
         return "warning"
+
+
+class PrefixBroken(Event, frozen=True, kw_only=True):
+    """A request goes otherwise than the one before it, from item `at` on, and its client did not change it: a fault of
+    ours, or of the store, that costs what the provider had cached from there on."""
+
+    id: str
+    at: int
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "warning"
+
+
+class Retrieved(Event, frozen=True, kw_only=True):
+    """An original was asked for by its hash. What it holds is told to nobody but the one who asked."""
+
+    id: str
+    hash: str
+    found: bool
 
 
 class UnknownItem(Event, frozen=True, kw_only=True):

@@ -8,32 +8,51 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Final, Protocol
 
 import msgspec
 import orjson
 
 from headroom import conversation
-from headroom.events import MarkerOrder, Request, Sink, StoreTrouble, Timings, UnknownItem, failure
-from headroom.faults import BadCoding, BadResponse, BodyTooLarge, Fault
-from headroom.heads import homeward, onward
+from headroom.betas import StickyTokens
+from headroom.events import (
+    MarkerOrder,
+    PrefixBroken,
+    Request,
+    Retrieved,
+    Sink,
+    StoreTrouble,
+    Timings,
+    UnknownItem,
+    failure,
+)
+from headroom.faults import BadCoding, BadResponse, BodyTooLarge, Fault, StoreDown
+from headroom.heads import homeward, onward, rewoven
+from headroom.looms import LOOMS
 from headroom.metrics import Counters
+from headroom.offering import Mode
 from headroom.plan import Plan
-from headroom.policy import classify
-from headroom.providers import UPSTREAM_ID_FIELDS, Dialect
+from headroom.policy import POLICIES, AuthMode, classify
+from headroom.providers import LOGIN_APIS, TOKEN_FIELDS, UPSTREAM_ID_FIELDS, Dialect
+from headroom.receipts import Forwarded, Receipts
+from headroom.retrieve import BadAsking, asking, missing, pick
 from headroom.shrink import Receipt, Shrinker
 from headroom.usage import JsonListener, Listener, StreamListener, Usage
+from headroom.weave import Call, Turn
 from headroom.wire.coding import decode, identity
 from headroom.wire.downstream import Downstream
-from headroom.wire.head import CHUNKED, REASONS, UNTIL_CLOSE, RequestHead, ResponseHead
+from headroom.wire.head import CHUNKED, REASONS, UNTIL_CLOSE, Fields, RequestHead, ResponseHead
 from headroom.wire.phase import Phase, Step, step
 from headroom.wire.reader import Data
 from headroom.wire.upstream import Dialer, UpstreamLink
+from headroom.woven import Woven
 
 UNSENT_LIMIT: Final = 256 * 1024  # bytes kept for an origin that is not connected yet; then the client waits
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_BODY: Final = Listener()
+_STREAM: Final = b"text/event-stream"
+_JSON: Final = b"application/json"
 
 
 class House(Protocol):
@@ -57,6 +76,12 @@ class House(Protocol):
     def event_limit(self) -> int: ...
     @property
     def answer_limit(self) -> int: ...
+    @property
+    def tool_mode(self) -> Mode: ...
+    @property
+    def receipts(self) -> Receipts: ...
+    @property
+    def sticky_tokens(self) -> StickyTokens | None: ...
     def began(self, exchange: Exchange) -> None: ...
     def ended(self, exchange: Exchange) -> None: ...
 
@@ -73,7 +98,9 @@ class Exchange:
         "_client",
         "_client_keeps",
         "_dechunk",
+        "_fields",
         "_first_byte",
+        "_forwarded",
         "_gather_end",
         "_head",
         "_homeward",
@@ -91,11 +118,15 @@ class Exchange:
         "_receipt",
         "_request_whole",
         "_sent_at",
+        "_sent_body",
         "_status",
         "_target",
         "_task",
         "_unsent",
         "_upstream_id",
+        "_usages",
+        "_woven",
+        "_woven_head",
         "id",
     )
 
@@ -121,6 +152,7 @@ class Exchange:
         self._task: asyncio.Task[None] | None = None
         self._listener: Listener = _NO_BODY
         self._receipt: Receipt | None = None
+        self._forwarded: Forwarded | None = None
         self._request_whole = False
         self._dechunk = False
         self._keep = False
@@ -128,6 +160,11 @@ class Exchange:
         self._upstream_id = b""
         self._auth = ""
         self._homeward = b""
+        self._sent_body = b""
+        self._fields: tuple[tuple[bytes, bytes], ...] = ()
+        self._woven: Woven | None = None
+        self._woven_head: ResponseHead | None = None
+        self._usages: list[Usage] = []
         house.began(self)
         if plan.mode == "relay":
             self._connect(self._onward(None))
@@ -238,13 +275,17 @@ class Exchange:
             except BadCoding as fault:
                 receipt = Receipt(body, note=fault.name)
         fields, dialect = head.fields, self._plan.dialect
-        self._auth = classify(fields)
+        auth = classify(fields)
+        if self._plan.origin.name in LOGIN_APIS and auth is AuthMode.PAYG:
+            auth = AuthMode.OAUTH
+        self._auth = auth
+        tool = self._house.tool_mode if POLICIES[auth].reversible else "off"
         caller, session = conversation.caller(fields), conversation.session(fields, dialect)
         for decide in (True, False):
             if receipt is not None:
                 break
             try:
-                receipt = await self._house.shrinker.rewrite(plain, dialect, caller, session, decide=decide)
+                receipt = await self._house.shrinker.rewrite(plain, dialect, caller, session, decide=decide, tool=tool)
             except Exception as error:
                 # The one broad except: whatever is wrong with us, what was sent before is right, and then the original.
                 self._house.sink(failure(self.id, error))
@@ -260,22 +301,58 @@ class Exchange:
         if receipt.unknown_types:
             self._house.sink(UnknownItem(id=self.id, types=tuple(sorted(receipt.unknown_types))))
         self._receipt = receipt
+        self._fields = await self._sticky_fields(fields, receipt)
         changed = receipt.body is not plain
         out = receipt.body if changed else body
         self._out_bytes = len(out)
         self._task = None
+        if receipt.answers_calls:
+            self._sent_body = out
         coded = changed and not identity(coding)
         self._connect(self._onward(len(out) if changed or head.length == CHUNKED else None, coded) + out)
         self.request_flush()
+        if receipt.forwarded is not None:
+            self._forwarded = receipt.forwarded()
+        # A stream may last long: the body is not kept for it.
+        self._receipt = msgspec.structs.replace(receipt, body=b"", forwarded=None)
         # What the next request needs is loaded while this one is answered.
         if self._link is not None or self._task is not None:
             self._house.shrinker.warm()
 
+    async def _sticky_fields(self, fields: Fields, receipt: Receipt) -> tuple[tuple[bytes, bytes], ...]:
+        """Fields of feature tokens that go otherwise than they came: with those this conversation had before."""
+        sticky = self._house.sticky_tokens
+        if sticky is None or not receipt.conversation or not POLICIES[AuthMode(self._auth)].sticky_tokens:
+            return ()
+        changed: list[tuple[bytes, bytes]] = []
+        for name in TOKEN_FIELDS:
+            value = fields.get(name)
+            if value is None or len(list(fields.places(name))) > 1:
+                continue
+            try:
+                merged = await sticky.of(receipt.conversation, name, value)
+            except StoreDown:
+                continue
+            if merged is not value:
+                changed.append((name, merged))
+        return tuple(changed)
+
     def _onward(self, length: int | None, decoded: bool = False) -> bytes:
-        """The head as it goes to the origin. What of it is still asked for afterwards has been taken from it."""
-        head, self._head = self._head, None
+        """The head as it goes to the origin. It is let go of then, unless more requests like it may have to be made:
+        what of it is still asked for afterwards has been taken from it."""
+        head = self._head
         assert head is not None
-        return onward(head, self._plan, strip=self._house.strips, length=length, decoded=decoded)
+        if not self._sent_body:
+            self._head = None
+        return onward(
+            head,
+            self._plan,
+            strip=self._house.strips,
+            length=length,
+            decoded=decoded,
+            readable=bool(self._sent_body),
+            fields_instead=self._fields,
+        )
 
     # Towards the origin.
 
@@ -347,11 +424,16 @@ class Exchange:
         self._keep = (
             self._client_keeps and self._request_whole and head.length != UNTIL_CLOSE and not self._house.draining
         )
+        if self._sent_body and head.status == 200 and self._weave(head):
+            return
         self._homeward = homeward(head, self._own_fields(head), close=not self._keep, dechunk=self._dechunk)
 
     def answer_data(self, data: Data) -> None:
         """See AnswerSink."""
         wire, spans = data.wire, data.spans
+        if self._woven is not None:
+            self._woven.answer_data(data)
+            return
         if spans is None:
             self._answer_bytes += len(wire)
             self._send(wire)
@@ -370,7 +452,7 @@ class Exchange:
 
     def answer_chunk(self, wire: bytes, start: int) -> None:
         """See AnswerSink."""
-        if self._homeward or self._dechunk:
+        if self._homeward or self._dechunk or self._woven is not None:
             self.answer_data(Data(wire, [(start, len(wire) - 2)]))
             return
         self._client.write(wire)
@@ -380,7 +462,7 @@ class Exchange:
 
     def answer_flush(self) -> None:
         """See AnswerSink: a head that came without a body is not kept waiting for it."""
-        if self._homeward:
+        if self._homeward and self._woven_head is None:
             self._send(b"")
 
     def _send(self, data: bytes) -> None:
@@ -394,6 +476,9 @@ class Exchange:
     def answer_end(self) -> None:
         """See AnswerSink."""
         self._link = None
+        if self._woven is not None:
+            self._woven.ended()
+            return
         self.answer_flush()
         if self._phase is Phase.TUNNEL:
             self._close("complete", "")
@@ -414,6 +499,133 @@ class Exchange:
             self._client.cut()
         else:
             self.refuse(fault)
+
+    # An answer that is woven of several: what Woven calls.
+
+    def _weave(self, head: ResponseHead) -> bool:
+        """Whether this answer may hold calls that are ours to answer; then it goes through a loom."""
+        kind = head.fields.get(b"content-type", b"").partition(b";")[0].rstrip().lower()
+        plain = kind == _JSON and head.length <= self._house.answer_limit
+        if kind != _STREAM and not plain:
+            return False
+        house = self._house
+        self._woven = Woven(
+            self,
+            LOOMS[self._plan.dialect.loom],
+            head,
+            self._sent_body,
+            plain=plain,
+            limit=house.answer_limit,
+            event_limit=house.event_limit,
+        )
+        self._keep = self._client_keeps and self._request_whole and not house.draining
+        if plain:
+            self._woven_head = head
+        else:
+            # Not before a byte of the answer is there, as ever.
+            self._dechunk = self._http10
+            self._keep = self._keep and not self._http10
+            self._homeward = rewoven(head, self._own_fields(head), close=not self._keep, chunked=not self._http10)
+        return True
+
+    async def fetch(self, calls: Sequence[Call]) -> list[str]:
+        """See woven.Host."""
+        return [await self._fetch(call) for call in calls]
+
+    async def _fetch(self, call: Call) -> str:
+        house = self._house
+        try:
+            asked = asking(call.arguments)
+            original = await house.shrinker.ledger.original(asked.hash)
+            told = Retrieved(id=self.id, hash=asked.hash, found=original is not None)
+            house.counters(told)
+            house.sink(told)
+            if original is None:
+                return missing(asked.hash, house.shrinker.ledger.ttl)
+            return pick(original, asked.lines, asked.match)
+        except BadAsking as error:
+            return str(error)
+        except StoreDown:
+            return "The originals cannot be read just now. Run the command again to get its output."
+
+    async def keep(self, anchor: bytes, turn: Turn) -> None:
+        """See woven.Host."""
+        receipt = self._receipt
+        assert receipt is not None
+        try:
+            await self._house.shrinker.keep_turn(receipt.conversation, receipt.items, anchor, turn)
+        except StoreDown:
+            self._house.sink(StoreTrouble(id=self.id, note=self._house.shrinker.ledger.store.kind))
+
+    async def further(self, body: bytes) -> None:
+        """See woven.Host."""
+        woven = self._woven
+        assert woven is not None
+        head = self._onward(len(body), decoded=True)
+        dialer, origin = self._house.dialer, self._plan.origin
+        link = dialer.lease(origin) or await dialer.dial(origin)
+        self._link = link
+        link.lend(woven, self._method)
+        link.write(head + body)
+        link.request_sent()
+        self._out_bytes += len(body)
+        if self._client.stalled:
+            link.pause()
+
+    def begin_round(self, head: ResponseHead) -> None:
+        """See woven.Host."""
+        usage = self._listener.usage
+        if usage is not None:
+            self._usages.append(usage)
+        self._listener = self._hear(head)
+
+    def heard(self, payload: bytes) -> None:
+        """See woven.Host."""
+        if self._listener is not _NO_BODY:
+            self._listener.feed((payload,))
+
+    def deliver(self, payload: bytes) -> None:
+        """See woven.Host."""
+        if payload:
+            self._answer_bytes += len(payload)
+            self._send(payload if self._http10 else b"%x\r\n%b\r\n" % (len(payload), payload))
+
+    def deliver_whole(self, payload: bytes, status: int) -> None:
+        """See woven.Host."""
+        head = self._woven_head
+        assert head is not None
+        self._answer_bytes += len(payload)
+        own = self._own_fields(head)
+        self._homeward = rewoven(head, own, close=not self._keep, length=len(payload), status=status)
+        self._send(payload)
+        self._over("complete" if self._listener is _NO_BODY else self._listener.finish())
+
+    def start(self) -> None:
+        """See woven.Host."""
+        woven = self._woven
+        assert woven is not None
+        self._link = None
+        self._begin(woven.go_on())
+
+    def complete(self) -> None:
+        """See woven.Host."""
+        self._send(b"" if self._http10 else b"0\r\n\r\n")
+        self._over("complete" if self._listener is _NO_BODY else self._listener.finish())
+
+    def _over(self, outcome: str) -> None:
+        self._link = None
+        self._close(outcome, "")
+        self._client.finish(keep=self._keep and not self._house.draining)
+
+    def broken(self, fault: Fault) -> None:
+        """See woven.Host."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.abort()
+        if self._woven_head is not None and self._phase is not Phase.DONE:
+            self.refuse(fault)
+        else:
+            self.answer_broken(fault)
 
     def _switch(self, head: ResponseHead) -> None:
         self._move(Step.SWITCHED)
@@ -499,7 +711,7 @@ class Exchange:
         self._task = None
         end = time.perf_counter()
         receipt = self._receipt
-        usage = self._listener.usage
+        usage = _together([*self._usages, self._listener.usage])
         bill, saved = _bill(self._plan.dialect, usage, receipt)
         timings = Timings(
             round((end - self._begun) * 1000, 3),
@@ -510,6 +722,11 @@ class Exchange:
             round(self._ms_dial, 3),
             round((self._first_byte - self._sent_at) * 1000, 3) if self._first_byte else 0.0,
         )
+        compared = None
+        if self._forwarded is not None and receipt is not None and receipt.conversation:
+            compared = house.receipts.note(receipt.conversation, self._forwarded, usage)
+            if compared.cause == "proxy":
+                house.sink(PrefixBroken(id=self.id, at=compared.at))
         event = Request(
             id=self.id,
             upstream_id=self._upstream_id.decode("latin-1"),
@@ -537,9 +754,19 @@ class Exchange:
             observed=receipt is not None and receipt.observed,
             note=receipt.note if receipt is not None else "",
             slots=receipt.rows if receipt is not None else (),
+            prefix=compared,
         )
         house.counters(event)
         house.sink(event)
+
+
+def _together(usages: Sequence[Usage | None]) -> Usage | None:
+    """The tokens of all rounds of an answer; None where none was reported."""
+    heard = [usage for usage in usages if usage is not None]
+    if len(heard) < 2:
+        return heard[0] if heard else None
+    names = Usage.__struct_fields__
+    return Usage(*(sum(getattr(usage, name) for usage in heard) for name in names))
 
 
 def _bill(dialect: Dialect, usage: Usage | None, receipt: Receipt | None) -> tuple[float, float]:

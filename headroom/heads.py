@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from headroom.plan import Plan
 from headroom.providers import DROPPED_FIELDS
-from headroom.wire.head import CHUNKED, RequestHead, ResponseHead
+from headroom.wire.head import CHUNKED, REASONS, RequestHead, ResponseHead
 
 NEVER_FORWARDED: Final = (b"x-headroom-proxy-token",)  # whatever is set: it is ours, and a secret
 _INTERNAL: Final = b"\r\nx-headroom-"
@@ -14,11 +15,21 @@ _ALWAYS_CUT: Final = (*NEVER_FORWARDED, *DROPPED_FIELDS)
 _NEEDLES: Final = tuple((name, b"\r\n" + name + b":") for name in _ALWAYS_CUT)
 
 
-def onward(head: RequestHead, plan: Plan, *, strip: bool, length: int | None, decoded: bool) -> bytes:
+def onward(
+    head: RequestHead,
+    plan: Plan,
+    *,
+    strip: bool,
+    length: int | None,
+    decoded: bool,
+    readable: bool = False,
+    fields_instead: Sequence[tuple[bytes, bytes]] = (),
+) -> bytes:
     """The client's head as it goes to the origin: its own bytes, with the target, Host and what is this hop's changed.
 
     `strip` takes all internal fields off. `length` is the body's new size in bytes, None where its framing stays;
-    `decoded` says that its content coding was undone.
+    `decoded` says that its content coding was undone. `readable`: the answer will have to be read on its way, so the
+    origin is asked not to code it. `fields_instead` are values that go in place of the client's.
     """
     fields = head.fields
     lower = fields.lower
@@ -42,9 +53,37 @@ def onward(head: RequestHead, plan: Plan, *, strip: bool, length: int | None, de
             edits.append((b"content-length", line))
     if decoded:
         edits.append((b"content-encoding", b""))
+    edits += [(name, b"%b: %b\r\n" % (name, value)) for name, value in fields_instead]
+    if readable:
+        edits.append((b"accept-encoding", b"Accept-Encoding: identity\r\n"))
+        if b"accept-encoding" not in fields:
+            tail += b"Accept-Encoding: identity\r\n"
     if plan.mode == "rewrite":
         edits.append((b"expect", b""))  # it was answered here
     return fields.edited(edits, tail, b"%b %b HTTP/1.1\r\n" % (head.method, plan.target))
+
+
+def rewoven(
+    head: ResponseHead,
+    own: bytes,
+    *,
+    close: bool,
+    chunked: bool = False,
+    length: int | None = None,
+    status: int = 0,
+) -> bytes:
+    """The origin's head for an answer that we frame ourselves: in chunks, with a length, or up to the close.
+
+    `status` takes the place of its own, where the answer became an error after all.
+    """
+    gone = (b"content-length", b"transfer-encoding", b"content-encoding", b"trailer", b"etag", b"content-md5")
+    edits = [(name, b"") for name in {*head.fields.hop_by_hop, *(name for name in gone if name in head.fields)}]
+    if chunked:
+        own += b"Transfer-Encoding: chunked\r\n"
+    if length is not None:
+        own += b"Content-Length: %d\r\n" % length
+    line = b"HTTP/1.1 %d %b\r\n" % (status, REASONS.get(status, b"Error")) if status else b""
+    return head.fields.edited(edits, own + b"Connection: close\r\n" if close else own, line)
 
 
 def homeward(head: ResponseHead, own: bytes, *, close: bool, dechunk: bool) -> bytes:

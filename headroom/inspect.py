@@ -11,7 +11,8 @@ from typing import TextIO
 from headroom.library import Result, Row, compress
 from headroom.zones import yardstick
 from headroom.zones.detect import Kind
-from headroom.zones.press import Action, Floors, Style, press, unpress
+from headroom.zones.forms import Style
+from headroom.zones.press import Action, Floors, press, unpress
 
 SHOWN_LINES = 12  # of each text, unless all is asked for
 SHOWN_WIDTH = 160  # characters of a line, likewise

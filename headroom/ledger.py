@@ -3,48 +3,78 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
+import zstandard
 from blake3 import blake3
 
 from headroom.faults import StoreDown
-from headroom.store import SPACE_DECISION, SPACE_TEXT, Name, Store
+from headroom.store import (
+    KEEP_SECONDS,
+    SPACE_DECISION,
+    SPACE_HIDDEN,
+    SPACE_ORIGINAL,
+    SPACE_STICKY,
+    SPACE_TEXT,
+    Name,
+    Store,
+)
 
 T = TypeVar("T")
 
 _ABSENT_COST = 120  # bytes that an entry costs besides its token
-TOUCH_SECONDS = 3600.0  # an entry's time to live is renewed at most this often
+# An entry's time to live is renewed at most this often: twice within the time that keeps it from leaving a full store.
+TOUCH_SECONDS = KEEP_SECONDS / 2
+STICKY_LIMIT = 10_000  # conversations whose added bytes are remembered in memory
+HIDDEN_LIMIT = 50_000  # turns of which is remembered whether something of them is hidden
 WHOLE_LIMIT = 50_000  # slots that had to go as they came while the store was down, remembered in memory
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What takes a slot's place: a JSON string token, and the tokens it was measured at by the yardstick.
 
-    An empty token means that the slot goes as it came, now and ever after.
+    An empty token means that the slot goes as it came, now and ever after. `original` is the hash that the slot's text
+    is kept under, where the token does not hold all of it; the token ends with its marker then.
     """
 
     token: bytes
     before: int
     after: int
     form: str
+    original: str = ""
 
 
 WHOLE = Decision(b"", 0, 0, "")
 
 
 class Pressing(msgspec.Struct, frozen=True, gc=False):
-    """A decision about to be recorded. `text_key` names the text within its conversation; empty for `WHOLE`."""
+    """A decision about to be recorded. `text_key` names the text within its conversation; empty for `WHOLE`.
+
+    `original` is the slot's text where the decision leaves something out.
+    """
 
     key: bytes
     text_key: bytes
     decision: Decision
+    original: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Decision).decode
+
+
+def original_name(hash_: str) -> Name:
+    """The name an original is kept under."""
+    return SPACE_ORIGINAL, bytes.fromhex(hash_)
+
+
+def pack(text: str) -> bytes:
+    """An original as it is kept."""
+    return zstandard.ZstdCompressor(level=3).compress(text.encode())
 
 
 def text_key(conversation: bytes, token: bytes) -> bytes:
@@ -59,12 +89,15 @@ class Ledger:
         self._store = store
         self._limit = cache_bytes
         self._timeout = timeout
+        self.ttl = ttl
         self._touch_seconds = min(TOUCH_SECONDS, ttl / 4)
         self._size = 0
         # History that is known not to be decided is kept as None: it is looked up once, not on every turn.
         self._cache: OrderedDict[bytes, Decision | None] = OrderedDict()
         self._whole: OrderedDict[bytes, None] = OrderedDict()
-        self._touched: dict[bytes, float] = {}
+        self._touched: dict[Name, float] = {}
+        self._sticky: OrderedDict[bytes, bytes] = OrderedDict()
+        self._hidden: OrderedDict[bytes, bytes] = OrderedDict()
         self._background: set[asyncio.Task[None]] = set()
         self.failures = 0
         self.up = True
@@ -121,6 +154,8 @@ class Ledger:
             entries.append(((SPACE_DECISION, pressing.key), _encode(pressing.decision)))
             if pressing.text_key:
                 entries.append(((SPACE_TEXT, pressing.text_key), pressing.key))
+            if pressing.decision.original:
+                entries.append((original_name(pressing.decision.original), pack(pressing.original)))
         kept = await self._bounded(self._store.put(entries))
         made: dict[bytes, Decision] = {}
         for pressing in pressings:
@@ -137,18 +172,101 @@ class Ledger:
         while len(self._whole) > WHOLE_LIMIT:
             self._whole.popitem(last=False)
 
-    def seen(self, keys: Sequence[bytes], now: float) -> None:
-        """Renew the time to live of decisions that were replayed, in the background and not too often."""
+    def due(self, names: Sequence[Name], now: float) -> list[Name]:
+        """Those of the entries that are due to be renewed: at most half-hourly each. They count as renewed from now."""
         touched = self._touched
-        due = [key for key in keys if now - touched.get(key, -self._touch_seconds) >= self._touch_seconds]
-        if not due:
+        due = [name for name in names if now - touched.get(name, -self._touch_seconds) >= self._touch_seconds]
+        if due:
+            if len(touched) > 100_000:
+                touched.clear()
+            touched.update(dict.fromkeys(due, now))
+        return due
+
+    def renew(self, names: Sequence[Name]) -> None:
+        """Renew the time to live of entries that were seen, in the background."""
+        if not names:
             return
-        if len(touched) > 100_000:
-            touched.clear()
-        touched.update(dict.fromkeys(due, now))
-        task = asyncio.get_running_loop().create_task(self._touch(due))
+        task = asyncio.get_running_loop().create_task(self._touch(names))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    async def keep_originals(self, originals: Mapping[str, str]) -> None:
+        """See to it that originals, by hash, are kept; those that are there are renewed. Raises StoreDown."""
+        try:
+            await self._bounded(self._store.put([(original_name(h), pack(text)) for h, text in originals.items()]))
+        except StoreDown:
+            for hash_ in originals:
+                self._touched.pop(original_name(hash_), None)
+            raise
+
+    async def original(self, hash_: str) -> str | None:
+        """The original under a hash, or None. Raises StoreDown."""
+        name = original_name(hash_)
+        packed = (await self._bounded(self._store.get([name]))).get(name)
+        if packed is None:
+            return None
+        self.renew(self.due([name], time.monotonic()))
+        try:
+            return zstandard.ZstdDecompressor().decompress(packed).decode()
+        except (zstandard.ZstdError, UnicodeDecodeError):
+            return None
+
+    async def sticky(self, key: bytes) -> bytes | None:
+        """The bytes that were once added to a conversation's requests, if any were. Raises StoreDown."""
+        known = self._sticky.get(key)
+        if known is None:
+            name = (SPACE_STICKY, key)
+            known = (await self._bounded(self._store.get([name]))).get(name)
+            if known is not None:
+                self._stick(key, known)
+        return known
+
+    async def stickies(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Like `sticky`, of several. What is not there is asked for every time: another worker may add it."""
+        unknown = [(SPACE_STICKY, key) for key in keys if key not in self._sticky]
+        if unknown:
+            stored = await self._bounded(self._store.get(unknown))
+            for (_, key), value in stored.items():
+                self._stick(key, value)
+        return [self._sticky.get(key) for key in keys]
+
+    async def stick(self, key: bytes, value: bytes) -> bytes:
+        """Keep bytes that are added to a conversation's requests; returns what is kept, which another worker may have
+        written first. Raises StoreDown; then nothing is to be added."""
+        name = (SPACE_STICKY, key)
+        kept = (await self._bounded(self._store.put([(name, value)])))[name]
+        self._stick(key, kept)
+        return kept
+
+    def _stick(self, key: bytes, value: bytes) -> None:
+        self._sticky[key] = value
+        self._sticky.move_to_end(key)
+        while len(self._sticky) > STICKY_LIMIT:
+            self._sticky.popitem(last=False)
+
+    async def hidden(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """What was kept under `keys` of turns that clients saw in part. Raises StoreDown.
+
+        That there is nothing is remembered: a turn is kept before the client has its end.
+        """
+        unknown = [key for key in dict.fromkeys(keys) if key not in self._hidden]
+        if unknown:
+            stored = await self._bounded(self._store.get([(SPACE_HIDDEN, key) for key in unknown]))
+            for key in unknown:
+                self._hide(key, stored.get((SPACE_HIDDEN, key), b""))
+        return {key: value for key in keys if (value := self._hidden.get(key))}
+
+    async def hide(self, key: bytes, value: bytes) -> None:
+        """Keep what a client does not see of a turn. Raises StoreDown."""
+        name = (SPACE_HIDDEN, key)
+        kept = await self._bounded(self._store.put([(name, value)]))
+        self._hide(key, kept[name])
+
+    def _hide(self, key: bytes, value: bytes) -> None:
+        self._hidden[key] = value
+        self._hidden.move_to_end(key)
+        while len(self._hidden) > HIDDEN_LIMIT:
+            self._hidden.popitem(last=False)
 
     async def close(self) -> None:
         """Finish background work and close the store."""
@@ -172,13 +290,13 @@ class Ledger:
         self.up = False
         self.failures += 1
 
-    async def _touch(self, keys: Sequence[bytes]) -> None:
+    async def _touch(self, names: Sequence[Name]) -> None:
         try:
-            await self._store.touch([(SPACE_DECISION, key) for key in keys])
+            await self._store.touch(names)
         except StoreDown:
             self._down()
-            for key in keys:
-                self._touched.pop(key, None)
+            for name in names:
+                self._touched.pop(name, None)
 
     def _keep(self, key: bytes, decision: Decision | None) -> None:
         cache = self._cache

@@ -23,8 +23,9 @@ from headroom import providers
 from headroom.faults import NotJson
 from headroom.providers import Dialect
 from headroom.zones import yardstick
+from headroom.zones.forms import Style
 from headroom.zones.locate import Locator, Slot
-from headroom.zones.press import Action, Floors, Style, Verdict, press
+from headroom.zones.press import Action, Floors, Verdict, press
 from headroom.zones.splice import Edit, splice, to_text, to_token
 
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"

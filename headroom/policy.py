@@ -22,7 +22,8 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
     """What may be done to a request. Lossless presses may always run.
 
     `reversible`: texts may be cut where the original can be fetched. `add_tools`, `add_markers`, `add_cache_key` and
-    `sort_tools`: the request may be changed outside tool results. `forwarded_fields`: X-Forwarded-* may be added.
+    `sort_tools`: the request may be changed outside tool results. `sticky_tokens`: feature tokens once sent are sent
+    on. `forwarded_fields`: X-Forwarded-* may be added.
     """
 
     reversible: bool
@@ -30,15 +31,28 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
     add_markers: bool
     add_cache_key: bool
     sort_tools: bool
+    sticky_tokens: bool
     forwarded_fields: bool
 
 
 _NOTHING_ELSE = Policy(
-    reversible=False, add_tools=False, add_markers=False, add_cache_key=False, sort_tools=False, forwarded_fields=False
+    reversible=False,
+    add_tools=False,
+    add_markers=False,
+    add_cache_key=False,
+    sort_tools=False,
+    sticky_tokens=False,
+    forwarded_fields=False,
 )
 POLICIES: Mapping[AuthMode, Policy] = {
     AuthMode.PAYG: Policy(
-        reversible=True, add_tools=True, add_markers=True, add_cache_key=True, sort_tools=True, forwarded_fields=True
+        reversible=True,
+        add_tools=True,
+        add_markers=True,
+        add_cache_key=True,
+        sort_tools=True,
+        sticky_tokens=True,
+        forwarded_fields=True,
     ),
     AuthMode.OAUTH: _NOTHING_ELSE,
     AuthMode.SUBSCRIPTION: _NOTHING_ELSE,

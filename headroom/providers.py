@@ -66,7 +66,10 @@ class ErrorShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """One request and answer format. `shape` is None where its requests are never rewritten."""
+    """One request and answer format. `shape` is None where its requests are never rewritten.
+
+    `loom` names what answers calls of the retrieve tool within its streams; empty where nothing does.
+    """
 
     name: str
     shape: Shape | None
@@ -75,6 +78,7 @@ class Dialect:
     prices: Prices
     errors: ErrorShape
     session_fields: tuple[bytes, ...] = ()
+    loom: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +192,7 @@ ANTHROPIC = Dialect(
     prices=Prices(read=0.1, write=1.25, write_1h=2.0),
     errors=ERRORS_ANTHROPIC,
     session_fields=(b"x-claude-code-session-id", b"x-session-id"),
+    loom="blocks",
 )
 OPENAI_CHAT = Dialect(
     name="openai_chat",
@@ -212,6 +217,7 @@ OPENAI_CHAT = Dialect(
     prices=Prices(read=0.5),
     errors=ERRORS_OPENAI,
     session_fields=(b"session-id", b"x-session-id"),
+    loom="deltas",
 )
 OPENAI_RESPONSES = Dialect(
     name="openai_responses",
@@ -302,6 +308,7 @@ OPENAI_RESPONSES = Dialect(
     prices=Prices(read=0.5),
     errors=ERRORS_OPENAI,
     session_fields=(b"session-id", b"x-session-id"),
+    loom="items",
 )
 _CONTENTS = Shape(
     name="gemini",
@@ -333,8 +340,9 @@ GEMINI = Dialect(
     prices=Prices(read=0.25),
     errors=ERRORS_GEMINI,
     session_fields=(b"x-session-id",),
+    loom="parts",
 )
-CLOUDCODE = replace(GEMINI, name="cloudcode", shape=replace(_CONTENTS, under="request"))
+CLOUDCODE = replace(GEMINI, name="cloudcode", loom="", shape=replace(_CONTENTS, under="request"))
 DIALECTS: Final = (ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, GEMINI, CLOUDCODE)
 
 APIS: Final[Mapping[str, str]] = {
@@ -496,9 +504,21 @@ ROUTES: Final[tuple[Route, ...]] = (
     _post("bedrock", "/model/{rest*}", ANTHROPIC, "bedrock"),
 )
 
+WHOLE_TOOLS: Final = frozenset(
+    {
+        "read", "edit", "write", "multiedit", "notebookedit", "notebookread", "grep", "glob", "ls",
+        "read_file", "read_many_files", "write_file", "replace", "edit_file", "str_replace_editor",
+        "str_replace_based_edit_tool", "str_replace_based_edit", "apply_patch", "view", "view_file", "view_image",
+        "grep_search", "search_file_content", "file_search", "list_directory", "list_dir", "glob_search",
+    }
+)  # fmt: skip
+"""Tools whose results agents edit by, in lower case: nothing of them is left out unless that is configured."""
+
 CREDENTIAL_FIELDS: Final = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
 """Request fields that say who is asking. Their digest enters conversation keys; their values go nowhere."""
 
+LOGIN_APIS: Final = ("bedrock", "vertex")
+"""Origins whose callers are never paid for by an API key of the model's provider."""
 KEY_FIELDS: Final = (b"x-api-key", b"x-goog-api-key", b"api-key")
 SIGNED_CREDENTIALS: Final = (b"AWS4-",)
 """How credentials begin that are signatures over the body: whoever changes it makes the request worthless."""
@@ -518,6 +538,9 @@ SUBSCRIPTION_AGENTS: Final = (
     b"antigravity/",
 )
 """User agents of programs that are paid for by subscription, in lower case."""
+
+TOKEN_FIELDS: Final = (b"anthropic-beta", b"openai-beta")
+"""Request fields that name features, which must not come and go within a conversation."""
 
 DROPPED_FIELDS: Final = (b"x-openai-internal-codex-responses-lite",)
 """Request fields that newer models refuse and clients still send."""

@@ -64,7 +64,7 @@ def banner(config: Config, port: int) -> None:
     host = config.text("host")
     shown = f"[{host}]" if ":" in host else host
     base = f"http://{shown}:{port}"
-    store = config.text("store") or str(settings.data_directory() / "headroom.db")
+    store = settings.without_password(config.text("store")) or str(settings.data_directory() / "headroom.db")
     lines = [f"headroom {__version__} listens on {base}", ""]
     for api, name in providers.APIS.items():
         origin = config.origin(name)

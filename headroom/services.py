@@ -21,7 +21,8 @@ from headroom.library import Policy, Result, compress
 from headroom.wire.head import RequestHead
 from headroom.wire.reader import Data
 from headroom.zones import yardstick
-from headroom.zones.press import FLOOR_GROUPS, Floors, Style
+from headroom.zones.forms import Style
+from headroom.zones.press import FLOOR_GROUPS, Floors
 
 BYPASS: Final = b"x-headroom-bypass"
 

@@ -8,25 +8,40 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from functools import partial
+from typing import Literal, TypeAlias
 
 import msgspec
+from blake3 import blake3
 
 from headroom.config import Config
 from headroom.faults import NotJson, PressLate, StoreDown
-from headroom.ledger import WHOLE, Decision, Ledger, Pressing, text_key
-from headroom.providers import DIALECTS, Dialect
-from headroom.zones import yardstick
+from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, text_key
+from headroom.offer import instructions_of
+from headroom.offering import Mode, Offer, Offering
+from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
+from headroom.receipts import Forwarded, prefix, without_markers
+from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
+from headroom.weave import TOOL_NAME, Turn
+from headroom.zones import marker, yardstick
+from headroom.zones.excerpt import excerpt
+from headroom.zones.forms import Style
 from headroom.zones.locate import Located, Locator, Slot
-from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Style, Verdict, press
+from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Verdict, press
 from headroom.zones.splice import Edit, splice, to_text, to_token
 
 LOAD_SECONDS = 3.0  # longest wait for the token ranks, once per process
+MARKERS = 8  # markers in one text that are looked up
 TYPES_LIMIT = 256  # unknown item types that are remembered as told
 
-Skip = Literal["frozen", "error_result", "tool_policy", "typed", "store_down", "late", "unreadable"]
+Text: TypeAlias = tuple[str, bool]
+"""A text, and whether something of it may be left out."""
+
+Skip = Literal[
+    "frozen", "error_result", "tool_policy", "typed", "store_down", "late", "unreadable", "retrieved", "marked"
+]
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -52,7 +67,9 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
     `body` is what is to be sent: the very object that was given where nothing was changed. Token counts are over the
     slots that were replaced. `note` names what went wrong, if anything: a fault's name. `observed`: everything is as
-    it would have been, but `body` is what came and nothing was recorded.
+    it would have been, but `body` is what came and nothing was recorded. `cut` counts the texts sent with something
+    left out. `offered`: the retrieve tool is among the tools; `answers_calls`: the proxy is to answer its calls, of
+    `conversation`. `forwarded` makes what the next request is compared with; it holds the body.
     """
 
     body: bytes
@@ -68,6 +85,11 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     items: int = 0
     long_after_short: bool = False
     unknown_types: frozenset[str] = frozenset()
+    cut: int = 0
+    offered: bool = False
+    answers_calls: bool = False
+    conversation: bytes = b""
+    forwarded: Callable[[], Forwarded] | None = None
     locate_ms: float = 0.0
     store_ms: float = 0.0
     press_ms: float = 0.0
@@ -84,6 +106,7 @@ class Shrinker:
         self._frozen_rule = config.on("cache_control_auto_frozen")
         self._fresh_frozen = config.text("fresh_turn") == "frozen"
         self._policy = config.tool_policy
+        self._offering = Offering(ledger)
         self._floors = Floors({kind: config.whole(f"{group}_floor") for kind, group in FLOOR_GROUPS.items()})
         self._style = Style(config.text("press_style"))
         self._error_floor = config.whole("error_floor")
@@ -112,11 +135,19 @@ class Shrinker:
             self._loading = asyncio.get_running_loop().create_task(self._load())
 
     async def rewrite(
-        self, body: bytes, dialect: Dialect, caller: bytes, session: bytes, *, decide: bool = True
+        self,
+        body: bytes,
+        dialect: Dialect,
+        caller: bytes,
+        session: bytes,
+        *,
+        decide: bool = True,
+        tool: Mode = "off",
     ) -> Receipt:
         """What to send in `body`'s place; without `decide` only what was decided before is put in.
 
-        Never raises for anything in the body; a fault of ours is the caller's to catch.
+        `tool` says when the retrieve tool may be offered; only where it is may texts be cut. Never raises for anything
+        in the body; a fault of ours is the caller's to catch.
         """
         begun = time.perf_counter()
         names: Mapping[str, str] = {}
@@ -130,15 +161,26 @@ class Shrinker:
             items=located.items,
             long_after_short=located.long_after_short,
             unknown_types=located.unknown_types - self._told_types,
+            conversation=located.conversation,
             locate_ms=_since(begun),
         )
         # Each type is told once; a stream of made-up ones must neither fill the log nor the memory.
         if told.unknown_types and len(self._told_types) < TYPES_LIMIT:
             self._told_types |= told.unknown_types
-        if not (located.old or located.fresh) or not (located.utf8 and _is_utf8_outside(body, located.span)):
+        wanted = located.old or located.fresh or (tool != "off" and not self._observe)
+        if not wanted or not (located.utf8 and _is_utf8_outside(body, located.span)):
             return told
         begun = time.perf_counter()
         note = ""
+        offer: Offer | None = None
+        hidden: list[Edit] = []
+        if tool != "off" and not self._observe:
+            try:
+                offer = await self._offering.offer(body, located, dialect, tool)
+                if offer is not None and offer.ours and offer.certain:
+                    hidden = await self._offering.hidden(body, located, self._locators[dialect.name], dialect)
+            except StoreDown as fault:
+                note = fault.name
         old, fresh = [slot.key for slot in located.old], [slot.key for slot in located.fresh]
         try:
             decisions = await self.ledger.recall(old, fresh)
@@ -146,8 +188,11 @@ class Shrinker:
             note = fault.name
             decisions = self.ledger.known([*old, *fresh])
         store_ms = _since(begun)
+        if offer is None or not offer.certain:
+            # A marker that nobody could redeem is never sent.
+            decisions = {key: known for key, known in decisions.items() if not known.original}
         undecided = [slot for slot in located.fresh if slot.key not in decisions]
-        work = _Fresh(body, located, undecided, note)
+        work = _Fresh(body, located, undecided, note, offer)
         if located.fresh:
             names = self._locators[dialect.name].tool_names(body, located.fresh_from)
             for slot in located.fresh:
@@ -162,9 +207,12 @@ class Shrinker:
             store_ms += _since(begun)
         else:
             press_ms = 0.0
-        receipt = self._splice(body, located, decisions, work.new)
+        offer = work.offer if work.offer is not None and work.offer.certain else None
+        await self._renew(work, decisions)
+        receipt = self._splice(body, located, decisions, work.new, [*(offer.edits if offer else ()), *hidden])
         return msgspec.structs.replace(
             told,
+            forwarded=partial(_forwarded, body, located, decisions, hidden, offer),
             body=receipt.body,
             decided=receipt.decided,
             replayed=receipt.replayed,
@@ -174,6 +222,9 @@ class Shrinker:
             rows=tuple(work.rows),
             note=work.note,
             observed=self._observe,
+            cut=receipt.cut,
+            offered=offer is not None,
+            answers_calls=offer is not None and offer.ours,
             store_ms=store_ms,
             press_ms=press_ms,
         )
@@ -186,6 +237,8 @@ class Shrinker:
             return
         if pressings:
             try:
+                if work.offer is not None and any(pressing.decision.original for pressing in pressings):
+                    work.offer = await self._offering.certain(work.offer)
                 decisions.update(await self.ledger.record(pressings))
                 work.new = frozenset(pressing.key for pressing in pressings)
             except StoreDown as fault:
@@ -198,40 +251,70 @@ class Shrinker:
             # What goes whole now because of a fault must not go otherwise when the same request is sent again.
             self.ledger.went_whole([slot.key for slot in work.slots if slot.key not in decisions])
 
+    async def _renew(self, work: _Fresh, decisions: Mapping[bytes, Decision]) -> None:
+        """Renew what is replayed, so that nothing of a conversation that goes on expires.
+
+        Originals of texts that were cut are written again where they are gone: their text is in the body.
+        """
+        if self._observe:
+            return
+        names: list[Name] = []
+        originals: dict[str, Slot] = {}
+        for slot in (*work.located.old, *work.located.fresh):
+            decision = decisions.get(slot.key)
+            if decision is None or slot.key in work.new:
+                continue
+            names.append((SPACE_DECISION, slot.key))
+            names.append((SPACE_TEXT, work.text_key(slot)))
+            if decision.original:
+                originals[decision.original] = slot
+                names.append(original_name(decision.original))
+        due = self.ledger.due(names, time.monotonic())
+        if not due:
+            return
+        lost = {hash_: slot for hash_, slot in originals.items() if original_name(hash_) in set(due)}
+        if lost:
+            try:
+                await self.ledger.keep_originals({h: to_text(work.token(slot)) for h, slot in lost.items()})
+            except StoreDown as fault:
+                work.note = fault.name
+        self.ledger.renew([name for name in due if name[0] in (SPACE_DECISION, SPACE_TEXT)])
+
     def _splice(
-        self, body: bytes, located: Located, decisions: Mapping[bytes, Decision], new: frozenset[bytes]
+        self,
+        body: bytes,
+        located: Located,
+        decisions: Mapping[bytes, Decision],
+        new: frozenset[bytes],
+        inserts: Sequence[Edit],
     ) -> Receipt:
-        """Put every decision in its place: new ones, and all that were made before."""
+        """Put every decision in its place: new ones, and all that were made before; and what else is added."""
         edits: list[Edit] = []
-        replayed: list[bytes] = []
-        before = after = saved = 0
+        before = after = saved = cut = 0
         for slots in (located.old, located.fresh):
             for slot in slots:
                 decision = decisions.get(slot.key)
                 if decision is None:
                     continue
-                if slot.key not in new:
-                    replayed.append(slot.key)
                 if not decision.token:
                     continue
+                cut += bool(decision.original)
                 edits.append(Edit(slot.start, slot.end, decision.token))
                 before += decision.before
                 after += decision.after
                 if slot.key in new:
                     saved += decision.before - decision.after
-        if replayed and not self._observe:
-            self.ledger.seen(replayed, time.monotonic())
-        if not edits:
+        if not edits and not inserts:
             return Receipt(body)
         decided = sum(1 for slot in located.fresh if slot.key in new and decisions[slot.key].token)
-        out = body if self._observe else splice(body, edits)
-        return Receipt(out, decided, len(edits) - decided, before, after, saved)
+        out = body if self._observe else splice(body, edits, inserts)
+        return Receipt(out, decided, len(edits) - decided, before, after, saved, cut=cut)
 
     async def _decide(self, work: _Fresh, names: Mapping[str, str]) -> list[Pressing]:
         """Press the fresh slots that may be pressed, note what became of each, and return what is to be recorded."""
         jobs: list[tuple[Slot, str]] = []
         for slot in work.slots:
-            text, skip = self._admit(slot, work, names)
+            text, skip = await self._admit(slot, work, names)
             if skip:
                 work.rows.append(_row(slot, names, skip))
             else:
@@ -251,19 +334,22 @@ class Shrinker:
                 work.rows.append(_row(slot, names, Action.PRESSED_BEFORE))
                 pressings.append(Pressing(slot.key, b"", WHOLE))
         jobs = [(slot, text) for slot, text in jobs if slot.key not in again]
-        verdicts = await self._press([text for _, text in jobs], work)
+        cuts = work.offer is not None and work.note == ""
+        verdicts = await self._press([(text, cuts and self._may_cut(slot, names)) for slot, text in jobs], work)
         for (slot, _), (verdict, ms) in zip(jobs, verdicts, strict=False):
             token = to_token(verdict.text) if verdict.action is Action.PRESSED else b""
             work.rows.append(_row(slot, names, verdict.action, verdict, len(token), ms))
             if token:
-                decision = Decision(token, verdict.before, verdict.after, verdict.form)
-                pressings.append(Pressing(slot.key, work.text_key(slot), decision))
+                text = to_text(work.token(slot))
+                original = marker.key(text) if verdict.cut else ""
+                decision = Decision(token, verdict.before, verdict.after, verdict.form, original)
+                pressings.append(Pressing(slot.key, work.text_key(slot), decision, text if verdict.cut else ""))
         for slot, _ in jobs[len(verdicts) :]:
             work.rows.append(_row(slot, names, "late"))
             pressings.append(Pressing(slot.key, b"", WHOLE))
         return pressings
 
-    def _admit(self, slot: Slot, work: _Fresh, names: Mapping[str, str]) -> tuple[str, Skip | None]:
+    async def _admit(self, slot: Slot, work: _Fresh, names: Mapping[str, str]) -> tuple[str, Skip | None]:
         """The slot's text, or why it is left alone."""
         if work.note == "store_down":
             return "", "store_down"
@@ -271,17 +357,45 @@ class Shrinker:
             return "", "frozen"
         if self._policy.get(_tool(slot, names).lower()) == "none":
             return "", "tool_policy"
+        tool = _tool(slot, names)
+        if tool == TOOL_NAME or tool.endswith("__" + TOOL_NAME):
+            return "", "retrieved"
         try:
             text = to_text(work.token(slot))
         except ValueError:
             return "", "unreadable"
         if slot.error and len(text) <= self._error_floor:
             return "", "error_result"
+        if marker.BEGIN in text and await self._is_marked(text):
+            return "", "marked"
         return text, None
 
-    async def _press(self, texts: Sequence[str], work: _Fresh) -> list[tuple[Verdict, float]]:
+    async def _is_marked(self, text: str) -> bool:
+        """Whether a text carries a marker of ours: it was cut before, somewhere else. Others' markers are just text."""
+        for hash_ in marker.find_markers(text)[:MARKERS]:
+            try:
+                if await self.ledger.original(hash_) is not None:
+                    return True
+            except StoreDown:
+                return True
+        return False
+
+    def _may_cut(self, slot: Slot, names: Mapping[str, str]) -> bool:
+        """Whether something of a slot's text may be left out: never of what a person typed, nor of what an agent
+        needs to edit by."""
+        tool = _tool(slot, names).lower()
+        policy = self._policy.get(tool)
+        if slot.typed or policy == "lossless":
+            return False
+        return policy == "reversible" or tool not in WHOLE_TOOLS
+
+    async def keep_turn(self, conversation: bytes, at: int, anchor: bytes, turn: Turn) -> None:
+        """Keep a turn that the client sees in part. Raises StoreDown."""
+        await self._offering.keep(conversation, at, anchor, turn)
+
+    async def _press(self, texts: Sequence[Text], work: _Fresh) -> list[tuple[Verdict, float]]:
         """Verdicts on the first texts and their ms, in order: all of them, unless the deadline came first."""
-        size = sum(map(len, texts))
+        size = sum(len(text) for text, _ in texts)
         base, per_kib, most = self._deadline
         done: list[tuple[Verdict, float]] = []
         stop: list[bool] = []
@@ -329,9 +443,10 @@ class Shrinker:
 class _Fresh:
     """The fresh slots of one body while they are being decided, and what became of them."""
 
-    __slots__ = ("body", "located", "new", "note", "rows", "slots")
+    __slots__ = ("body", "located", "new", "note", "offer", "rows", "slots")
 
-    def __init__(self, body: bytes, located: Located, slots: list[Slot], note: str) -> None:
+    def __init__(self, body: bytes, located: Located, slots: list[Slot], note: str, offer: Offer | None) -> None:
+        self.offer = offer
         self.body = body
         self.located = located
         self.slots = slots
@@ -348,8 +463,28 @@ class _Fresh:
         return text_key(self.located.conversation, self.token(slot))
 
 
+def _forwarded(
+    body: bytes, located: Located, decisions: Mapping[bytes, Decision], hidden: Sequence[Edit], offer: Offer | None
+) -> Forwarded:
+    """A request's digests, as it came and as it goes; see receipts. Cost: a hash per item with something replaced."""
+    went = list(located.plain)
+    put: dict[int, list[bytes]] = {}
+    for slot in (*located.old, *located.fresh):
+        decision = decisions.get(slot.key)
+        if decision is not None and decision.token:
+            put.setdefault(slot.item, []).append(decision.token)
+    if hidden:
+        # Which item an edit is in is not told any more: all that is hidden counts with the last item before the fresh.
+        put.setdefault(max(0, located.fresh_from - 1), []).extend(edit.token for edit in hidden)
+    for item, tokens in put.items():
+        went[item] = blake3(went[item] + b"".join(tokens)).digest()
+    tool = b"".join(edit.token for edit in offer.edits) if offer is not None else b""
+    head = blake3(b"\0".join(without_markers(part) for part in instructions_of(body)) + tool).digest()
+    return prefix(head, located.plain, went)
+
+
 def _press_all(
-    texts: Sequence[str],
+    texts: Sequence[Text],
     floors: Floors,
     measure: yardstick.Yardstick,
     style: Style,
@@ -357,11 +492,11 @@ def _press_all(
     stop: list[bool],
 ) -> None:
     """Press text after text until told to stop. Runs on a thread; each verdict is whole when it is appended."""
-    for text in texts:
+    for text, cuts in texts:
         if stop:
             return
         begun = time.perf_counter()
-        verdict = press(text, floors, measure, style)
+        verdict = (excerpt if cuts else press)(text, floors, measure, style)
         done.append((verdict, _since(begun)))
 
 

@@ -6,11 +6,13 @@ A module that sets ``LOOPS`` runs each of its tests on every loop named there; o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import uvloop
 from hypothesis import settings
+
+from tests.support.redis_server import RedisServer
 
 FACTORIES: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.SelectorEventLoop,
@@ -32,6 +34,19 @@ def pytest_asyncio_loop_factories(
     if item.get_closest_marker("one_loop") is not None:
         names = names[-1:]
     return {name: FACTORIES[name] for name in names}
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis server that runs; whoever stops it starts it again."""
+    if not RedisServer.is_installed():
+        pytest.skip("redis-server is not installed (apt-get install redis-server)")
+    server = RedisServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
 
 
 # Machines that build are busy: an example that takes long is no failure.

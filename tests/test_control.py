@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -60,10 +61,35 @@ async def test_health_says_what_works() -> None:
         assert json.loads((await get(edge, "/healthz")).body) == {"ok": True, "service": "headroom-proxy"}
         ready = json.loads((await get(edge, "/readyz")).body)
         assert ready["ready"] is True and ready["checks"]["store"]["status"] == "up"
+        assert ready["checks"]["store"]["limit"] == 256 << 20 and ready["checks"]["store"]["entries"] == 0
+        assert ready["checks"]["store"]["over_limit"] is False and ready["checks"]["store"]["trouble"] == ""
         health = json.loads((await get(edge, "/health")).body)
         assert health["version"] == __version__ and health["core"] == "loaded"
         assert health["config"]["anthropic_api_url"] == origin.url
         assert TOKEN not in json.dumps(health)
+
+
+async def test_health_shows_how_full_the_store_is_and_its_trouble(tmp_path: Path) -> None:
+    where = tmp_path / "headroom.db"
+    where.write_bytes(bytes(4096))  # as a crash leaves it
+    async with AnsweringOrigin() as origin, edge_to(origin.url, store=where, store_limit="1MiB") as edge:
+        await edge.ledger.store.put([((1, b"k"), b"x" * 2_000_000)])
+        await edge.ledger.store.get([])
+        store = json.loads((await get(edge, "/health")).body)["checks"]["store"]
+        assert 2_000_000 < store["size"] < 2_200_000
+        assert (store["kind"], store["entries"], store["limit"], store["over_limit"]) == ("sqlite", 1, 1 << 20, True)
+        assert "headroom.db.damaged-1" in store["trouble"]
+
+
+async def test_health_shows_no_password_of_the_store() -> None:
+    async with AnsweringOrigin() as origin:
+        edge = edge_to(origin.url, store="redis://someone:sec@ret@127.0.0.1:1/0?password=word", log_level="error")
+        async with edge:
+            body = (await get(edge, "/health")).body
+            health = json.loads(body)
+        assert health["config"]["store"] == "redis://…@127.0.0.1:1/0?password=…"
+        assert not any(word in body for word in (b"someone", b"sec@", b"password=word"))
+        assert health["checks"]["store"]["kind"] == "redis" and health["checks"]["store"]["size"] is None
 
 
 async def test_health_keeps_the_settings_to_itself_where_the_host_is_not_loopback() -> None:

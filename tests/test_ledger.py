@@ -135,11 +135,11 @@ async def test_the_bound_is_kept_over_many_changes() -> None:
     assert ledger._size == sum(120 + len(d.token) for d in ledger._cache.values() if d is not None)
 
 
-async def test_being_replayed_renews_an_entry_at_most_hourly() -> None:
+async def test_being_replayed_renews_an_entry_at_most_half_hourly() -> None:
     store = Failing()
     ledger = Ledger(store, 1 << 20, 1.0)
     await ledger.record([pressing(b"k")])
-    for now in (0.0, 10.0, 3599.0, 3600.0):
-        ledger.seen([b"k"], now)
+    for now in (0.0, 10.0, 1799.0, 1800.0):
+        ledger.renew(ledger.due([(SPACE_DECISION, b"k")], now))
     await ledger.close()
     assert len(store.touches) == 2

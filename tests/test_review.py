@@ -15,7 +15,7 @@ import pytest
 from headroom.edge import Edge
 from headroom.faults import StoreDown
 from headroom.ledger import Decision, Ledger, Pressing
-from headroom.store import MemoryStore, Name
+from headroom.store import SPACE_DECISION, MemoryStore, Name
 from headroom.zones.press import Floors, Verdict, press
 from headroom.zones.yardstick import Characters, Yardstick, o200k
 from tests.support.embedded import edge_to
@@ -272,7 +272,7 @@ async def test_what_is_replayed_does_not_expire() -> None:
     await ledger.record([Pressing(b"k", b"t", Decision(b'"short"', 10, 1, "json"))])
     for _ in range(6):
         now[0] += 20.0
-        ledger.seen([b"k"], now[0])
+        ledger.renew(ledger.due([(SPACE_DECISION, b"k")], now[0]))
         await asyncio.sleep(0)
     await ledger.close()
     fresh = Ledger(store, 1 << 20, 1.0)

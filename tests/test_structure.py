@@ -24,6 +24,7 @@ ASYNCIO = {
     "headroom.ledger",
     "headroom.store",
     "headroom.store_sqlite",
+    "headroom.store_redis",
     "headroom.edge",
     "headroom.serve",
     "headroom.logs",

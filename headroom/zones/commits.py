@@ -77,11 +77,12 @@ def encode(text: str) -> str | None:
     if (first := _LINE.match(lines[0])) is not None:
         return _encode_blame(lines, len(first[2]) - 1 + len(first[3]))
     if text.startswith("commit ") or "\n\ncommit " in text:
-        inner = diffs.encode(text) if "\ndiff --git " in text else None
+        inner = diffs.encode_headers(text) if "\ndiff --git " in text else None
         if inner is None:
             return _encode_log(lines, [])
         inner_lines = inner.split("\n")
-        return _encode_log(inner_lines[1:], inner_lines[:1])
+        pressed = _encode_log(inner_lines[1:], inner_lines[:1])
+        return None if pressed is None else diffs.fold(pressed, 1)
     return None
 
 
@@ -93,6 +94,8 @@ def decode(pressed: str) -> str:
     if (title := _LOG.fullmatch(lines[0])) is None:
         raise ValueError("neither a log nor a blame")
     with_diffs = len(lines) > 1 and lines[1].startswith(diffs.TITLE)
+    if with_diffs:
+        lines = diffs.unfold(lines, 1)
     out = _decode_log(lines[1 + with_diffs :], title[1], _INDENT if title[2] is None else "")
     return diffs.decode("\n".join([lines[1], *out])) if with_diffs else "\n".join(out)
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Callable
 from enum import StrEnum
+
+import msgspec
 
 LOOK_AHEAD = 200  # lines
 LINE_LOOK = 2000  # characters of one line that are looked at
@@ -24,20 +28,50 @@ class Kind(StrEnum):
     LOG = "log"
     SOURCE = "source"
     TABLE = "table"
+    OUTLINE = "outline"
     LINES = "lines"
     TEXT = "text"
 
 
 # A path (no blank, no colon, neither a time of day nor a date with an hour), a line number, and the separator.
 HIT = re.compile(r"(?!\d+:|\[?\d{4}-\d\d-\d\dT\d\d:)([^\s:]+):(\d+):")
-_CONTEXT = re.compile(r"(?!\d{4}-\d\d-\d\d)[^\s:]+-\d+-")
+_CLOCK = re.compile(r"\d\d:\d\d:\d\d\b", re.ASCII)  # what may look like the number of a line
+_CONTEXT = re.compile(r"(?!\[?\d{4}-\d\d-\d\d)[^\s:]+-\d+-")
+# A match without a line number: a path with a folder or an ending, and the separator.
+BARE_HIT = re.compile(r"(?!\w+://)(?=[^\s:]*[/.])([^\s:]+):(?![\d:/]|\s*\Z)")
+_IN_GROUP = re.compile(r"\d+[:-]|  Line \d+: |L\d+: ")
+_HEADING = re.compile(r"(?:File: )?(?=[^\s|]*[/.\\])[^\s|]+\Z")
 _DIFF_HEAD = re.compile(
     r"diff --git |diff --combined |diff --cc |--- (?:a/|/dev/null)|@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@"
 )
 _SAID = re.compile(r"[^\s:]+:\d+:(?:\d+:)? ?(?:error|warning|note|fatal|info|hint|[A-Z]+\d+\b)")
+# What compilers, linters and test runners print around the code that they quote.
+_REPORT = re.compile(
+    r"\s*(?:--> |\d+ \| |\|(?: +[~^|]|\Z)|[~^]+[~^ -]*\Z|\^-+|= (?:note|help): |_{5,} .* _{5,}\Z|={5,} .* ={5,}\Z)"
+    r"|E {3,}|>  |(?:fatal )?(?:error|warning|note)(?:\[[A-Z0-9]+\])?: |In (?:file included from|\S+ line \d+:)"
+    r"|[^\s:(]+(?::\d+:|\(\d+,\d+\):)(?:\d+:)? ?(?:(?:fatal )?error|warning|note|info|in \w|\w+Error\b)"
+    r"|\S+: (?:In function|At top level)"
+    r"|[^\s:]+:\d+(?::\d+)?: (?:fatal |internal )?(?:error|warning|note|in )|\s*--> [^\s:]+:\d+:\d+\Z"
+    r"|[^\s(]+\(\d+,\d+\): (?:error|warning) |(?:fatal )?(?:error|warning)(?:\[\w+\])?: "
+    r"|\s*\^[-~^]*(?: .{0,200})?\Z|\s*\d* ?\|\s+[\^|~-][~^_-]*(?: .{0,200})?\Z"
+    r"|\s+File \"[^\"]{1,300}\", line \d+|Traceback \(most recent|E {3}|>  |={5,} .{0,200} ={5,}\Z"
+    r"|_{5,} .{0,200} _{5,}\Z|In file included from |In \S+ line \d+:\Z|\s+at .{1,200}:\d+:\d+\)?\Z"
+)
+# What compilers and linters print above or instead of a hit: rustc's and ruff's arrow, tsc's brackets.
+_SAID_AT = re.compile(
+    r" *--> [^\s:]+:\d+:\d+\Z|[^\s:()]+\(\d+,\d+\): (?:error|warning)|[^\s:]+:\d+:\d+ - (?:error|warning)"
+    r"|In \S+ line \d+:\Z"
+)
 _MARKDOWN = re.compile(r"\s*(?:#{1,6} |[-*+] |\d+\. |>|\|)")
 _COMMIT = re.compile(r"commit [0-9a-f]{7,40}\b|\^?[0-9a-f]{7,40} (?:\S+ +)?\([^()]{1,80} \d{4}-\d\d-\d\d ")
+_STAT = re.compile(r" \S+(?: => \S+)? +\| +(?:\d+|Bin)(?: [-+0-9]|\Z)")
 _JSON_LINE = re.compile(r"[\[{].*[\]}]\s*\Z")
+_JSON_BEGIN = re.compile(
+    r'\s{0,200}(?:\{\s{0,200}"(?:[^"\\\n]|\\.){1,200}"\s{0,9}:|\[\s{0,200}(?:\{\s{0,200}"|"[^"\n]{0,200}",))'
+)
+_JSON_MEMBER = re.compile(
+    r'\s*(?:"(?:[^"\\]|\\.)*"(?:: ?(?:"(?:[^"\\]|\\.)*"|[\[{\d\-tfn][^"]*))?,?|[\]}][\]}]*,?|[\[{])\s*\Z'
+)
 _HTML = re.compile(r"\s*<(?:!doctype html|html[\s>])", re.IGNORECASE)
 _GUTTER = re.compile(r" {0,9}\d{1,9}(?:\t|\u2192|: |\| ?| \|)|\d{1,9}\Z|\d{1,9}:\Z")
 _PATH = re.compile(r"(?:\./)?[^\s:|<>\"'(){}=,;]*/[^\s:|<>\"'(){}=,;]*:?(?::\d+)?\Z|[\w.@+-]+\.\w{1,8}\Z")
@@ -45,9 +79,16 @@ _BRANCH = re.compile(r"[\u2502 \u00a0|]*(?:[\u251c\u2514][\u2500]{2}|[|`]--) ")
 _LOG_LINE = re.compile(
     r"\W{0,3}(?:\d{4}[-/]\d\d[-/]\d\d|\d\d[-/:]\d\d[-/:]\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:|\d{1,3}(?:\.\d{1,3}){3} "
     r"|\d{10,13}\b|\d\d-\d\d \d\d:|\[ *\d+\.\d{3,6}\]"
-    r"|(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL|PASS|PASSED|FAIL|FAILED|SKIPPED|ok|not ok)\b"
-    r"|(?:=== RUN|--- PASS|--- FAIL|npm|Get:|Hit:|Compiling|Downloading|Requirement|Collecting|Selecting|Preparing"
-    r"|Unpacking|Setting up|Installing|checking|import time:|make\[)|\d+ (?:silly|verbose|http|info|warn|error) )"
+    r"|(?:=== RUN|--- PASS|--- FAIL|npm|Get:|Hit:|Requirement|checking|import time:|make\[)"
+    r"|\d+ (?:silly|verbose|http|info|warn|error) )"
+    r"|\W{0,12}(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL)\b"
+    r"|\W{0,12}(?:PASS|PASSED|FAIL|FAILED|SKIPPED|ok|not ok)\b"
+    r"| {0,12}(?:[A-Z][a-z]{2,14}(?:ing|ed)\b|Setting up"
+    r"|[\u2713\u2714\u2715\u2717\u00d7\u221a\u25cb\u25cf\u279c\u27a4] )"
+    r"| {0,4}(?:[A-Z]{2,8}  +\S|(?:gcc|g\+\+|cc|c\+\+|clang\+*|ar|ld|rustc|javac|libtool|install|mkdir) .{0,200} -)"
+    r"|#\d+ |Step \d+/\d+ :|> Task :|\[ *\d+(?:%|/\d+)\] |-- [A-Z][a-z]+|remote: |(?:TASK|PLAY|RUNNING HANDLER) \["
+    r"|(?:ok|changed|skipping|fatal|failed|included): \["
+    r"|\S{1,80} \d{4}-\d\d-\d\d[ T]\d\d:"
     r"|.{0,60}\b(?:INFO|WARN|WARNING|ERROR|DEBUG|FATAL|PASSED|FAILED)\b|.{0,200}\.\.\. (?:ok|yes|no|FAIL|ERROR)\s*\Z"
 )
 _CODE = re.compile(
@@ -56,9 +97,32 @@ _CODE = re.compile(
     r"|for[ (].*[:{]\s*\Z|while[ (]|else\b|try[: {]|except\b|struct |enum |impl |type \w+ |interface "
     r"|[}\])];?,?\s*\Z|//|/\*|\*/)"
 )
+_OUTLINE = re.compile(r" {0,200}- \S[^\[]{0,300}(?:\[[\w=-]{1,60}\] ){0,4}\[\w{1,40}=\w{1,40}\]", re.ASCII)
 _GAP = re.compile(r"\S {2,}\S")
+_RULE = re.compile(r"[| ]?(?:[-=:]{3,}|[\u2500\u2501\u2550]{3,}|[-+|= \u2500-\u256c]{5,})[-=:+| \u2500-\u257f]*\r?\Z")
+_WORD = re.compile(r"(?<=[^ ]) +(?=[^ ])")
+_JUNCTIONS = (
+    "-+",
+    "-|",
+    "|-",
+    "| -",
+    "| :",
+    "|:",
+    "\u2500\u253c",
+    "\u2500\u252c",
+    "\u2501\u2533",
+    "\u2501\u2547",
+    "\u2550\u2566",
+)
+_RULED = 40  # lines that a ruled one must be among
+_BARS = ("|", "\u2502", "\u2503", "\u2551")
+_ALIGNED_WIDTH = 200  # characters of a line
 _DELIMITERS = ",\t;|"
-LEAST_LINES = 20  # lines before repetition means anything
+_NAME = re.compile(r"\"?[^\W\d][\w .()/%$#-]{0,60}\"?\Z")  # of a column
+LEAST_LINES = 12  # lines before repetition means anything
+LEAST_SAID = 1 / 25  # of a compiler's lines say where; the others show the code, or what else it has to say of it
+LEAST_GROUPS = 2  # files with their matches below
+REPORT_SHARE = 0.12  # of the lines that must be a tool's own, for the rest to be the source it shows
 _ENOUGH = 3  # lines that make a list or a table
 
 
@@ -66,85 +130,172 @@ class _Census:
     """How many of a text's first lines look like what. One pass, one look per line and pattern."""
 
     __slots__ = (
+        "bare",
         "branches",
         "code",
         "context",
         "gaps",
+        "grouped",
+        "groups",
         "gutters",
         "heads",
         "hits",
         "lines",
         "logs",
         "marks",
+        "outlines",
         "paths",
+        "reports",
         "rows",
         "said",
+        "stats",
         "words",
     )
 
     def __init__(self, lines: list[str]) -> None:
         self.lines = self.heads = self.hits = self.context = self.rows = self.gutters = 0
-        self.paths = self.branches = self.logs = self.code = self.gaps = self.said = self.marks = self.words = 0
+        self.paths = self.branches = self.logs = self.code = self.gaps = self.said = self.marks = self.words = (
+            self.reports
+        ) = 0
+        self.bare = self.grouped = self.groups = self.stats = self.outlines = 0
+        above = path = ""
         for line in lines:
+            if _IN_GROUP.match(line):
+                self.grouped += 1
+                self.groups += _HEADING.match(above) is not None and not _IN_GROUP.match(above)
+            above = line
             if not line or line.isspace() or line == "--":
                 continue
             self.lines += 1
             if _DIFF_HEAD.match(line):
                 self.heads += 1
-            elif HIT.match(line):
+            elif (hit := HIT.match(line)) and not _CLOCK.match(line, hit.start(2) - 3):
                 self.hits += 1
                 self.said += _SAID.match(line) is not None
+            elif _SAID_AT.match(line):
+                self.said += 1
             elif _CONTEXT.match(line):
                 self.context += 1
-            self.rows += _JSON_LINE.match(line) is not None
+            elif bare := BARE_HIT.match(line):
+                self.bare += 1
+                path = bare[1] + "-"
+            elif path and line.startswith(path):
+                self.bare += 1
+            self.rows += _JSON_LINE.match(line) is not None or (len(line) == LINE_LOOK and line[:2] == '{"')
             self.gutters += _GUTTER.match(line) is not None
             self.paths += _PATH.match(line) is not None
+            self.stats += line[0] == " " and _STAT.match(line) is not None
             self.branches += _BRANCH.match(line) is not None
+            self.reports += _REPORT.match(line) is not None
             self.logs += _LOG_LINE.match(line) is not None
             self.code += _CODE.match(line) is not None
+            self.outlines += _OUTLINE.match(line) is not None
             self.marks += _MARKDOWN.match(line) is not None
             self.words += line.count(" ") + 1
-            self.gaps += line[0] != " " and _GAP.search(line) is not None
+            gap = _GAP.search(line)
+            # Code that begins with blanks has a comment behind some; two gaps are a table's.
+            self.gaps += gap is not None and (line[0] != " " or _GAP.search(line, gap.end()) is not None)
 
     def most(self, count: int, share: float) -> bool:
         """Whether at least `share` of the lines were counted, and enough of them to speak of a list."""
         return count >= _ENOUGH and count >= share * self.lines
 
 
-def sniff(text: str) -> Kind:
-    """The kind of `text`, by its first `LOOK_AHEAD` lines. JSON is judged by its ends; its press does the parsing."""
+class _Look(msgspec.Struct, frozen=True, gc=False):
+    """A text, its first lines, and what they look like."""
+
+    text: str
+    lines: list[str]
+    census: _Census
+
+    def is_history(self) -> bool:
+        return _COMMIT.match(self.text) is not None or self.census.most(self.census.stats, 0.5)
+
+    def is_diff(self) -> bool:
+        heads = self.census.heads
+        return heads >= 2 or (heads > 0 and self.text.startswith(("diff ", "--- ")))
+
+    def has_hits(self) -> bool:
+        census = self.census
+        return census.hits > 0 and (census.hits + census.context) * 3 >= census.lines
+
+    def says_places(self) -> bool:
+        """Whether places are named by a tool that has more to say of them than the line that is there."""
+        census = self.census
+        # Many lines of another kind between those that name a place are what a tool says about that place.
+        mixed = census.lines >= LEAST_LINES and (census.hits + census.context) * 5 < census.lines * 4
+        return self.has_hits() and (mixed or census.said * 2 >= census.hits)
+
+    def is_grouped(self) -> bool:
+        return self.census.groups >= LEAST_GROUPS and self.census.grouped * 3 >= self.census.lines
+
+    def is_bare_listing(self) -> bool:
+        return self.census.most(self.census.bare, 0.8) and self.census.logs * 2 < self.census.lines
+
+    def is_report(self) -> bool:
+        census = self.census
+        return census.most(census.reports, REPORT_SHARE) and census.marks <= census.reports
+
+    def is_table(self) -> bool:
+        return self.census.most(self.census.gaps, 0.5) or _is_delimited(self.lines) or _is_aligned(self.lines)
+
+    def repeats_itself(self) -> bool:
+        """Whether lines of several words are hardly ever code or Markdown: a machine's, if they turn out alike."""
+        census = self.census
+        plain = census.lines >= LEAST_LINES and census.code * 16 <= census.lines
+        return plain and not census.most(census.marks, 0.1) and 4 <= census.words / census.lines <= 60
+
+
+RULES: tuple[tuple[Kind, Callable[[_Look], bool]], ...] = (
+    (Kind.GIT, lambda look: look.is_diff() and _COMMIT.match(look.text) is not None),
+    (Kind.DIFF, _Look.is_diff),
+    (Kind.HTML, lambda look: _HTML.match(look.text) is not None),
+    (Kind.GIT, _Look.is_history),
+    (Kind.JSON_LINES, lambda look: look.census.most(look.census.rows, 0.6)),
+    (Kind.JSON, lambda look: _is_json_part(look.text, look.lines)),
+    (Kind.LINT, _Look.says_places),
+    (Kind.SEARCH, _Look.has_hits),
+    (Kind.LINT, lambda look: look.census.most(look.census.said, LEAST_SAID)),
+    (Kind.SEARCH, _Look.is_grouped),
+    (Kind.TABLE, lambda look: _has_named_columns(look.lines) or _is_ruled(look.lines)),
+    (Kind.NUMBERED, lambda look: look.census.most(look.census.gutters, 0.7)),
+    (Kind.PATHS, lambda look: look.census.most(max(look.census.branches, look.census.paths), 0.6)),
+    (Kind.SEARCH, _Look.is_bare_listing),
+    (Kind.LOG, lambda look: look.census.most(look.census.logs, 0.3)),
+    (Kind.LINT, _Look.is_report),
+    (Kind.OUTLINE, lambda look: look.census.most(look.census.outlines, 0.4)),
+    (Kind.JSON, lambda look: _has_keys(look.text)),
+    (Kind.SOURCE, lambda look: look.census.most(look.census.code, 0.12)),
+    (Kind.TABLE, _Look.is_table),
+    (Kind.LINES, _Look.repeats_itself),
+)
+"""What a text is: the first kind that it looks like."""
+
+
+def sniff(text: str, look_ahead: int = LOOK_AHEAD) -> Kind:
+    """The kind of `text`, by its first `look_ahead` lines. JSON is judged by its ends; its press does the parsing."""
     first = text.lstrip()[:1] if text[:1].isspace() else text[:1]
     if first and first in "[{":
         last = text.rstrip()[-1:] if text[-1:].isspace() else text[-1:]
         if (first, last) in (("[", "]"), ("{", "}")) and not _is_json_lines(text):
             return Kind.JSON
-    lines = _first_lines(text)
-    census = _Census(lines)
-    if census.heads >= 2 or (census.heads and text.startswith(("diff ", "--- "))):
-        return Kind.GIT if _COMMIT.match(text) else Kind.DIFF
-    if _HTML.match(text):
-        return Kind.HTML
-    if _COMMIT.match(text):
-        return Kind.GIT
-    if census.most(census.rows, 0.6):
+    lines = _first_lines(text, look_ahead)
+    look = _Look(text, lines, _Census(lines))
+    return next((kind for kind, fits in RULES if fits(look)), Kind.TEXT)
+
+
+def line_kind(line: str) -> Kind | None:
+    """The kind that a run of lines like `line` would be of; None for what looks like nothing in particular."""
+    line = line[:LINE_LOOK]
+    if HIT.match(line):
+        return Kind.SEARCH
+    if _JSON_LINE.match(line):
         return Kind.JSON_LINES
-    if census.hits and (census.hits + census.context) * 3 >= census.lines:
-        return Kind.LINT if census.said * 2 >= census.hits else Kind.SEARCH
-    if census.most(census.gutters, 0.7):
+    if _GUTTER.match(line):
         return Kind.NUMBERED
-    if census.most(census.branches, 0.6) or census.most(census.paths, 0.6):
+    if _PATH.match(line) or _BRANCH.match(line):
         return Kind.PATHS
-    if census.most(census.logs, 0.3):
-        return Kind.LOG
-    if census.most(census.code, 0.12):
-        return Kind.SOURCE
-    if census.most(census.gaps, 0.5) or _is_delimited(lines):
-        return Kind.TABLE
-    # Lines of several words that are neither code nor Markdown: a machine's, if they turn out to repeat themselves.
-    plain = census.lines >= LEAST_LINES and not census.code and not census.most(census.marks, 0.1)
-    if plain and 4 * census.lines <= census.words <= 30 * census.lines:
-        return Kind.LINES
-    return Kind.TEXT
+    return Kind.LOG if _LOG_LINE.match(line) else None
 
 
 def _is_json_lines(text: str) -> bool:
@@ -154,6 +305,21 @@ def _is_json_lines(text: str) -> bool:
         return False
     second = text[end + 1 : end + 1 + LINE_LOOK].lstrip(" ")
     return text[:end].rstrip()[-1:] in "]}" and len(text[:end].strip()) > 1 and second[:1] in "[{"
+
+
+def _is_json_part(text: str, lines: list[str]) -> bool:
+    """Whether most lines are those of a JSON document that was cut or has other lines around it."""
+    if _JSON_BEGIN.match(text):
+        return True
+    written = [line for line in lines if line and not line.isspace()]
+    members = sum(_JSON_MEMBER.match(line) is not None for line in written)
+    return members >= _ENOUGH and members * 10 >= len(written) * 6
+
+
+def _has_keys(text: str) -> bool:
+    """Whether there are as many keys and commas as in JSON without line breaks."""
+    look = text[: LINE_LOOK * 10]
+    return (look.count('":') + look.count('","')) * 60 > len(look) > 60 * look.count("\n")
 
 
 def _is_delimited(lines: list[str]) -> bool:
@@ -170,10 +336,44 @@ def _is_delimited(lines: list[str]) -> bool:
     return False
 
 
-def _first_lines(text: str) -> list[str]:
+def _is_ruled(lines: list[str]) -> bool:
+    """Whether lines have bars, and a ruled line stands under or over one: psql, mysql, Markdown, drawn boxes."""
+    barred = [any(bar in line for bar in _BARS) for line in lines[:_RULED]]
+    if sum(barred) < 0.4 * len(barred):
+        return False
+    return any(
+        any(barred[max(at - 1, 0) : at + 2]) and _RULE.match(line) and any(mark in line for mark in _JUNCTIONS)
+        for at, line in enumerate(lines[:_RULED])
+    )
+
+
+def _is_aligned(lines: list[str]) -> bool:
+    """Whether words begin at the same places in nearly all lines, at two at least behind the first."""
+    head = [line[:_ALIGNED_WIDTH] for line in lines[:40] if line]
+    if len(head) < 2 * _ENOUGH:
+        return False
+    places = Counter(match.end() for line in head for match in _WORD.finditer(line))
+    return sum(count >= 0.9 * len(head) for count in places.values()) >= 2
+
+
+def _has_named_columns(lines: list[str]) -> bool:
+    """Whether the first line names columns, and nearly all others have as many cells as it. So neither dates nor
+    numbers in the first column make it a log or a gutter."""
+    if len(lines) <= _ENOUGH:
+        return False
+    for delimiter in _DELIMITERS:
+        names = lines[0].rstrip("\r").split(delimiter)
+        if len(names) > 1 and all(map(_NAME.match, names)):
+            rows = [line for line in lines[1:] if line]
+            same = sum(line.count(delimiter) == len(names) - 1 for line in rows)
+            return len(rows) >= _ENOUGH and same >= 0.9 * len(rows)
+    return False
+
+
+def _first_lines(text: str, count: int) -> list[str]:
     lines: list[str] = []
     at = 0
-    while len(lines) < LOOK_AHEAD and at < len(text):
+    while len(lines) < count and at < len(text):
         end = text.find("\n", at)
         if end < 0:
             end = len(text)

@@ -15,13 +15,16 @@ the folders compared were not `diff --git a/ b/`, the first line names them. A h
 and the file's hunks before it; where it does not, both stand, old before new. Where its body does not give its counts,
 because the text is cut or something follows that could be its body, the hunk's header stays as it was. So does all
 else: renames, copies, binary files, changed modes, quoted names, combined diffs, commit messages; behind a `|` where it
-could be taken for one of the headers above. Every line of a hunk's body stays as it is.
+could be taken for one of the headers above. Every line of a hunk's body stays as it is; only long runs of added or
+of removed lines are without their signs (`folds`), where the first line says so.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+
+from headroom.zones import folds
 
 TITLE = "[diff: "
 _FIRST_LINE = f"{TITLE}=== path old..new; @@ new line, context"
@@ -82,6 +85,29 @@ _USUAL = ("diff --git", "a/", "b/")
 
 def encode(text: str) -> str | None:
     """The diff with short headers, or None where `text` has none that can be shortened."""
+    pressed = encode_headers(text)
+    return None if pressed is None else fold(pressed, 0)
+
+
+def fold(pressed: str, title: int) -> str:
+    """`pressed` with long runs folded below its line `title`, which is a pressed diff's first one and then says so."""
+    lines = pressed.split("\n")
+    folded = folds.fold(lines[title + 1 :])
+    if folded is None:
+        return pressed
+    return "\n".join([*lines[:title], lines[title][:-1] + folds.OPTION + "]", *folded])
+
+
+def unfold(lines: list[str], title: int) -> list[str]:
+    """What the lines were before `fold`. Raises ValueError for lines that it cannot have made."""
+    said = folds.OPTION + "]"
+    if not lines[title].endswith(said):
+        return lines
+    return [*lines[:title], lines[title].removesuffix(said) + "]", *folds.unfold(lines[title + 1 :])]
+
+
+def encode_headers(text: str) -> str | None:
+    """As `encode`, with every sign in its place."""
     original = text.split("\n")
     command = _find_command(original)
     lines = _press_files(original, command)
@@ -107,7 +133,7 @@ def encode(text: str) -> str | None:
 
 def decode(pressed: str) -> str:
     """What `encode` was given. Raises ValueError for a text that it cannot have made."""
-    lines = pressed.split("\n")
+    lines = unfold(pressed.split("\n"), 0)
     title = _TITLE.fullmatch(lines[0])
     if title is None:
         raise ValueError("not a pressed diff")

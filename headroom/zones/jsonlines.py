@@ -24,7 +24,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headroom.zones import layout, rows
+from headroom.zones import layout, rows, runs
+from headroom.zones.cells import Row, dict_of
+from headroom.zones.plans import Plan
+from headroom.zones.plans import plan as plan_of
 
 TITLE = "[json lines"
 _HOW = {
@@ -33,6 +36,8 @@ _HOW = {
     "{}": "; {} is the cell",
     "{x}": "; {k} is column k",
     "*": "; * further keys",
+    "&": "; &a=... is the cell of every &a",
+    "^": "; ^k: as in the ^ line above",
     ",": "; empty: no such key",
     "~": "; ~: null",
     "raw": "; =: line as it was",
@@ -53,7 +58,7 @@ LIKE = 0.6  # share of keys in common that makes two records one kind
 class _Record(msgspec.Struct):
     """A line that is an object: its members, its compact text and its kind."""
 
-    row: rows.Row
+    row: Row
     text: str
     kind: int = 0
 
@@ -91,40 +96,50 @@ def decode(pressed: str) -> str:
     kinds = int(match[2]) if several else 1
     if not 1 <= kinds <= len(_LETTERS) or len(lines) <= kinds:
         raise ValueError("a table of JSON lines without its keys")
-    plans: dict[str, rows.Plan] = {}
+    plans: dict[str, Plan] = {}
     for at in range(kinds):
         letter = f"{_LETTERS[at]} " if several else ""
         if not lines[1 + at].startswith(letter):
             raise ValueError("keys without their letter")
         plans[letter] = rows.read_header(lines[1 + at].removeprefix(letter))
     out: list[str] = []
-    for line in lines[1 + kinds :]:
+    above: dict[str, list[str]] = {}
+    named, begin = runs.read_names(lines, 1 + kinds)
+    for plan in plans.values():
+        plan.named = named
+    for line in lines[begin:]:
         if line[:1] == "=":
             out.append(line[1:])
             continue
-        letter = line[:2] if several else ""
+        holds = line[:1] == runs.MARK
+        row = line[1:] if holds else line
+        letter = row[:2] if several else ""
         if letter not in plans:
             raise ValueError("a row of no kind")
-        out.append(_read(line[len(letter) :], plans[letter], spaced=spaced))
+        row = row[len(letter) :]
+        if holds:
+            above[letter] = rows.read_held(row, plans[letter])
+        else:
+            out.append(_read(row, plans[letter], above.get(letter, ()), spaced=spaced))
     return "\n".join(out) + end
 
 
-def _read(line: str, plan: rows.Plan, *, spaced: bool) -> str:
+def _read(line: str, plan: Plan, above: Sequence[str], *, spaced: bool) -> str:
     try:
-        compact = rows.read_line(line, plan)
+        compact = rows.read_line(line, plan, above)
         return layout.apply(compact, layout.SPACED) if spaced else compact
     except msgspec.MsgspecError as error:
         raise ValueError(str(error)) from error
 
 
 def _is_spaced(lines: Sequence[str]) -> bool:
-    """Whether the first object has blanks behind its commas and colons."""
-    for line in lines:
-        if line[:2] == '{"':
-            minified = layout.minify(line)
-            if minified is not None:
-                return minified != line
-    return False
+    """Whether most of the first objects have blanks behind their commas and colons."""
+    votes = 0
+    for line in [line for line in lines if line[:2] == '{"'][:20]:
+        minified = layout.minify(line)
+        if minified is not None:
+            votes += 1 if minified != line else -1
+    return votes > 0
 
 
 def _record(line: str, *, spaced: bool) -> _Record | None:
@@ -134,7 +149,7 @@ def _record(line: str, *, spaced: bool) -> _Record | None:
     minified = layout.minify(line)
     if minified is None or line != (layout.apply(minified, layout.SPACED) if spaced else minified):
         return None
-    return _Record(rows.dict_of(minified.encode()), minified)
+    return _Record(dict_of(minified.encode()), minified)
 
 
 def _sort(records: Sequence[_Record]) -> list[list[_Record]]:
@@ -143,14 +158,14 @@ def _sort(records: Sequence[_Record]) -> list[list[_Record]]:
     for record in records:
         for key, value in record.row.items():
             if value[:1] == b"{":
-                names.setdefault(key, Counter())[tuple(rows.dict_of(value))] += 1
+                names.setdefault(key, Counter())[tuple(dict_of(value))] += 1
     telling = {key for key, found in names.items() if 1 < len(found) <= TELLING}
     shapes: dict[tuple[str, ...], list[_Record]] = {}
     for record in records:
         keys = list(record.row)
         for key in keys.copy() if telling else ():
             if key in telling and record.row[key][:1] == b"{":
-                keys += [f"{key}.{inner}" for inner in rows.dict_of(record.row[key])]
+                keys += [f"{key}.{inner}" for inner in dict_of(record.row[key])]
         shapes.setdefault(tuple(keys), []).append(record)
     heads: list[frozenset[str]] = []
     kinds: list[list[_Record]] = []
@@ -173,32 +188,56 @@ def _write(
     lines: Sequence[str], records: Sequence[_Record | None], kinds: Sequence[Sequence[_Record]], *, spaced: bool
 ) -> str | None:
     """The text with a plan for each kind that is no raggeder than a table may be."""
-    plans: list[rows.Plan] = []
+    plans: list[Plan] = []
     for record in records:
         if record is not None:
             record.kind = -1
     for kind in kinds:
-        plan = rows.plan([record.row for record in kind])
+        plan = plan_of([record.row for record in kind])
         if plan is not None:
             for record in kind:
                 record.kind = len(plans)
             plans.append(plan)
     if not plans:
         return None
-    uses = {use for plan in plans for use in plan.uses}
     letters = [f"{letter} " for letter in _LETTERS[: len(plans)]] if len(plans) > 1 else [""]
-    headers = [rows.write_header(plan) for plan in plans]
-    readers = [rows.read_header(header) for header in headers]  # rows are checked against what will be read
-    out = [letter + header for letter, header in zip(letters, headers, strict=True)]
-    for line, record in zip(lines, records, strict=True):
-        row = None
-        if record is not None and record.kind >= 0:
-            row = _row(record, plans[record.kind], readers[record.kind])
-        if record is None or row is None:
+    readers = [rows.read_header(rows.write_header(plan)) for plan in plans]  # rows are checked against what is read
+    cells = [
+        None if record is None or record.kind < 0 else _cells(record, plans[record.kind], readers[record.kind])
+        for record in records
+    ]
+    left_out: list[list[int]] = []
+    within: list[list[str]] = []  # the cells that stay in the rows
+    for number, plan in enumerate(plans):
+        of_kind = [
+            made
+            for made, record in zip(cells, records, strict=True)
+            if made is not None and record is not None and record.kind == number
+        ]
+        places = runs.choose(of_kind)
+        plan.hold(places)
+        left_out.append(places)
+        within += [[cell for at, cell in enumerate(made) if at not in places] for made in of_kind]
+    names = runs.name(within, ())
+    aboves = [runs.Written(places, names) for places in left_out]
+    uses = {use for plan in plans for use in plan.uses}
+    out = [letter + rows.write_header(plan) for letter, plan in zip(letters, plans, strict=True)]
+    out += [f"{name}={cell}" for cell, name in names.items()]
+    if names:
+        uses.add("&")
+    for line, record, made in zip(lines, records, cells, strict=True):
+        if record is None or made is None:
             uses.add("raw")
             out.append("=" + line)
             continue
-        if ",," in row or row[:1] in ("", ",") or row[-1] == ",":
+        held, row = aboves[record.kind].split(made)
+        if held is not None:
+            out.append(runs.MARK + letters[record.kind] + held[1:])
+        if not row:  # it would be taken for the text's end
+            uses.add("raw")
+            out.append("=" + line)
+            continue
+        if "" in made:
             uses.add(",")
         if "~" in row:
             uses.add("~")
@@ -209,12 +248,12 @@ def _write(
     return "\n".join([title, *out])
 
 
-def _row(record: _Record, plan: rows.Plan, reader: rows.Plan) -> str | None:
-    """The record's row, or None where it would not read back to the same characters."""
-    row = rows.write_line(record.row, plan)
-    if not row or row[0] == "=":  # an empty last line would be taken for the end of the text
+def _cells(record: _Record, plan: Plan, reader: Plan) -> list[str] | None:
+    """The record's cells, or None where they would not read back to the same characters."""
+    cells = rows.write_cells(record.row, plan)
+    if cells is None or not any(cells) or cells[0][:1] == "=":  # an empty last line is taken for the text's end
         return None
     try:
-        return row if rows.read_line(row, reader) == record.text else None
+        return cells if rows.read_line(",".join(cells), reader) == record.text else None
     except (ValueError, msgspec.MsgspecError):
         return None

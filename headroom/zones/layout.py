@@ -18,7 +18,7 @@ MAX_INDENT = 16  # blanks per level
 COMPACT = "compact"
 IRREGULAR = "irregular"
 SPACED = "one line with blanks"
-_TABS = "one tab a level"
+TABS = "one tab a level"
 _BLANKS = re.compile(r"(\d+) blanks? a level")
 
 
@@ -40,14 +40,19 @@ def find(text: str, minified: str) -> str:
     if match is not None:
         blanks = match[1]
         if blanks == "\t":
-            name = _TABS
+            name = TABS
         else:
-            name = f"{len(blanks)} blank{'s' if len(blanks) > 1 else ''} a level"
+            name = blanks_a_level(len(blanks))
         if (blanks == "\t" or (blanks.isspace() and "\t" not in blanks and len(blanks) <= MAX_INDENT)) and apply(
             minified, name
         ) == text:
             return name
     return IRREGULAR
+
+
+def blanks_a_level(count: int) -> str:
+    """The name of the layout that indents by `count` blanks."""
+    return f"{count} blank{'s' if count > 1 else ''} a level"
 
 
 def apply(minified: str, name: str) -> str:
@@ -56,7 +61,7 @@ def apply(minified: str, name: str) -> str:
         return minified
     if name == SPACED:
         return _format(minified, 0)
-    if name == _TABS:
+    if name == TABS:
         # A JSON string holds no line break, so blanks at a line's begin are layout.
         return _LEADING.sub(lambda match: "\t" * len(match[0]), _format(minified, 1))
     match = _BLANKS.fullmatch(name)

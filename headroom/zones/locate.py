@@ -8,6 +8,7 @@ nothing is built for content that is only passed on.
 from __future__ import annotations
 
 import ctypes
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
@@ -51,7 +52,8 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
 
     `opening` is the digest of what the user says in it, markers and the form of the content left out; empty for items
     that are not the user's. `lifetimes` says of each marker, in order, whether it asks for the long one. `unknown` is
-    the item's type where the dialect does not know it.
+    the item's type where the dialect does not know it. `plain` is a digest of the item without its markers, the same
+    whether a text stands alone or in a list of one.
     """
 
     by_model: bool
@@ -61,6 +63,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     opening: bytes = b""
     lifetimes: tuple[bool, ...] = ()
     unknown: str = ""
+    plain: bytes = b""
 
 
 class Slot(msgspec.Struct, frozen=True, gc=False):
@@ -83,7 +86,7 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     highest marked item plus one, or 0. `utf8` says whether the items are valid UTF-8. `conversation` names the
     conversation: the same on every turn, and another for another caller, session or opening. `span` is where the
     items are. `long_after_short`: a marker with the long lifetime follows one with the short. `unknown_types`: types
-    of fresh items that the dialect does not know.
+    of fresh items that the dialect does not know. `plain`: see Facts, of each item.
     """
 
     old: list[Slot]
@@ -95,6 +98,7 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     conversation: bytes
     span: tuple[int, int]
     long_after_short: bool = False
+    plain: list[bytes] = []
     unknown_types: frozenset[str] = frozenset()
 
 
@@ -207,7 +211,8 @@ class Locator:
         span = (read.starts[0], read.end)
         unknown = frozenset(known.unknown for known in facts[fresh_from:] if known.unknown)
         late = _long_after_short(facts)
-        return Located(old, fresh, len(facts), fresh_from, frozen, utf8, conversation, span, late, unknown)
+        plain = [known.plain for known in facts]
+        return Located(old, fresh, len(facts), fresh_from, frozen, utf8, conversation, span, late, plain, unknown)
 
     def _read_all(self, body: bytes) -> _Read:
         """Read a body from its first byte. Raises NotJson."""
@@ -306,6 +311,17 @@ class Locator:
                         names.setdefault(identity, name)
         return names
 
+    def items(self, body: bytes) -> list[tuple[int, bytes]]:
+        """Where each item begins, and its bytes. For a body that was located. Cost: one pass over the body."""
+        raws = self._raws(self._decode(body))
+        at = address(raws[0]) - address(body) if raws else 0
+        found: list[tuple[int, bytes]] = []
+        for raw in raws:
+            at = _next_item(body, at)
+            found.append((at, bytes(raw)))
+            at += len(raw)
+        return found
+
     def _raws(self, top: msgspec.Struct) -> Sequence[msgspec.Raw]:
         """The items of a decoded body."""
         holder = getattr(top, self._shape.under) if self._shape.under else top
@@ -365,7 +381,7 @@ class Locator:
         shape = self._shape
         item = _decode(self._item, raw)
         if item is None:
-            return Facts(False, False, _is_utf8(raw), ())
+            return Facts(False, False, _is_utf8(raw), (), plain=blake3(raw).digest())
         role, kind = _word(getattr(item, "role")), _word(getattr(item, "type"))
         content: msgspec.Raw = getattr(item, shape.content)
         blocks = list(_objects(self._block, content))
@@ -374,11 +390,25 @@ class Locator:
         lifetimes = tuple(self._is_long(marker) for marker in markers)
         marked = bool(markers)
         utf8 = _is_utf8(raw)
+        plain = self._plain(raw, role, content, blocks, marked)
         if by_model or not utf8:
-            return Facts(by_model, marked, utf8, (), b"", lifetimes)
+            return Facts(by_model, marked, utf8, (), b"", lifetimes, plain=plain)
         spots = tuple(self._spots(item, role, content, blocks, address(raw)))
         opening = self._opening(content, blocks) if role in shape.user_roles else b""
-        return Facts(False, marked, utf8, spots, opening, lifetimes, self._unknown(kind))
+        return Facts(False, marked, utf8, spots, opening, lifetimes, self._unknown(kind), plain)
+
+    def _plain(
+        self, raw: msgspec.Raw, role: str, content: msgspec.Raw, blocks: list[msgspec.Struct], marked: bool
+    ) -> bytes:
+        """See Facts. Cost: hashing, and for items with markers taking them out."""
+        if _is_string(content):
+            return blake3(b"%b\0%b" % (role.encode(), bytes(content))).digest()
+        if len(blocks) == 1 and _word(getattr(blocks[0], "type")) == "text" and len(_elements(content)) == 1:
+            return blake3(b"%b\0%b" % (role.encode(), bytes(getattr(blocks[0], "text")))).digest()
+        if not marked:
+            return blake3(raw).digest()
+        pattern = rb',?(?<!\\)"%b"\s{0,9}:\s{0,9}\{[^{}]{0,200}\}' % self._shape.marker.encode()
+        return blake3(re.sub(pattern, b"", bytes(raw))).digest()
 
     def _unknown(self, kind: str) -> str:
         """The type of an item that the dialect does not know; items with a role and no type are messages."""

@@ -16,7 +16,7 @@ _LONGEST_SOURCE = 200  # characters of a value that another may be made of
 # A cut may follow these in a common beginning, and precede them in a common end.
 _CUT = r"[/=?&#@\"'()\[\]<>,;| ]"
 _BEGIN = re.compile(rf".*(?:{_CUT}|(?:^|[^0-9])\d{{4}}-\d\d-\d\dT)", re.DOTALL)
-_END = re.compile(_CUT)
+_END = re.compile(rf"->|{_CUT}")
 _IN_DATE = re.compile(r"(?:\A|(?<=[ \"]))\d{1,4}/(?:\d{1,2}/)?\Z")
 _HOLE = re.compile(r"\{([^{}]*)\}")
 

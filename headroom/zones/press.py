@@ -6,7 +6,7 @@ in the same call, so a wrong press costs savings and never content. Nothing here
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -18,23 +18,47 @@ from headroom.zones import (
     delimited,
     diffs,
     documents,
+    fragments,
+    grids,
     jsonlines,
     listings,
     logs,
     numbered,
+    outlines,
+    parts,
     paths,
+    screen,
+    stats,
+    testruns,
     wrapped,
 )
 from headroom.zones.detect import Kind, sniff
+from headroom.zones.forms import (
+    REFUSALS,
+    Chain,
+    Form,
+    Layer,
+    Layered,
+    Style,
+    Way,
+    chained,
+    exact,
+    exactly,
+    fewest_tokens,
+    styleless,
+)
 from headroom.zones.wrappers import peel
 from headroom.zones.yardstick import Yardstick
 
 CHECK_LIMIT = 16 * 1024 * 1024  # characters; a longer text cannot be proven in bounded memory, so it is not pressed
 
-
-LINES_GAIN = 0.25  # what lines of no known kind must at least save, to be a machine's and not a person's
-COMPOSED_GAIN = 0.08  # what a form on top of another must at least save, to be worth reading twice
+LINES_GAIN = 0.1  # what lines of no known kind must at least save, to be a machine's and not a person's
+PART_GAIN = 0.1  # what a part must at least save, to be written otherwise than what is around it
+PART_TOKENS = 20  # the same, in tokens
+ENOUGH = 0.3  # of a text that forms of the whole must save, for its parts not to be tried
+DOMINANT = 0.9  # of the lines that one part must be, for a form of the whole to do as well
 MOST_FORMS = 4  # forms on top of each other
+MOST_NESTED = 4  # layers and parts above them
 
 
 class Action(StrEnum):
@@ -51,7 +75,7 @@ class Action(StrEnum):
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What became of one text. `text` is the shorter one if `action` is PRESSED, else empty.
 
-    `before` and `after` are tokens by the yardstick; 0 where nothing was counted.
+    `before` and `after` are tokens by the yardstick; 0 where nothing was counted. `cut`: something is left out.
     """
 
     action: Action
@@ -60,75 +84,80 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     text: str = ""
     before: int = 0
     after: int = 0
+    cut: bool = False
 
 
-class Style(StrEnum):
-    """How far forms go. DENSE ones also leave out what equals the line above; it is shorter and reads less easily."""
-
-    PLAIN = "plain"
-    DENSE = "dense"
-
-
-class Form(msgspec.Struct, frozen=True, gc=False):
-    """A lossless way to write one kind of text. `same(x, decode(y))` must hold for every y in `encode(x, style)`."""
-
-    name: str
-    title: str
-    encode: Callable[[str, Style], list[str]]
-    decode: Callable[[str], str]
-    same: Callable[[str, str], bool]
+def _log(text: str, style: Style) -> list[str]:
+    """A log by its patterns."""
+    pressed = logs.encode(text, dense=style is Style.DENSE)
+    return [] if pressed is None else [pressed]
 
 
-Chain = tuple[Form, ...]
-"""Forms on top of each other: the first is given the text, each other one what the one before has made."""
+def _encode_repeated(listing: str) -> list[str]:
+    """The patterns of a grouped listing whose lines are a machine's; code is better read as it was written."""
+    pressed = logs.encode(listing) if listings.is_repetitive(listing) else None
+    return [] if pressed is None else [pressed]
 
 
-def _equal(text: str, decoded: str) -> bool:
-    return text == decoded
+def _encode_history(text: str) -> list[str]:
+    """The patterns of a history without diffs: those are code."""
+    if not text.startswith("commit ") or "\n@@ " in text or "\ndiff --" in text:
+        return []
+    pressed = logs.encode(text)
+    return [] if pressed is None else [pressed]
 
 
-def _styleless(encode: Callable[[str], list[str]]) -> Callable[[str, Style], list[str]]:
-    """An encoder that is the same in every style."""
-    return lambda text, _style: encode(text)
-
-
-def _form(name: str, title: str, encode: Callable[[str], str | None], decode: Callable[[str], str]) -> Form:
-    """A form with one candidate that reads back to the same characters."""
-
-    def candidates(text: str, _style: Style) -> list[str]:
-        pressed = encode(text)
-        return [] if pressed is None else [pressed]
-
-    return Form(name, title, candidates, decode, _equal)
-
-
-_DOCUMENT = Form("json", documents.TITLE, _styleless(documents.encode), documents.decode, documents.same)
-_WRAPPED = Form("json", wrapped.TITLE, _styleless(wrapped.encode), wrapped.decode, documents.same)
-_LINES = _form("json_lines", jsonlines.TITLE, jsonlines.encode, jsonlines.decode)
-_DIFF = _form("diff", diffs.TITLE, diffs.encode, diffs.decode)
-_COMMITS = _form("git", commits.TITLE, commits.encode, commits.decode)
-_SEARCH = _form("search", listings.TITLE, listings.encode, listings.decode)
-_PATHS = _form("paths", paths.TITLE, paths.encode, paths.decode)
-_NUMBERED = _form("numbered", numbered.TITLE, numbered.encode, numbered.decode)
-_LOG = _form("log", logs.TITLE, logs.encode, logs.decode)
-_COLUMNS = _form("columns", columns.TITLE, columns.encode, columns.decode)
-_DELIMITED = _form("csv", delimited.TITLE, delimited.encode, delimited.decode)
+_DOCUMENT = Form("json", documents.TITLE, styleless(documents.encode), documents.decode, documents.same)
+_WRAPPED = Form("json", wrapped.TITLE, styleless(wrapped.encode), wrapped.decode, documents.same)
+_PARTS = Form("json_parts", fragments.TITLE, styleless(fragments.encode), fragments.decode, exactly)
+_LINES = exact("json_lines", jsonlines.TITLE, jsonlines.encode, jsonlines.decode)
+_DIFF = exact("diff", diffs.TITLE, diffs.encode, diffs.decode)
+_COMMITS = exact("git", commits.TITLE, commits.encode, commits.decode)
+_SEARCH = exact("search", listings.TITLE, listings.encode, listings.decode)
+_PATHS = exact("paths", paths.TITLE, paths.encode, paths.decode)
+_NUMBERED = exact("numbered", numbered.TITLE, numbered.encode, numbered.decode)
+_LOG = msgspec.structs.replace(exact("log", logs.TITLE, logs.encode, logs.decode), encode=_log)
+# Objects have keys, which say more than a pattern does; lines of lists have none.
+_LISTS = exact(
+    "log", logs.TITLE, lambda text: None if text.count("\n{") * 2 > text.count("\n") else logs.encode(text), logs.decode
+)
+_STATS = exact("stat", stats.TITLE, stats.encode, stats.decode)
+_GRID = exact("grid", grids.TITLE, grids.encode, grids.decode)
+_REPEATED = msgspec.structs.replace(_LOG, encode=styleless(_encode_repeated))
+_HISTORY = msgspec.structs.replace(_LOG, encode=styleless(_encode_history))
+_COLUMNS = exact("columns", columns.TITLE, columns.encode, columns.decode)
+_DELIMITED = exact("csv", delimited.TITLE, delimited.encode, delimited.decode)
+_CRLF = Layer("crlf", screen.CRLF_TITLE, screen.restore_crlf, screen.crlf_holds)
+_SCREEN = Layer("screen", screen.TITLE, screen.undo, screen.holds)
+_LAYERS = (_CRLF, _SCREEN)
+_TESTS = exact("tests", testruns.TITLE, testruns.encode, testruns.decode)
+_OUTLINE = exact("outline", outlines.TITLE, outlines.encode, outlines.decode)
 _ALL = (
-    _DOCUMENT, _WRAPPED, _LINES, _DIFF, _COMMITS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS, _DELIMITED
+    _DOCUMENT, _WRAPPED, _PARTS, _LINES, _DIFF, _COMMITS, _STATS, _SEARCH, _PATHS, _NUMBERED, _LOG, _COLUMNS,
+    _DELIMITED, _GRID, _TESTS, _OUTLINE
 )  # fmt: skip
 
 CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
-    Kind.JSON: ((_DOCUMENT,),),
-    Kind.JSON_LINES: ((_LINES,), (_WRAPPED,), (_LOG,)),
+    Kind.JSON: ((_DOCUMENT,), (_WRAPPED,), (_PARTS,)),
+    Kind.JSON_LINES: ((_LINES,), (_WRAPPED,), (_PARTS,), (_LISTS,)),
     Kind.DIFF: ((_DIFF,), (_COMMITS,)),
-    Kind.SEARCH: ((_SEARCH,),),
-    Kind.LINT: ((_SEARCH,), (_LOG,)),
+    Kind.SEARCH: ((_SEARCH,), (_SEARCH, _REPEATED)),
+    Kind.LINT: ((_SEARCH,), (_LOG,), (_SEARCH, _LOG), (_TESTS,), (_TESTS, _LOG)),
     Kind.PATHS: ((_PATHS,), (_SEARCH,)),
-    Kind.GIT: ((_COMMITS,), (_DIFF,)),
-    Kind.LOG: ((_LOG,), (_COLUMNS,)),
+    Kind.GIT: (
+        (_COMMITS,),
+        (_DIFF,),
+        (_STATS,),
+        (_PATHS,),
+        (_HISTORY,),
+        (_COMMITS, _STATS),
+        (_COMMITS, _PATHS),
+    ),
+    Kind.LOG: ((_LOG,), (_TESTS,), (_TESTS, _LOG), (_COLUMNS,)),
     Kind.NUMBERED: ((_NUMBERED,),),
-    Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_LOG,)),
-    Kind.LINES: ((_LOG,),),
+    Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_GRID,), (_LOG,), (_COLUMNS, _LOG), (_GRID, _DELIMITED)),
+    Kind.OUTLINE: ((_OUTLINE,),),
+    Kind.LINES: ((_LOG,), (_TESTS,), (_TESTS, _LOG)),
 }
 """What is tried on each kind. Source and text have none: agents edit them by exact match."""
 FLOOR_GROUPS: Mapping[Kind, str] = {
@@ -139,6 +168,7 @@ FLOOR_GROUPS: Mapping[Kind, str] = {
     Kind.SEARCH: "search",
     Kind.PATHS: "search",
     Kind.TABLE: "search",
+    Kind.OUTLINE: "search",
     Kind.LINT: "log",
     Kind.LOG: "log",
     Kind.LINES: "log",
@@ -151,7 +181,17 @@ FLOOR_GROUPS: Mapping[Kind, str] = {
 _GROUP_FLOORS = {"json": 1024, "search": 1024, "log": 512, "diff": 1024, "source": 2048, "text": 5120}
 FLOORS: Mapping[Kind, int] = MappingProxyType({kind: _GROUP_FLOORS[group] for kind, group in FLOOR_GROUPS.items()})
 """Default floors, in UTF-8 bytes."""
-TITLES: tuple[str, ...] = tuple(dict.fromkeys(form.title for form in _ALL))
+TITLES: tuple[str, ...] = tuple(dict.fromkeys([parts.TITLE, *(form.title for form in (*_LAYERS, *_ALL))]))
+EDITED = frozenset({Kind.NUMBERED, Kind.SOURCE, Kind.HTML})
+"""What agents edit by exact match: nothing of it ever goes, not even what no screen shows."""
+CHANGES = frozenset({Kind.DIFF, Kind.GIT})
+"""Where a blank can be the change: only colours go, and only those that the headers have too."""
+BLANKS_GO = frozenset({Kind.LOG, Kind.LINT, Kind.TABLE, Kind.LINES})
+"""Where blanks at line ends are only how a screen was filled."""
+WHOLE = frozenset({Kind.JSON, Kind.NUMBERED, Kind.HTML})
+"""What is one thing: never taken apart. Source may have a document or a fence in it, or be what it only seems to be."""
+PARTS = frozenset(CHAINS)
+"""What a part of another text may be, to be pressed in its place."""
 
 
 class Floors(msgspec.Struct, frozen=True, gc=False):
@@ -175,114 +215,169 @@ def press(
 ) -> Verdict:
     """Shorten `text` without loss; `kind` is what it is, where that is known. Cost: linear in its length; most of it
     is counting tokens."""
-    head, core, tail = peel(text)
-    kind = sniff(core) if kind is None else kind
+    head, bare, tail = _opened(text)
+    core = bare.given
+    kind = bare.kind if kind is None else kind
     chains = CHAINS.get(kind, ())
-    if not chains:
-        return Verdict(Action.NO_FORM, kind)
-    if len(text) > CHECK_LIMIT or (len(core) < floors.of(kind) and len(core.encode()) < floors.of(kind)):
+    if len(text) > CHECK_LIMIT:
         return Verdict(Action.BELOW_FLOOR, kind)
     # A text that begins as a form does would be decoded as one by whoever reads it back.
-    if core.startswith(TITLES):
+    if core.startswith(TITLES) or bare.text.startswith(TITLES):
         return Verdict(Action.NO_FORM, kind)
-    candidates = _candidates(core, chains, style)
-    if not candidates:
-        return Verdict(Action.NO_FORM, kind)
-    if len(candidates[0].text) >= len(core):
-        return Verdict(Action.NOT_SMALLER, kind, candidates[0].name)
-    best, after = _fewest_tokens(candidates, head, tail, yardstick)
-    name = best.name
+    ways: list[Way] = []
+    large = len(core) >= floors.of(kind) or len(core.encode()) >= floors.of(kind)
+    if large:
+        ways += [bare.dressed(way) for way in chained(bare.text, chains, style)]
+        if bare.layers and bare.layers[-1][0] is _SCREEN:  # line ends alone are no reason to touch a text
+            ways.append(bare.dressed(None))
+    whole = kind in WHOLE and (ways or kind is not Kind.JSON)  # what only begins and ends as JSON is several things
+    if not whole and not (ways and len(ways[0].text) < (1 - ENOUGH) * len(core)):
+        way = _in_parts(bare, floors, yardstick, style)
+        ways += [bare.dressed(way)] if way is not None else []
+    if not ways:
+        return Verdict(Action.BELOW_FLOOR if chains and not large else Action.NO_FORM, kind)
+    ways.sort(key=lambda way: len(way.text))
+    if len(ways[0].text) >= len(core):
+        return Verdict(Action.NOT_SMALLER, kind, ways[0].name)
+    best, after = fewest_tokens(ways, head, tail, yardstick)
     pressed = head + best.text + tail
     before = yardstick.count(text)
-    if after >= before or (kind is Kind.LINES and after > before * (1 - LINES_GAIN)):
-        return Verdict(Action.NOT_SMALLER, kind, name, "", before, after)
+    least = LINES_GAIN if kind is Kind.LINES and best.name != parts.NAME else 0
+    if after >= before or after > before * (1 - least):
+        return Verdict(Action.NOT_SMALLER, kind, best.name, "", before, after)
     if not _proven(text, pressed, best):
-        return Verdict(Action.UNPROVEN, kind, name, "", before, after)
-    return Verdict(Action.PRESSED, kind, name, pressed, before, after)
+        return Verdict(Action.UNPROVEN, kind, best.name, "", before, after)
+    return Verdict(Action.PRESSED, kind, best.name, pressed, before, after)
 
 
 def unpress(text: str) -> str:
     """The text that was pressed into `text`; `text` itself where it is in none of the forms. Raises ValueError."""
     head, core, tail = peel(text)
-    for _ in range(MOST_FORMS):
-        form = next((form for form in _ALL if core.startswith(form.title)), None)
-        if form is None:
-            break
-        core = form.decode(core)
+    return head + _read(core, MOST_NESTED) + tail
+
+
+def seen(text: str) -> str:
+    """`text` as a screen shows it, where it is a terminal's: what `unpress` gives of it after `press`."""
+    head, bare, tail = _opened(text)
+    core = bare.text
+    for layer, line, _ in reversed(bare.layers):
+        core = layer.undo(line, core)
     return head + core + tail
 
 
-class _Candidate(msgspec.Struct, frozen=True, gc=False):
-    """One way to write a text: what the first form was given, and what each form of the chain has made of it."""
-
-    chain: Chain
-    stages: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        return self.stages[-1]
-
-    @property
-    def name(self) -> str:
-        return "+".join(form.name for form in self.chain)
-
-
-def _candidates(text: str, chains: tuple[Chain, ...], style: Style) -> list[_Candidate]:
-    """Every way to write `text`, fewest characters first: forms of one text differ in structure, not in script, so
-    tokens follow characters. A longer chain counts as longer than it is, by what it has to gain."""
-    begun: dict[tuple[str, ...], list[tuple[str, ...]]] = {(): [(text,)]}
-    found: list[tuple[float, _Candidate]] = []
-    for chain in chains:
-        for length in range(1, len(chain) + 1):
-            names = tuple(form.name for form in chain[:length])
-            if names not in begun:
-                form = chain[length - 1]
-                begun[names] = [
-                    (*stages, made) for stages in begun[names[:-1]] for made in _encode(form, stages[-1], style)
-                ]
-        for stages in begun[tuple(form.name for form in chain)]:
-            weight = len(stages[-1]) * (1 + COMPOSED_GAIN) ** (len(chain) - 1)
-            found.append((weight, _Candidate(chain, stages)))
-    found.sort(key=lambda pair: pair[0])
-    return [candidate for _, candidate in found]
+def _read(text: str, nested: int) -> str:
+    if not text.startswith(TITLES):
+        return text
+    if not nested:
+        raise ValueError("more titles than are ever put above each other")
+    for layer in _LAYERS:
+        if text.startswith(layer.title):
+            line, _, rest = text.partition("\n")
+            return layer.undo(line, _read(rest, nested - 1))
+    if text.startswith(parts.TITLE):
+        return "\n".join([_read(part, nested - 1) for part in parts.cut(text)])
+    for _ in range(MOST_FORMS):
+        form = next((form for form in _ALL if text.startswith(form.title)), None)
+        if form is None:
+            break
+        text = form.decode(text)
+    return text
 
 
-def _fewest_tokens(candidates: list[_Candidate], head: str, tail: str, yardstick: Yardstick) -> tuple[_Candidate, int]:
-    """The best of the two shortest candidates, and its tokens."""
-    best, *others = candidates
-    after = yardstick.count(head + best.text + tail)
-    for other in others[:1]:
-        text = head + other.text + tail
-        margin = (1 - COMPOSED_GAIN) ** max(0, len(other.chain) - len(best.chain))
-        if len(text) * 10 < (len(best.text) + len(head) + len(tail)) * 11 and not yardstick.exceeds(
-            text, int(after * margin) - 1
-        ):
-            best, after = other, yardstick.count(text)
-    return best, after
+class _Bare(msgspec.Struct, frozen=True, gc=False):
+    """A text without what layers say of the whole of it: each layer, its line, and what is left, outermost first."""
+
+    given: str
+    layers: tuple[tuple[Layer, str, str], ...]
+    text: str
+    kind: Kind
+
+    def dressed(self, way: Way | None) -> Way:
+        """`way` below the lines of the layers."""
+        for layer, line, inner in reversed(self.layers):
+            way = Layered(layer, line, inner, way)
+        if way is None:
+            raise ValueError("neither a layer nor a way")
+        return way
 
 
-def _encode(form: Form, text: str, style: Style) -> list[str]:
-    """A form's candidates; none where the text is too deep for it, or breaks it."""
-    try:
-        return form.encode(text, style)
-    except (ValueError, msgspec.MsgspecError, RecursionError):
-        return []
+def _opened(text: str) -> tuple[str, _Bare, str]:
+    """What a client has put before and behind an output, and the output, less what layers say of the whole of it."""
+    head, core, tail = peel(text)
+    bare = _bared(core)
+    # What is shown must end where what was given ends, or a reader would peel it elsewhere.
+    if bare.layers and peel(head + bare.text + tail) != (head, bare.text, tail):
+        bare = _Bare(core, (), core, sniff(core))
+    return head, bare, tail
 
 
-def _proven(text: str, pressed: str, candidate: _Candidate) -> bool:
+def _bared(given: str) -> _Bare:
+    text = given
+    layers: list[tuple[Layer, str, str]] = []
+    stripped = screen.strip_crlf(text)
+    if stripped is not None and sniff(stripped[1]) not in EDITED:
+        layers.append((_CRLF, *stripped))
+        text = stripped[1]
+    kind = sniff(text)
+    if screen.marked(text):
+        # Codes that are no colours of the kind's own lines are what a file holds.
+        held = kind in EDITED or kind in CHANGES or (kind is Kind.SEARCH and not text.startswith("\x1b"))
+        shown = None if held else screen.clean(text)
+        if shown is not None and (seen := sniff(shown[1])) not in EDITED:
+            if seen in CHANGES or seen in BLANKS_GO:
+                shown = screen.clean(text, only_colours=seen in CHANGES, trailing=seen in BLANKS_GO)
+            if shown is not None:
+                layers.append((_SCREEN, *shown))
+                text, kind = shown[1], seen
+    elif kind in BLANKS_GO and (shown := screen.clean(text, trailing=True)) is not None:
+        layers.append((_SCREEN, *shown))
+        text = shown[1]
+    return _Bare(given, tuple(layers), text, kind)
+
+
+def _in_parts(bare: _Bare, floors: Floors, yardstick: Yardstick, style: Style) -> parts.Parted | None:
+    """The blocks that are worth it each in its own form, the rest as it is; None where none is."""
+    lines = bare.text.split("\n")
+    if bare.kind is Kind.SOURCE and not any(parts.is_marked(line) for line in lines):
+        return None
+    blocks = parts.merged(lines, parts.blocks(lines))
+    if bare.kind in PARTS and any(
+        block.kind is bare.kind and block.end - block.begin > DOMINANT * len(lines) for block in blocks
+    ):
+        return None
+    if bare.kind is Kind.SOURCE and sniff(parts.outside(lines, blocks)) is Kind.SOURCE:
+        blocks = [block for block in blocks if block.marked]
+    found: list[tuple[int, parts.Block, parts.Part]] = []
+    for block in blocks:
+        if block.kind is None or block.kind not in PARTS:
+            continue
+        given = "\n".join(lines[block.begin : block.end])
+        if len(given) < max(parts.LEAST_PART, floors.of(block.kind)) or given.startswith(TITLES):
+            continue
+        ways = chained(given, CHAINS[block.kind], style)
+        if not ways or len(ways[0].text) >= (1 - PART_GAIN) * len(given):
+            continue
+        way, after = fewest_tokens(ways, "", "", yardstick)
+        before = yardstick.count(given)
+        least = LINES_GAIN if block.kind is Kind.LINES else PART_GAIN
+        if after <= before * (1 - least) and before - after >= PART_TOKENS:
+            found.append((after - before, block, parts.Part(given, way)))
+    found.sort(key=lambda item: item[0])
+    kept = sorted([(block.begin, block.end, part) for _, block, part in found[: parts.MOST_PARTS]], key=_begin)
+    return parts.assemble(lines, kept, TITLES)
+
+
+def _begin(item: tuple[int, int, parts.Part]) -> int:
+    return item[0]
+
+
+def _proven(text: str, pressed: str, way: Way) -> bool:
     """Whether `pressed` reads back to `text`, from what a reader has: the pressed text alone."""
     head, core, tail = peel(text)
     begin, inner, end = peel(pressed)
     if (head, tail) != (begin, end):
         return False
-    given = (core, *candidate.stages[1:])
     try:
-        for form, was in zip(reversed(candidate.chain), reversed(given[: len(candidate.chain)]), strict=True):
-            if not inner.startswith(form.title):
-                return False
-            inner = form.decode(inner)
-            if not form.same(was, inner):
-                return False
-    except (ValueError, msgspec.MsgspecError, RecursionError):
+        return way.reads_back(core, inner)
+    except REFUSALS:
         return False
-    return True

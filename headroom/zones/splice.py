@@ -16,24 +16,27 @@ class Edit(msgspec.Struct, frozen=True, gc=False):
     token: bytes
 
 
-def splice(body: bytes, edits: Iterable[Edit]) -> bytes:
+def splice(body: bytes, edits: Iterable[Edit], inserts: Iterable[Edit] = ()) -> bytes:
     """Return `body` with `edits` made; `body` itself where there are none.
 
-    Raises ValueError for edits that overlap, lie outside, or do not cover exactly a quoted token, so that no byte
+    `inserts` are edits of any range, an empty one included: their bytes are put there as they are. Raises ValueError
+    for edits that overlap or lie outside, and for `edits` that do not cover exactly a quoted token, so that no byte
     between two edits can be lost. Cost: one copy of the body.
     """
-    ordered = sorted(edits, key=lambda edit: edit.start)
+    tokens = [(edit.start, edit.end, 1, edit.token) for edit in edits]
+    ordered = sorted(tokens + [(edit.start, edit.end, 0, edit.token) for edit in inserts], key=lambda edit: edit[:3])
     if not ordered:
         return body
     view = memoryview(body)
     parts: list[memoryview | bytes] = []
     at = 0
-    for edit in ordered:
-        start, end = edit.start, edit.end
-        if not at <= start < end - 1 < len(body) or body[start] != 0x22 or body[end - 1] != 0x22:
+    for start, end, is_token, token in ordered:
+        if not at <= start <= end <= len(body):
+            raise ValueError("edits overlap, or lie outside the body")
+        if is_token and (not start < end - 1 or body[start] != 0x22 or body[end - 1] != 0x22):
             raise ValueError("an edit does not cover one string token of the body")
         parts.append(view[at:start])
-        parts.append(edit.token)
+        parts.append(token)
         at = end
     parts.append(view[at:])
     return b"".join(parts)

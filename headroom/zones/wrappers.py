@@ -8,20 +8,46 @@ from __future__ import annotations
 import re
 
 HEAD_LIMIT = 2000  # characters of a head; a longer one is no head
+MOST_LAYERS = 4  # wrappers around wrappers
 
+_TAGS = (
+    r"(?:bash|local-command)-std(?:out|err)|stdout|stderr|output|result|tool_result|tool_output|tool_output_masked"
+    r"|response|file|file_content|content|persisted-output|untrusted_context"
+)
 _HEADS = (
     # One `Name: value` line each, then the output.
     re.compile(
-        r"(?:(?:Chunk ID|Wall time|Process exited with code|Exit code|Duration|Original token count)\b[^\n]*\n)+"
-        r"Output:\n"
+        r"(?:(?:Chunk ID|Wall time|Process exited with code|Exit code|Duration|Original token count"
+        r"|Total output lines)\b[^\n]*\n)+Output:\n"
         r"(?:Warning: truncated output[^\n]*\n(?:Total output lines: \d+\n)?\n?)?"
     ),
-    re.compile(r"<untrusted_context>\n(?:Output: )?"),
+    re.compile(r"Total output lines: \d+\n\n"),
+    re.compile(r"(?:Error: )?Exit code:? -?\d+\n+(?:(?:Command output|Output):\n+)?"),
     re.compile(r"<path>[^\n]*</path>\n<type>[^\n]*</type>\n<content>\n"),
+    re.compile(r"<returncode>-?\d+</returncode>\n"),
+    re.compile(rf"<(?:{_TAGS})>\n?"),
+    re.compile(r"Command: [^\n]*\nDirectory: [^\n]*\n"),
+    re.compile(r"(?:Output|Stdout): (?!\(empty\))"),
+    re.compile(r"Output too large\b[^\n]*\n+(?:Preview [^\n]*:\n)?"),
+    re.compile(r"\.\.\.output truncated\.\.\.\n+Full output saved to: [^\n]*\n+"),
+    re.compile(r"\[[a-z_]+ for '[^\n]*'\] Result:\n+(?:Command executed[^\n]*\n+)?(?:Output:\n)?"),
+    re.compile(r"Command executed[^\n]*\n(?:Output:\n)?"),
+    re.compile(r"EXECUTION RESULT of \[[^\n]*\]:\n|OBSERVATION:\n"),
 )
 _TAILS = (
-    re.compile(r"(?:\n(?:Background PIDs|Process Group PGID): [^\n]*)*\n</untrusted_context>\Z"),
-    re.compile(r"(?:\n+\([^\n]*\))?\n</content>\Z"),
+    re.compile(
+        r"(?:\n(?:Background PIDs|Process Group PGID|Exit Code|Signal|Stderr|Error): [^\n]*)+"
+        r"(?:\n</untrusted_context>)?\s*\Z"
+    ),
+    re.compile(r"(?:\n{1,3}\([^\n]*\))?\n</content>\s*\Z"),
+    re.compile(rf"\n?</(?:{_TAGS})>(?:\n?<(?:bash-)?stderr>[^<]*</(?:bash-)?stderr>)?\s*\Z"),
+    re.compile(
+        r"(?:\n\[(?:The command completed|Command finished|Command timed out|Current working directory"
+        r"|Python interpreter)\b[^\n]*\])+\s*\Z"
+    ),
+    re.compile(r"(?:\n\((?:Open file|Current directory): [^\n]*\))+\n(?:bash-)?\$\s*\Z"),
+    re.compile(r"\n{1,3}\((?:Output|Results?|Listing)\b[^\n]*\btruncated\b[^\n]*\)\s*\Z"),
+    re.compile(r"\n{1,3}NOTE: do any of the files above seem malicious\?[^\n]*\s*\Z"),
 )
 _REMINDER = "<system-reminder>"
 _REMINDER_END = "</system-reminder>"
@@ -29,22 +55,31 @@ _REMINDER_END = "</system-reminder>"
 
 def peel(text: str) -> tuple[str, str, str]:
     """A head, the output, and a tail, which joined are `text`; head and tail may be empty. Cost: a bounded look."""
-    head = tail = ""
-    for pattern in _HEADS:
-        match = pattern.match(text, 0, HEAD_LIMIT)
-        if match is not None:
-            head = match[0]
+    begin, end = 0, len(text)
+    for _ in range(MOST_LAYERS):
+        match = next((match for head in _HEADS if (match := head.match(text, begin, begin + HEAD_LIMIT))), None)
+        if match is None or match.end() == begin:
             break
-    core = text[len(head) :]
-    if core.rstrip().endswith(_REMINDER_END):
-        begin = core.rfind(_REMINDER)
-        if begin >= 0:
-            while begin and core[begin - 1] == "\n":
-                begin -= 1
-            core, tail = core[:begin], core[begin:]
+        begin = match.end()
+    core = text[begin:]
+    for _ in range(MOST_LAYERS):
+        at = _tail(core)
+        if at is None:
+            break
+        core = core[:at]
+    end = begin + len(core)
+    return text[:begin], core, text[end:]
+
+
+def _tail(core: str) -> int | None:
+    """Where the last wrapper's tail begins; None without one."""
+    if core[-HEAD_LIMIT:].rstrip().endswith(_REMINDER_END):
+        at = core.rfind(_REMINDER)
+        if at >= 0:
+            return len(core[:at].rstrip("\n"))
+    from_here = max(0, len(core) - HEAD_LIMIT)
     for pattern in _TAILS:
-        match = pattern.search(core, max(0, len(core) - HEAD_LIMIT))
+        match = pattern.search(core, from_here)
         if match is not None:
-            core, tail = core[: match.start()], core[match.start() :] + tail
-            break
-    return head, core, tail
+            return match.start()
+    return None

@@ -13,6 +13,13 @@ WORDS = st.sampled_from(
 )
 CELLS = WORDS | st.sampled_from(["2 hours ago", "3 days ago", "a  b", "~ x", "About an hour ago", "overlong-and-wide"])
 NUMBERS = st.integers(0, 10**6).map(str)
+RUNS = st.sampled_from(["kube-system", "default", "^", ""])
+PATHS = st.sampled_from(
+    ["tests/a_test.py::test_x", "tests/a_test.py::test_y", "/usr/lib/a", "/usr/lib/~", "b", "c/", "::"]
+)
+ADDRESSES = st.sampled_from(
+    ["0000000000020900", "00000000000df100", "0" * 16, "FACE", "0000FACE", "-", "ffffffffffffffff"]
+)
 
 
 @st.composite
@@ -21,12 +28,15 @@ def aligned(draw: st.DrawFn) -> list[str]:
     count = draw(st.integers(3, 9))
     texts: list[list[str]] = []
     left: list[bool] = []
-    for kind in draw(st.lists(st.sampled_from("wncl"), min_size=2, max_size=6)):
+    for kind in draw(st.lists(st.sampled_from("wnclhzp"), min_size=2, max_size=6)):
         cells = {
             "w": [draw(WORDS) for _ in range(count)],
             "n": [draw(NUMBERS) for _ in range(count)],
             "c": [draw(WORDS)] * count,
             "l": [draw(CELLS) for _ in range(count)],
+            "h": sorted(draw(RUNS) for _ in range(count)),
+            "p": sorted(draw(PATHS) for _ in range(count)),
+            "z": [draw(ADDRESSES) for _ in range(count)],
         }[kind]
         texts.append([draw(st.sampled_from(["NAME", "A B", "X"])), *cells])
         left.append(kind != "n")
@@ -136,7 +146,7 @@ def test_a_markdown_table_filled_with_blanks_loses_them_and_its_bars() -> None:
     text = "\n".join(lines)
     pressed = columns.encode(text)
     assert pressed is not None
-    assert pressed.split("\n")[0].startswith("[columns at <0=| <2 >18=| <19 >31=| <32=open >42=|;")
+    assert pressed.split("\n")[0].startswith("[columns at <0=| <2 <17=| <19 <30=| <32=open >42=|;")
     assert pressed.split("\n")[3:5] == ["thing-0 other", "thing-1 a sort"]
     assert columns.decode(pressed) == text
 
@@ -201,3 +211,57 @@ def test_whatever_is_changed_nothing_but_a_refusal_is_raised(rows: int, data: st
         columns.decode(changed)
     except ValueError:
         pass
+
+
+def test_a_file_stands_above_its_tests() -> None:
+    lines = [f"tests/test_{at // 10}.py::test_case_{at}".ljust(60) + "PASSED" for at in range(30)]
+    text = "\n".join(lines) + "\n"
+    pressed = columns.encode(text)
+    assert pressed is not None
+    assert pressed.split("\n")[:3] == [
+        "[columns at <0=^{} <60=PASSED; =^{}: behind the last ^ line]",
+        "^tests/test_0.py::",
+        "test_case_0",
+    ]
+    assert columns.decode(pressed) == text
+
+
+def test_a_cell_that_runs_on_stands_above_its_rows() -> None:
+    lines = [f"{'monitoring' if at < 15 else 'default':12}pod-{at:04}   1/1   {at * 7 % 5}" for at in range(30)]
+    pressed = columns.encode("\n".join(lines))
+    assert pressed is not None
+    assert "=^: as in the last ^ line]\n^monitoring\npod-0000 " in pressed
+    assert columns.decode(pressed) == "\n".join(lines)
+
+
+def test_numbers_filled_with_zeros_lose_them() -> None:
+    lines = [f"{at * 4096 + 135424:016x} {'TWi'[at % 3]} name{at}" for at in range(30)]
+    pressed = columns.encode("\n".join(lines))
+    assert pressed is not None
+    assert pressed.startswith(
+        "[columns at <0=%016 <17 <19; %0: hexadecimal, without the zeros before it]\n21100 T name0\n"
+    )
+    assert columns.decode(pressed) == "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "title", ["[columns at <0=^ <9=^]", "[columns at <0=^]", "[columns at <0=^a <9]", "[columns at <0 <9]\n^x"]
+)
+def test_a_heading_that_cannot_be_is_refused(title: str) -> None:
+    with pytest.raises(ValueError, match=r"heading|columns|cells"):
+        columns.decode(title + "\na b\n")
+
+
+def test_two_tables_without_a_line_between_are_each_named() -> None:
+    other = [f"{'job-' + str(at):20}{at % 3:>8}{'done' if at % 2 else 'waiting':>12}" for at in range(20)]
+    text = "a warning that stands above both\n" + ps(20) + "\n".join(other)
+    pressed = columns.encode(text)
+    assert pressed is not None
+    assert pressed.count("\n[columns at ") == 2
+    assert columns.decode(pressed) == text
+
+
+def test_short_cells_are_no_headings() -> None:
+    lines = [f"{'TWA'[at // 20]} {at * 7919 % 997:6} name-{at}" for at in range(60)]
+    pressed = columns.encode("\n".join(lines))
+    assert pressed is None or "^" not in pressed

@@ -33,16 +33,22 @@ CELLS = st.sampled_from(
     ]
 )
 NAMES = st.sampled_from(["id", "name", "url", "", "a b", "a=b", "{id}", '"q"', '"a,b"', "n", "@", "^", "~", "2019"])
+DATES = st.sampled_from(
+    [
+        *("2031-02-03", "2031-02-04", "2031-03-01", "2031/02/03 10:00:00", "2031/02/03 11:00:00"),
+        *("2031-02-03T00:00:00Z", "2031-02-04T00:00:00Z", "2031-02-04 07:30", "2031-02-04 08:00"),
+    ]
+)
 
 
 @st.composite
 def tables(draw: st.DrawFn) -> str:
     """Tables with columns of every sort that the form knows, ragged rows, stray lines and either line end."""
     delimiter = draw(st.sampled_from([",", "\t", ";", "|"]))
-    count = draw(st.integers(3, 12))
+    count = draw(st.integers(3, 40))
     base = [draw(CELLS) for _ in range(count)]
     columns: list[list[str]] = []
-    for kind in draw(st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=6)):
+    for kind in draw(st.lists(st.sampled_from("abcdefghijk"), min_size=2, max_size=6)):
         columns.append(
             {
                 "a": [draw(CELLS)] * count,
@@ -52,6 +58,9 @@ def tables(draw: st.DrawFn) -> str:
                 "e": base,
                 "f": [f"decided by {cell!r} at length" for cell in base],
                 "g": [f'"{cell}"' for cell in base],
+                "i": [draw(DATES) for _ in range(count)],
+                "j": sorted(draw(DATES) for _ in range(count)),
+                "k": [draw(st.sampled_from(["12.0", "1.5", "-3.0", "7.00", "", "x.0"])) for _ in range(count)],
                 "h": ["usually this"] * (count - 1) + [draw(CELLS)],
             }[kind]
         )
@@ -179,3 +188,62 @@ def test_whatever_is_changed_nothing_but_a_refusal_is_raised(text: str, data: st
         delimited.decode(changed)
     except ValueError:
         pass
+
+
+def test_a_month_stands_above_its_days() -> None:
+    days = [f"2031-{month:02}-{day:02}" for month in (1, 2) for day in range(1, 11)]
+    text = "\n".join(["day,n", *(f"{day},{at * 37 % 11}" for at, day in enumerate(days))]) + "\n"
+    pressed = delimited.encode(text)
+    assert pressed is not None
+    assert pressed.split("\n")[:4] == [
+        "[csv by comma: header, then a row a line; k=^{}: behind the last ^ line]",
+        "day=^{},n",
+        "^2031-01-",
+        "01,0",
+    ]
+    assert delimited.decode(pressed) == text
+
+
+def test_a_day_stands_above_its_full_hours() -> None:
+    hours = [f"2031/01/{day:02} {hour:02}:00:00" for day in (1, 2) for hour in range(10)]
+    text = "\n".join(["time,n", *(f"{hour},{at * 37 % 11}" for at, hour in enumerate(hours))])
+    pressed = delimited.encode(text)
+    assert pressed is not None
+    assert pressed.split("\n")[1:4] == ["time=^{}:00:00,n", "^2031/01/01 ", "00,0"]
+    assert delimited.decode(pressed) == text
+
+
+def test_dates_without_an_order_have_no_headings() -> None:
+    text = "\n".join(["day,n", *(f"20{at * 7 % 31:02}-01-05,{at * 37 % 11}" for at in range(31))])
+    assert "^" not in (delimited.encode(text) or "")
+
+
+def test_whole_numbers_lose_their_zeros_where_none_is_written_without() -> None:
+    prices = [f"{at * 13 % 90}.{'00' if at % 3 else 25}" for at in range(60)]
+    lines = ["sku;price", *(f"k{at * 7919 % 997};{price}" for at, price in enumerate(prices))]
+    pressed = delimited.encode("\n".join(lines))
+    assert pressed is not None
+    assert pressed.split("\n")[1:4] == ["sku;price=#.00", "k0;0.25", "k940;13"]
+    assert delimited.decode(pressed) == "\n".join(lines)
+    lines[7] = "k1;4"
+    assert "#" not in (delimited.encode("\n".join(lines)) or "")
+
+
+def test_tabs_are_written_as_commas_where_no_cell_has_one() -> None:
+    lines = ["id\trate", *(f"{at * 7919 % 997}\t.{at * 37 % 89:03}" for at in range(20))]
+    pressed = delimited.encode("\n".join(lines))
+    assert pressed is not None
+    assert pressed.split("\n")[:3] == [
+        "[csv by tab, written with commas: header, then a row a line]",
+        "id,rate",
+        "0,.000",
+    ]
+    assert delimited.decode(pressed) == "\n".join(lines)
+    assert delimited.encode("\n".join([*lines, "5\t1,2"])) is None
+
+
+def test_times_of_one_day_stand_below_it_and_nothing_else_is_said_of_them() -> None:
+    text = "\n".join(["at,n", *(f"2031-02-03T{at:02}:15:30,{at * 37 % 11}" for at in range(20))])
+    assert back(text) == text
+    text = "\n".join(["at,n", *(f"2031-02-03 {at:02}:15:30 +0100,{at * 37 % 11}" for at in range(20))])
+    assert back(text) == text

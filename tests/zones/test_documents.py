@@ -105,6 +105,24 @@ def test_another_text_is_refused(pressed: str) -> None:
         documents.decode(pressed)
 
 
+@given(st.lists(TREES, min_size=1, max_size=4), st.sampled_from(sorted(LAYOUTS)), TAILS)
+def test_documents_one_after_another_read_back_exactly(trees: list[Tree], name: str, tail: str) -> None:
+    for text in (
+        "\n".join(write(tree, *LAYOUTS[name]) for tree in trees) + tail,
+        "\n".join(map(compact, trees)) + tail,
+    ):
+        for form in documents.encode(text):
+            assert documents.decode(form) == text or documents.same(text, documents.decode(form))
+
+
+def test_documents_one_after_another_are_rows_of_one_table() -> None:
+    text = "".join(f'{{\n  "id": {number},\n  "name": "n{number}"\n}}\n' for number in range(4))
+    plain, tabled = documents.encode(text)
+    assert plain.startswith("[json; layout was 2 blanks a level, a line for each value of the list]\n[{")
+    assert tabled.endswith("\n@1\n@1[4] id,name\n0,n0\n1,n1\n2,n2\n3,n3\n")
+    assert documents.decode(plain) == documents.decode(tabled) == text
+
+
 @given(TREES, st.data())
 def test_a_damaged_form_is_refused_or_read_and_nothing_else_happens(tree: Tree, data: st.DataObject) -> None:
     forms = documents.encode(write(tree, " ", ",", ": "))

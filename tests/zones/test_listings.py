@@ -166,3 +166,124 @@ def test_a_damaged_listing_is_refused_or_read_and_nothing_else_happens(text: str
         listings.decode(grouped[:at] + data.draw(TEXTS) + grouped[at + 1 :])
     except ValueError:
         pass
+
+
+HEADED = (
+    "./lib/net/pool.py\n12:def take(self):\n13-    self.n += 1\n--\n40:def give(self):\n\n"
+    "./lib/net/dns.py\n4:def take(name):\n"
+)
+
+
+def test_a_listing_that_the_tool_has_grouped_keeps_its_groups_without_blank_lines() -> None:
+    grouped = (
+        "[matches by file; paths under ./lib/net/; was headings]\n"
+        "pool.py\n12:def take(self):\n13-    self.n += 1\n--\n40:def give(self):\ndns.py\n4:def take(name):\n"
+    )
+    assert listings.encode(HEADED) == grouped
+    assert listings.decode(grouped) == HEADED
+
+
+@pytest.mark.parametrize(
+    ("text", "was"),
+    [
+        (
+            "Found 3 matches\n/w/src/a.ts:\n  Line 12: let a\n  Line 14:   b: c\n\n/w/src/b.ts:\n  Line 3: x\n",
+            '"%s:", "  Line %d: "',
+        ),
+        (
+            'Found 3 matches for pattern "x" in path ".":\n---\nFile: src/a.ts\nL12: let a\nL14:   b: c\n---\n'
+            "File: src/b.ts\nL3: x\n---",
+            '"File: %s", "L%d: "',
+        ),
+    ],
+)
+def test_the_listings_of_agents_tools_are_written_as_any_other(text: str, was: str) -> None:
+    grouped = listings.encode(text)
+    assert grouped is not None
+    assert was in grouped.split("\n")[0]
+    assert "\na.ts\n12:let a\n14:  b: c\nb.ts\n3:x" in grouped
+    assert listings.decode(grouped) == text
+
+
+def test_several_files_of_a_folder_stand_below_it() -> None:
+    names = ["net/http/client.go", "net/http/server.go", "net/http/header.go", "os/exec.go", "net/http/cookie.go"]
+    names += ["main.go", "internal/syscall/unix/at.go", "internal/syscall/unix/open.go", "internal/syscall/unix/fd.go"]
+    text = "\n".join(f"{name}:7:func Error()" for name in names)
+    grouped = listings.encode(text)
+    hit = "\n7:func Error()\n"
+    assert grouped == (
+        "[matches by file; names below a folder are in it]\n"
+        + "net/http/\n"
+        + hit.join(["client.go", "server.go", "header.go", "os/exec.go", "net/http/cookie.go", ".\nmain.go"])
+        + hit
+        + "internal/syscall/unix/\n"
+        + hit.join(["at.go", "open.go", "fd.go", ""])[:-1]
+    )
+    assert listings.decode(grouped) == text
+
+
+def test_matches_without_line_numbers_begin_with_their_colon() -> None:
+    text = (
+        "src/net/pool.py:def take(self):\nsrc/net/pool.py-    pass\n--\n"
+        "src/net/dns.py:def take(name):\nsrc/net/dns.py:x:y"
+    )
+    grouped = listings.encode(text)
+    assert grouped == (
+        "[matches by file; paths under src/net/]\n"
+        "pool.py\n:def take(self):\n-    pass\n--\ndns.py\n:def take(name):\n:x:y"
+    )
+    assert listings.decode(grouped) == text
+
+
+FILES = st.sampled_from(
+    ["a.py", "lib/a.py", "lib/b.py", "lib/net/c.go", "./x/y.c", "12-a.py", "lib/", "File: q", "a b.py"]
+)
+SHAPES = st.sampled_from([("{}", "{}:{}", ""), ("{}:", "  Line {}: {}", ""), ("File: {}", "L{}: {}", "---")])
+
+
+@st.composite
+def headed(draw: st.DrawFn) -> str:
+    """Listings as tools group them, with a line astray here and there."""
+    heading, line, between = draw(SHAPES)
+    lines = draw(st.lists(st.sampled_from(["Found 3 matches", "", "---", "--", "|"]), max_size=2))
+    for _ in range(draw(st.integers(1, 5))):
+        lines.append(heading.format(draw(FILES)))
+        lines += [line.format(draw(NUMBERS), draw(TEXTS)) for _ in range(draw(st.integers(0, 3)))]
+        lines += draw(st.sampled_from([[between], [between], [between], [], ["", ""], ["|x", between]]))
+    return "\n".join(lines)
+
+
+@given(headed())
+def test_a_listing_with_headings_reads_back_to_the_same_characters(text: str) -> None:
+    grouped = listings.encode(text)
+    assert grouped is None or listings.decode(grouped) == text
+
+
+@given(st.lists(st.builds("{}:{}:{}".format, FILES, NUMBERS, TEXTS), max_size=30))
+def test_files_in_any_order_of_folders_read_back(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    grouped = listings.encode(text)
+    assert grouped is None or listings.decode(grouped) == text
+
+
+@given(st.lists(st.builds("{}{}{}".format, FILES, st.sampled_from(":-"), TEXTS), max_size=30))
+def test_matches_without_numbers_read_back(lines: list[str]) -> None:
+    text = "\n".join(lines)
+    grouped = listings.encode(text)
+    assert grouped is None or listings.decode(grouped) == text
+
+
+def test_lines_that_begin_alike_or_have_one_shape_are_a_machines() -> None:
+    assert listings.is_repetitive("[matches by file]\na\n" + "1:from x import y\n2:from z import w\n3:a = b\n")
+    assert listings.is_repetitive(
+        "[matches by file]\na\n" + "".join(f"{n}:k{n}: {{'id': 'v', 'n': []}}\n" for n in range(9))
+    )
+    assert not listings.is_repetitive("[matches by file]\na\n" + "".join(f"{n}:w{n} = x[{n}]\n" for n in range(9)))
+    assert not listings.is_repetitive("[matches by file]")
+
+
+@pytest.mark.parametrize("line", ["/" * 200_000 + " x", "a:" * 100_000, "." * 200_000, "1:" + "/" * 100_000 + " "])
+def test_hostile_lines_cost_no_more_than_their_length(line: str) -> None:
+    text = "\n".join([line, "1:x"] * 3)
+    grouped = listings.encode(text)
+    assert grouped is None or listings.decode(grouped) == text

@@ -19,6 +19,24 @@ TRAPS = [
     *("", " ", "  ", "\t", "\r", "\\", "\\\\", "---", "(x3 more)", "(x0 more)", "[log: ", "A", "A ", "B 1", "A= <>"),
     *("<>", "<5>", "<-5>", "{}", "«»", "‹›", "%", "%s", "%%", "_", "__", "\u2028", "\x85", "\xa0", "\x1c", "\ud800"),
     *("é", "日本 7", "٣", "<none>", 'a="b c"', "k=", "k=,", "[]", "::", "10:00:01,120", "2031-02-03T10:00:01Z"),
+    *(
+        "@",
+        "@7:",
+        "\0",
+        "a\0b",
+        "\x1f",
+        "AB",
+        "AB 1",
+        "  A 1",
+        "07 AB 1",
+        "a",
+        "a 1",
+        "b 1 2",
+        "a=A 1",
+        '"',
+        '""',
+        "<time>",
+    ),
     *("7:0 A", "7 A 1", "10:00:01 A 2 3", "x" * 2001),
 ]
 FIELDS = st.one_of(st.integers(0, 99_999).map(str), st.sampled_from(TRAPS), st.text("ab:=[]_,.", max_size=5))
@@ -34,7 +52,11 @@ def log_texts(draw: st.DrawFn) -> str:
         )
         gap = draw(st.sampled_from([" ", " ", "  ", "\t"]))
         form = draw(st.sampled_from(["{}", "{}", "id={}", "[{}]", "{:>6}", "{:<6}", "{}:", "({},x)"]))
-        start = draw(st.sampled_from(["", "2031-02-03 ", "2031-02-03T", "   ", "web | "]))
+        start = draw(
+            st.sampled_from(
+                ["", "2031-02-03 ", "2031-02-03T", "   ", "web | ", "[", "web | 2031-02-03 10:00:", " 09:00:"]
+            )
+        )
 
         def shape(
             values: list[str], words: list[str] = words, gap: str = gap, form: str = form, start: str = start
@@ -54,6 +76,11 @@ def log_texts(draw: st.DrawFn) -> str:
 
 
 TEXTS = log_texts()
+SEQUENCE = (
+    "[log: letter = line pattern, its <> filled in order, small letter = lines of these patterns"
+    " with these of its values]"
+    "\nA=x <>\n"
+)
 EXAMPLE = """\
 2031-02-03 10:00:01,120 INFO  [w-3] pool: lease 4411 taken by job-19 after 12 ms
 2031-02-03 10:00:01,121 INFO  [w-3] pool: lease 4412 taken by job-19 after 7 ms
@@ -71,7 +98,10 @@ waiting for the database to answer
 
 
 def back(text: str) -> str:
-    """`text` pressed and read back."""
+    """`text` pressed and read back, in both styles."""
+    pressed = logs.encode(text, dense=True)
+    assert pressed is not None
+    assert logs.decode(pressed) == text
     pressed = logs.encode(text)
     assert pressed is not None
     assert len(pressed) < len(text)
@@ -88,14 +118,15 @@ def test_the_example_of_the_module() -> None:
     assert (
         logs.encode(EXAMPLE)
         == """\
-[log: letter = line pattern, its <> filled in order]
-A=2031-02-03 <> INFO  [<>] pool: lease <> taken by <> after <> ms
+[log: letter = line pattern, its <> filled in order; <time> = last @ line and what stands before the letter]
+A=<time> INFO  [<>] pool: lease <> taken by <> after <> ms
 ---
-10:00:01,120 A w-3 4411 job-19 12
-10:00:01,121 A w-3 4412 job-19 7
+@2031-02-03 10:00:
+01,120 A w-3 4411 job-19 12
+01,121 A w-3 4412 job-19 7
 2031-02-03 10:00:01,350 WARN  [gc] pause 88 ms
-10:00:02,010 A w-1 4413 job-20 9
-10:00:02,010 A w-7 4414 job-20 119
+02,010 A w-1 4413 job-20 9
+02,010 A w-7 4414 job-20 119
 2031-02-03 10:00:02,011 ERROR [w-7] pool: cannot renew
 Traceback (most recent call last):
   File "/srv/pool.py", line 7, in renew
@@ -108,16 +139,16 @@ waiting for the database to answer
 
 
 @settings(max_examples=200)
-@given(TEXTS)
-def test_a_log_reads_back_to_the_same_text(text: str) -> None:
-    if (pressed := logs.encode(text)) is not None:
+@given(TEXTS, st.booleans())
+def test_a_log_reads_back_to_the_same_text(text: str, dense: bool) -> None:
+    if (pressed := logs.encode(text, dense=dense)) is not None:
         assert logs.decode(pressed) == text
 
 
-@given(st.lists(FIELDS, max_size=40), st.integers(1, 9))
-def test_any_lines_read_back_to_the_same_text(lines: list[str], times: int) -> None:
+@given(st.lists(FIELDS, max_size=40), st.integers(1, 9), st.booleans())
+def test_any_lines_read_back_to_the_same_text(lines: list[str], times: int, dense: bool) -> None:
     text = "\n".join(lines * times)
-    if (pressed := logs.encode(text)) is not None:
+    if (pressed := logs.encode(text, dense=dense)) is not None:
         assert logs.decode(pressed) == text
 
 
@@ -155,6 +186,100 @@ def test_a_sign_that_the_lines_hold_is_not_used_for_slots() -> None:
     assert logs.encode("\n".join(rows(9, "worker {} fills <> {{}} «» ‹› and all the others"))) is None
 
 
+def test_lines_with_the_same_values_share_a_row() -> None:
+    text = "".join(
+        f"2031-02-03 10:00:0{at} unpack the package {name} {at}.0 now\n2031-02-03 10:00:0{at} configure {name} {at}.0\n"
+        "2031-02-03 10:00:0%d ready\n" % at
+        for at, name in enumerate(["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta"])
+    )
+    pressed = logs.encode(text)
+    assert pressed is not None
+    assert pressed.startswith(
+        "[log: letter = line pattern, its <> filled in order, AB = a line of A and one of B; "
+        "<time> = last @ line and what stands before the letter]\n"
+    )
+    assert "\n00 ABC alpha 0.0\n01 ABC beta 1.0\n" in pressed
+    assert back(text) == text
+
+
+def test_lines_that_differ_in_their_indentation_share_a_pattern() -> None:
+    text = "".join("  " * (at % 5) + f"installing package{at} for package{at % 7}\n" for at in range(40))
+    pressed = logs.encode(text)
+    assert pressed is not None
+    assert pressed.split("\n")[1:5] == [
+        "A=installing <> for <>",
+        "---",
+        "A package0 package0",
+        "  A package1 package1",
+    ]
+    assert back(text) == text
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [
+        "2031-02-03 10:{:02}:{:02}",
+        "2031-02-03T10:{:02}:{:02}.250",
+        "Feb  3 10:{:02}:{:02}",
+        "[ {:4}.{:06}]",
+        "310203 10{0:04}",
+        "1.2.3.4 - - [03/Feb/2031:10:{:02}:{:02} +0000]",
+        "19{0:08}",
+    ],
+)
+def test_most_of_a_time_stands_in_a_heading(stamp: str) -> None:
+    text = "\n".join(f"{stamp.format(at // 20, at)} the job {at * 7} has ended well" for at in range(60))
+    pressed = logs.encode(text)
+    assert pressed is not None
+    assert 1 <= pressed.count("\n@") <= 61
+    assert back(text) == text
+
+
+def test_a_time_is_cut_before_a_number_and_nowhere_else() -> None:
+    text = "\n".join(f"2031-02-03 10:00:{at:02},120 the job {at} has ended well" for at in range(30))
+    pressed = logs.encode(text)
+    assert pressed is not None
+    assert "\n@2031-02-03 10:00:\n00,120 A 0\n01,120 A 1\n" in pressed
+
+
+def test_dense_rows_leave_out_what_is_as_above() -> None:
+    text = "\n".join(f"worker-{at // 2} of the queue main-{at // 2} has taken its job {at} today" for at in range(40))
+    pressed = logs.encode(text, dense=True)
+    assert pressed is not None
+    assert ', " = as in the row above]\n' in pressed
+    assert '\nA worker-3 main-3 6\nA " " 7\n' in pressed
+    assert logs.decode(pressed) == text
+
+
+def test_lines_that_come_together_with_a_value_in_common_are_a_sequence() -> None:
+    text = "".join(
+        f"selecting the package lib{at}:amd64 now\npreparing to unpack ../{at}-lib{at}_1.{at}_amd64.deb now\n"
+        f"unpacking the package lib{at}:amd64 (1.{at})\n" + f"progress is {at}\n" * (at % 2) + "all done so far\n"
+        for at in range(20)
+    )
+    pressed = logs.encode(text)
+    assert pressed is not None
+    assert ", small letter = lines of these patterns with these of its values]\n" in pressed
+    assert "\na=A 1, B 2, C 1 3" in pressed
+    assert "\na lib5:amd64 ../5-lib5_1.5_amd64.deb 1.5\n" in pressed
+    assert back(text) == text
+    assert back(text + text.split("\n")[-3] + "\n") == text + text.split("\n")[-3] + "\n"
+
+
+def test_a_line_after_a_sequence_that_equals_its_last_is_counted_alone() -> None:
+    text = "".join(
+        f"open the file number{at} of many\nread bytes{at * 7} from the file in one go\nclose the file number{at}\n"
+        for at in range(20)
+    )
+    assert back(text + "close the file number19\n" + text) == text + "close the file number19\n" + text
+
+
+def test_a_repeated_line_after_lines_that_share_a_row_is_counted_alone() -> None:
+    text = "".join(f"start of the job number {at}\nend of the job number {at}\n" for at in range(9))
+    text += "end of the job number 8\n" + text
+    assert back(text) == text
+
+
 def test_pressed_text_is_not_pressed_again() -> None:
     pressed = logs.encode(EXAMPLE)
     assert pressed is not None
@@ -174,7 +299,8 @@ def test_identifiers_paths_and_times_stand_uncut() -> None:
     )
     pressed = logs.encode(text)
     assert pressed is not None
-    assert "\n10:00:07.5Z A /v1/items/7?page=1 10.0.0.7:80 job_0020_m_0007 7ms\n" in pressed
+    assert "\nA=<time>Z INFO GET <> from <> <> took <>\n---\n@2031-02-03T10:00:\n" in pressed
+    assert "\n07.5 A /v1/items/7?page=1 10.0.0.7:80 job_0020_m_0007 7ms\n" in pressed
 
 
 def test_marks_around_a_value_belong_to_the_pattern() -> None:
@@ -215,8 +341,8 @@ def test_lines_with_other_lengths_share_how_they_begin() -> None:
     text = "".join(f"2031-02-03 10:00:0{at} INFO worker {at} of 8: {end}\n" for at, end in enumerate(ends)) + "\ndone\n"
     pressed = logs.encode(text)
     assert pressed is not None
-    assert "\nA=2031-02-03 <> INFO worker <> of 8: <>\n---\n10:00:00 A 0 started\n" in pressed
-    assert "\n10:00:02 A 2 has   no more work \n" in pressed
+    assert "\nA=<time> INFO worker <> of 8: <>\n---\n@2031-02-03 10:00:\n00 A 0 started\n" in pressed
+    assert "\n02 A 2 has   no more work \n" in pressed
     assert logs.decode(pressed) == text
 
 
@@ -327,11 +453,12 @@ def test_a_few_values_of_a_column_become_patterns() -> None:
     )
     pressed = logs.encode(text)
     assert pressed is not None
-    assert pressed.split("\n")[1:5] == [
-        "A=2031-02-03 <> INFO reader has finished its job <>",
-        "B=2031-02-03 <> DEBUG writer has finished its job <>",
+    assert pressed.split("\n")[1:6] == [
+        "A=<time> INFO reader has finished its job <>",
+        "B=<time> DEBUG writer has finished its job <>",
         "---",
-        "10:00:00 A 0",
+        "@2031-02-03 10:00:",
+        "00 A 0",
     ]
 
 
@@ -399,6 +526,16 @@ def test_invented_outputs_read_back(kind: str) -> None:
         "[log: letter = line pattern, its <> filled in order]\nB=x <>\n---\nB 1",
         "[log: letter = line pattern, its <> filled in order]\nA=x <> <>\n---\nA 1",
         "[log: letter = line pattern, its <> filled in order]\nA=x <>\n---\n(x2 more)",
+        SEQUENCE + "a=B 1\n---\na 1",
+        SEQUENCE + "a=A 1 2\n---\na 1 2",
+        SEQUENCE + "a=A 0\n---\na 1",
+        SEQUENCE + "a=A x\n---\na 1",
+        SEQUENCE + "b=A 1\n---\nb 1",
+        SEQUENCE + "a=A 1\nb=a 1\n---\nb 1",
+        SEQUENCE + "a=A 1, A 2\n---\na 1",
+        SEQUENCE + "a=\n---\na 1",
+        SEQUENCE + "a=" + ", ".join(["A 1"] * 7) + "\n---\na 1",
+        SEQUENCE + "".join(f"{letter}=A 1\n" for letter in "abcdefghij") + "---\na 1",
         "[log: equal lines counted]\n---\nlong line\n(x99999999 more)",
         "[log: equal lines counted]\n" + "A=x\n" * 27 + "---\n",
         "[log: equal lines counted]\nA=" + "<>" * 2001 + "\n---\n",

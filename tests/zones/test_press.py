@@ -10,7 +10,8 @@ from fuzz.drives import drive_press
 from headroom.zones import documents, layout, listings
 from headroom.zones import press as press_module
 from headroom.zones.detect import Kind
-from headroom.zones.press import Action, Floors, Form, Verdict, press, unpress
+from headroom.zones.forms import Form
+from headroom.zones.press import Action, Floors, Verdict, press, seen, unpress
 from headroom.zones.yardstick import Characters, o200k
 from tests.support.json_texts import LAYOUTS, TREES, Tree, scattered, write
 from tests.support.outputs import KINDS, invented, mixed, recorded
@@ -35,7 +36,7 @@ def test_the_outputs_of_tools_are_pressed_without_loss_or_left_alone(at: int) ->
         return
     assert (verdict.before, verdict.after) == (measure.count(text), measure.count(verdict.text))
     assert verdict.after < verdict.before
-    assert unpress(verdict.text) == text
+    assert unpress(verdict.text) == seen(text)
     assert press(verdict.text, Floors(), measure).action is not Action.PRESSED
     assert press(verdict.text, NO_FLOORS, measure).action is not Action.PRESSED
 
@@ -175,3 +176,59 @@ def test_a_text_that_pretends_to_be_pressed_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ['["\ud800"]', "a.py:1:\ud800\na.py:2:x"])
 def test_a_text_with_a_lone_surrogate_harms_nobody(text: str) -> None:
     assert press(text, NO_FLOORS, o200k()).text in ("", listings.encode(text))
+
+
+def test_what_a_linter_says_of_many_files_is_grouped_and_then_told_by_its_patterns() -> None:
+    text = "".join(
+        f"lib/net/mod{at // 9}.py:{at * 7}: error: Function is missing a type annotation  [no-untyped-def]\n"
+        for at in range(60)
+    )
+    verdict = press(text, NO_FLOORS, o200k())
+    assert (verdict.kind, verdict.form) == (Kind.LINT, "search+log")
+    assert unpress(verdict.text) == text
+
+
+def test_code_that_was_searched_for_is_grouped_only_unless_its_lines_begin_alike() -> None:
+    words = [
+        "def",
+        "take",
+        "return",
+        "self",
+        "yield",
+        "pool",
+        "async",
+        "lease",
+        "await",
+        "none",
+        "raise",
+        "class",
+        "while",
+        "with",
+        "import",
+        "from",
+    ]
+    code = "".join(
+        f"lib/a{at // 9}.py:{at}:    {words[at % 16]} pool.leases_of_the_worker({at}, None)\n" for at in range(80)
+    )
+    assert press(code, NO_FLOORS, o200k()).form == "search"
+    alike = "".join(f"lib/a{at // 9}.py:{at}:from pool.leases_of_the_worker import m{at}, none\n" for at in range(80))
+    assert press(alike, NO_FLOORS, o200k()).form == "search+log"
+
+
+def test_a_history_is_written_by_folders_or_patterns_and_its_code_is_not() -> None:
+    head = "commit {}1f2e3d4\nAuthor: Ana <a@b.test>\nDate:   Mon Feb 3 10:00:00 2031 +0100\n\n    Add it\n\n"
+    names = {sign: "\n".join(f"lib/some/folder/{sign * 3}_{at}.py" for at in range(12)) for sign in "abcd"}
+    text = "\n".join(head.format(sign) + names[sign] + "\n" for sign in "abcd")
+    verdict = press(text, NO_FLOORS, o200k())
+    assert (verdict.kind, verdict.form) == (Kind.GIT, "git+paths")
+    assert unpress(verdict.text) == text
+    fuller = "\n".join(
+        f"commit {at}1f2e3d4\nAuthor:     Ana <a@b.test>\nAuthorDate: Mon Feb {at} 10:00:00 2031 +0100\n"
+        f"Commit:     Ana <a@b.test>\nCommitDate: Mon Feb {at} 10:00:00 2031 +0100\n\n    Add it\n"
+        for at in range(10, 20)
+    )
+    verdict = press(fuller, NO_FLOORS, o200k())
+    assert (verdict.kind, verdict.form) == (Kind.GIT, "log")
+    assert unpress(verdict.text) == fuller
+    shown = fuller + "\ndiff --git a/x b/x\nindex 1a2b3c4..5d6e7f8 100644\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"
+    assert press(shown, NO_FLOORS, o200k()).form != "log"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from unittest import mock
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -13,7 +16,8 @@ from tests.support.json_texts import ODD_TREES, ROWS, TREES, TRICKY, Tree, compa
 
 def back(text: str) -> str:
     """`text` through a table and back."""
-    tabled = tables.encode(text)
+    with mock.patch.object(tables, "WORTH", 100):
+        tabled = tables.encode(text)
     assert tabled is not None
     core, tail = tables.decode(tabled)
     assert tail == ""
@@ -97,7 +101,7 @@ def test_a_number_keeps_its_digits(number: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        '[{"a":1},{"a":2}]',  # fewer rows than a table needs
+        '[{"a":1}]',  # fewer rows than a table needs
         '[{"a":1},{"b":2},{"c":3}]',  # hardly a cell filled
         '[{"a":1},{"a":2},3]',
         "[{},{},{}]",
@@ -154,3 +158,52 @@ def test_whatever_is_changed_in_a_table_nothing_but_a_refusal_is_raised(tree: Tr
         tables.decode(tabled[:at] + put + tabled[at + cut :])
     except ValueError:
         pass
+
+
+def test_lists_of_objects_in_rows_are_one_table() -> None:
+    files = [
+        {
+            "path": f"a{n}.py",
+            "messages": [{"rule": "no-var", "line": line, "fix": {"range": [line, 9]}} for line in range(n)],
+        }
+        for n in range(5)
+    ]
+    text = json.dumps({"files": files}, separators=(",", ":"))
+    tabled = tables.encode(text)
+    assert tabled is not None
+    assert "a3.py,@1[4-6]" in tabled
+    assert tables.decode(tabled) == (text, "")
+
+
+def test_the_same_rows_are_not_referred_to_twice() -> None:
+    for root in ("[@1,@1]", "[@1[1-1],@1[1-2]]", "[@1[2-2]]", "@1[1-3]", "@1[1-0]", "@2"):
+        with pytest.raises(ValueError):
+            tables.decode(root + "\n@1[2] a\n1\n2")
+
+
+def test_a_cell_that_looks_like_a_reference_is_text() -> None:
+    back('[{"a":"@1","b":[{"c":1},{"c":2},{"c":3}]},{"a":"@1[1-2]","b":[{"c":4},{"c":5}]},{"a":"x","b":[]}]')
+
+
+def test_strings_of_several_lines_stand_below_as_they_are() -> None:
+    listing = "\n".join(f'src/module_{number}.py:{number}: \u2028 "quoted"\ttext' for number in range(9))
+    text = json.dumps(
+        {"content": [{"type": "text", "text": listing + "\n"}], "again": listing, "short": "a\nb\nc\nd"},
+        separators=(",", ":"),
+        ensure_ascii=False,
+    )
+    tabled = tables.encode(text)
+    assert tabled is not None
+    assert tabled.startswith(
+        '{"content":[{"type":"text","text":@1}],"again":@2,"short":"a\\nb\\nc\\nd"}\n@1 text, 10 lines:\n'
+    )
+    assert listing in tabled
+    assert tables.decode(tabled + "\n") == (text, "\n")
+
+
+@pytest.mark.parametrize(
+    "damaged", ["@1\n@1 text, 3 lines:\na", "[@1,@1]\n@1 text, 1 lines:\na", "@2\n@1 text, 1 lines:\na"]
+)
+def test_a_text_that_is_cut_or_referred_to_twice_is_refused(damaged: str) -> None:
+    with pytest.raises(ValueError):
+        tables.decode(damaged)

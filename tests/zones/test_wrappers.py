@@ -54,3 +54,48 @@ def test_what_is_peeled_joins_to_what_was_there(pieces: list[str]) -> None:
 def test_a_head_without_an_end_is_none() -> None:
     text = "Wall time: 1\n" * 500
     assert peel(text) == ("", text, "")
+
+
+MORE = {
+    "user's command": ("<bash-stdout>", "</bash-stdout><bash-stderr></bash-stderr>"),
+    "failed run": ("Exit code 1\n", ""),
+    "run with its code": ("Exit code: 1\nWall time: 0.2 seconds\nTotal output lines: 700\nOutput:\n", ""),
+    "counted": ("Total output lines: 700\n\n", ""),
+    "untrusted, with errors": ("<untrusted_context>\nOutput: ", "\nStderr: a\nExit Code: 1\n</untrusted_context>"),
+    "command": ("Command: ls\nDirectory: (root)\nStdout: ", "\nExit Code: 0\nProcess Group PGID: 7"),
+    "too large": (
+        "Output too large. Showing first 8,000 and last 32,000 characters. For full output see: /t\n"
+        "<untrusted_context>\nOutput: ",
+        "\nProcess Group PGID: 11806\n</untrusted_context>",
+    ),
+    "persisted": (
+        "<persisted-output>\nOutput too large (90KB). Full output saved to: /t\n\nPreview (first 2KB):\n",
+        "\n</persisted-output>",
+    ),
+    "cut": ("...output truncated...\n\nFull output saved to: /t\n\n", ""),
+    "return code": ("<returncode>0</returncode>\n<output>\n", "</output>"),
+    "file": ("<file>\n", "\n</file>"),
+    "editor": ("[execute_command for 'ls'] Result:\nCommand executed.\nOutput:\n", ""),
+    "shell": ("", "\n[Current working directory: /w]\n[The command completed with exit code 0.]"),
+    "prompt": ("", "\n(Open file: n/a)\n(Current directory: /w)\nbash-$ "),
+    "results": ("", "\n(Results are truncated. Consider a more specific path.)"),
+    "two reminders": (
+        "",
+        "\n<system-reminder>a</system-reminder>\n<system-reminder>b</system-reminder>",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_heads_and_tails_stay_byte_for_byte(name: str) -> None:
+    head, tail = MORE[name]
+    assert peel(head + DOCUMENT + tail) == (head, DOCUMENT, tail)
+    verdict = press(head + DOCUMENT + tail, Floors(), Characters())
+    assert verdict.text.startswith(head + "[json; ") and verdict.text.endswith(tail)
+    assert unpress(verdict.text) == head + DOCUMENT + tail
+
+
+@pytest.mark.parametrize("piece", ["\n", "(", "\n(Output ", "<output>", "Exit code 1\n", "\n[Command finished"])
+def test_a_hostile_text_costs_a_bounded_look(piece: str) -> None:
+    text = piece * (200_000 // len(piece))
+    assert "".join(peel(text)) == text

@@ -1,0 +1,12 @@
+"""Fuzzes the form in headroom/zones/parts.py and its way back."""
+
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["headroom"]):
+    from fuzz.drives import drive_parts
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, drive_parts)
+    atheris.Fuzz()

@@ -1,0 +1,11 @@
+"""The looms there are, by the name that a dialect's row says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from headroom.blocks import BlockLoom
+from headroom.weave import Loom
+
+LOOMS: Final[Mapping[str, Loom]] = {"blocks": BlockLoom()}

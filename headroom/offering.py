@@ -1,0 +1,138 @@
+"""What is added to a conversation's requests besides shorter texts: the retrieve tool, and what the client never saw.
+
+Both by the one law: recorded once, added again byte for byte to every later request of the conversation.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final, Literal
+
+import msgspec
+from blake3 import blake3
+
+from headroom.ledger import Ledger
+from headroom.looms import LOOMS
+from headroom.offer import Tools, tools_of, with_tool
+from headroom.providers import Dialect
+from headroom.weave import TOOL_NAME, Loom, Turn
+from headroom.zones.locate import Located, Locator
+from headroom.zones.splice import Edit
+
+ANCHOR_LIMIT: Final = 50_000  # items whose anchors are remembered; about 150 bytes each
+Mode = Literal["start", "sticky", "off"]
+
+
+class Kept(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A turn as it is kept. `at` is how many items the request had that it answered: it cannot stand before."""
+
+    at: int
+    turn: Turn
+
+
+class Offer(msgspec.Struct, frozen=True, gc=False):
+    """The retrieve tool in one request.
+
+    `edits` add it. `ours`: the proxy answers its calls; else the client has one of its own by that name. `certain`:
+    it is offered in any case; else only if something in this request is left out, and `key` and `tool` say what is
+    recorded then.
+    """
+
+    edits: tuple[Edit, ...]
+    ours: bool
+    certain: bool
+    key: bytes = b""
+    tool: bytes = b""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Kept).decode
+
+
+class Offering:
+    """Decides on the tool and puts hidden turns back. One per process, for the event loop's thread."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._anchors: OrderedDict[bytes, bytes] = OrderedDict()
+
+    async def offer(self, body: bytes, located: Located, dialect: Dialect, mode: Mode) -> Offer | None:
+        """Whether the retrieve tool is offered in this request, and what adds it. Raises StoreDown.
+
+        Never in a request without tools. A conversation is given the tool with its first request or, where that was
+        asked for, with the first text that is cut; once given, always.
+        """
+        loom = LOOMS.get(dialect.loom)
+        if mode == "off" or loom is None or dialect.shape is None:
+            return None
+        tools = tools_of(body, dialect.shape.under)
+        if tools is None:
+            return None
+        if any(name == TOOL_NAME or name.endswith("__" + TOOL_NAME) for name in tools.names):
+            return Offer((), ours=False, certain=True)
+        key = blake3(b"tool" + located.conversation).digest()
+        known = await self._ledger.sticky(key)
+        if known is None and mode == "start" and located.fresh_from == 0:
+            known = await self._ledger.stick(key, loom.tool())
+        if known:
+            return Offer((with_tool(tools, known),), ours=True, certain=True)
+        if mode == "sticky":
+            return self._possible(tools, key, loom)
+        return None
+
+    def _possible(self, tools: Tools, key: bytes, loom: Loom) -> Offer:
+        tool = loom.tool()
+        return Offer((with_tool(tools, tool),), ours=True, certain=False, key=key, tool=tool)
+
+    async def certain(self, offer: Offer) -> Offer:
+        """Record an offer that was only possible. Raises StoreDown."""
+        if offer.certain:
+            return offer
+        kept = await self._ledger.stick(offer.key, offer.tool)
+        edits = tuple(Edit(edit.start, edit.end, b"," + kept) for edit in offer.edits)
+        return msgspec.structs.replace(offer, edits=edits, certain=True, tool=kept)
+
+    async def hidden(self, body: bytes, located: Located, locator: Locator, dialect: Dialect) -> list[Edit]:
+        """Edits that put back what the client never saw of this conversation. Raises StoreDown."""
+        loom = LOOMS.get(dialect.loom)
+        if loom is None or located.items == 0:
+            return []
+        items = locator.items(body)
+        keys = [self._key(located, raw, loom) for _, raw in items]
+        found = await self._ledger.hidden([key for key in keys if key])
+        if not found:
+            return []
+        raws = [raw for _, raw in items]
+        edits: list[Edit] = []
+        used: set[bytes] = set()
+        for index, key in enumerate(keys):
+            if key not in found or key in used:
+                continue
+            kept = _read(found[key])
+            if kept is None or index < kept.at:
+                continue
+            used.add(key)
+            for item, edit in loom.reinsert(raws, index, kept.turn):
+                start = items[item][0]
+                edits.append(Edit(start + edit.start, start + edit.end, edit.token))
+        return edits
+
+    async def keep(self, located_conversation: bytes, at: int, anchor: bytes, turn: Turn) -> None:
+        """Keep a turn that the client sees in part. Raises StoreDown."""
+        await self._ledger.hide(blake3(located_conversation + anchor).digest(), _encode(Kept(at, turn)))
+
+    def _key(self, located: Located, raw: bytes, loom: Loom) -> bytes:
+        digest = blake3(raw).digest()
+        anchor = self._anchors.get(digest)
+        if anchor is None:
+            anchor = self._anchors[digest] = loom.anchors([raw])[0]
+            if len(self._anchors) > ANCHOR_LIMIT:
+                self._anchors.popitem(last=False)
+        return blake3(located.conversation + anchor).digest() if anchor else b""
+
+
+def _read(value: bytes) -> Kept | None:
+    try:
+        return _decode(value)
+    except msgspec.MsgspecError:
+        return None

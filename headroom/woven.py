@@ -1,0 +1,249 @@
+"""Running the rounds of a woven answer: fetching what the model asks for, and asking the provider on.
+
+Beside the relay of `exchange`, and only for requests that offered the retrieve tool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from headroom.faults import BadCoding, Fault, UpstreamCut
+from headroom.retrieve import LIMIT_REACHED
+from headroom.weave import Call, Loom, PlainWeaver, Turn, Weaver
+from headroom.wire.coding import Unpacker, decode, identity, unpacker
+from headroom.wire.head import ResponseHead
+from headroom.wire.reader import Data
+from headroom.wire.sse import EventTooBig, SseSplitter
+
+ROUNDS: Final = 3  # rounds in which originals are given; then once more that there are none, and then it is over
+ERROR_LIMIT: Final = 64 * 1024  # bytes of a provider's error answer that are passed on
+
+
+class Host(Protocol):
+    """What weaving needs of its exchange."""
+
+    async def fetch(self, calls: Sequence[Call]) -> list[str]:
+        """A result for each call; never raises for what is asked."""
+
+    async def keep(self, anchor: bytes, turn: Turn) -> None:
+        """Keep a turn durably; where that fails it is told, and nothing else happens."""
+
+    async def further(self, body: bytes) -> None:
+        """Send one more request like the first with another body; its answer goes to the weaving. Raises Fault."""
+
+    def begin_round(self, head: ResponseHead) -> None:
+        """A further round's answer has begun."""
+
+    def heard(self, payload: bytes) -> None:
+        """A piece of a round's answer as it came, for those who count."""
+
+    def deliver(self, payload: bytes) -> None:
+        """Give the client a piece of the answer."""
+
+    def deliver_whole(self, payload: bytes, status: int) -> None:
+        """Give the client the whole answer, which was plain."""
+
+    def start(self) -> None:
+        """Run `Woven.go_on` in a task of the exchange."""
+
+    def complete(self) -> None:
+        """The answer has come to its end."""
+
+    def broken(self, fault: Fault) -> None:
+        """The answer will never be complete."""
+
+
+class Woven:
+    """One woven answer: takes the payload of each round, gives the client its own."""
+
+    def __init__(
+        self, host: Host, loom: Loom, head: ResponseHead, body: bytes, *, plain: bool, limit: int, event_limit: int
+    ) -> None:
+        self._host = host
+        self._body = body
+        self._limit = limit
+        self._event_limit = event_limit
+        self._weaver: Weaver | None = None if plain else loom.weaver()
+        self._plain: PlainWeaver | None = loom.plain_weaver() if plain else None
+        self._document: list[bytes] = []
+        self._size = 0
+        self._rounds = 0
+        self._ending = b""
+        self._deaf = False
+        self._failed = 0
+        self._listen(head)
+
+    def _listen(self, head: ResponseHead) -> None:
+        coding = head.fields.get(b"content-encoding")
+        self._coding = None if coding is None or identity(coding) else coding
+        self._unpack: Unpacker | None = unpacker(self._coding, self._event_limit) if self._coding else None
+        self._splitter = SseSplitter(self._event_limit)
+
+    # A round's answer.
+
+    def data(self, pieces: Iterable[bytes]) -> None:
+        """Take payload of the current round."""
+        for piece in pieces:
+            self._host.heard(piece)
+            if self._weaver is None or self._failed:
+                self._size += len(piece)
+                if self._failed and self._size > ERROR_LIMIT:
+                    continue
+                self._document.append(piece)
+            else:
+                self._events(piece)
+
+    def _events(self, piece: bytes) -> None:
+        weaver = self._weaver
+        assert weaver is not None
+        if self._deaf:
+            self._host.deliver(piece)
+            return
+        out: list[bytes] = []
+        try:
+            for raw in self._splitter.feed(piece if self._unpack is None else self._unpack.feed(piece)):
+                woven = weaver.feed(raw)
+                if weaver.done and not self._ending and weaver.turn() is not None:
+                    # The client must not know that the turn is over before what it never saw is kept.
+                    self._ending = woven
+                else:
+                    out.append(woven)
+        except EventTooBig:
+            # Too large to be looked at: from here on the answer goes as it comes.
+            self._deaf = True
+            out.append(self._splitter.rest)
+        except BadCoding as fault:
+            self._host.broken(fault)
+            return
+        payload = b"".join(out) if len(out) != 1 else out[0]
+        if payload:
+            self._host.deliver(payload)
+
+    def ended(self) -> None:
+        """The current round's answer is complete."""
+        weaver = self._weaver
+        if weaver is None or self._failed or weaver.calls or self._ending:
+            self._host.start()
+            return
+        if not weaver.done and self._rounds:
+            # A further round that stops without its ending is a cut, whatever its framing says.
+            self._host.broken(UpstreamCut("a further answer stopped before its end"))
+            return
+        rest = b"" if self._deaf else self._splitter.rest
+        if rest:
+            self._host.deliver(rest)
+        self._host.complete()
+
+    async def go_on(self) -> None:
+        """Answer what was asked for, or end. Raises nothing but what is a fault of ours."""
+        try:
+            if self._weaver is not None:
+                await self._go_on_streaming(self._weaver)
+            elif self._plain is not None:
+                await self._go_on_plain(self._plain)
+        except Fault as fault:
+            if self._weaver is not None:
+                self._host.deliver(self._weaver.fail(fault.status, b""))
+                self._host.complete()
+            else:
+                self._host.broken(fault)
+
+    async def _go_on_streaming(self, weaver: Weaver) -> None:
+        host = self._host
+        if self._failed:
+            host.deliver(weaver.fail(self._failed, self._whole()))
+            host.complete()
+            return
+        ending = self._ending
+        if weaver.calls:
+            mixed = weaver.mixed
+            ending = weaver.settle(await self._results(weaver.calls))
+            if not mixed:
+                if self._rounds > ROUNDS + 1:
+                    host.deliver(weaver.fail(0, b""))
+                    host.complete()
+                    return
+                if ending:
+                    host.deliver(ending)
+                await host.further(weaver.continuation(self._body))
+                return
+        turn = weaver.turn()
+        if turn is not None:
+            await host.keep(*turn)
+        host.deliver(ending)
+        host.complete()
+
+    async def _go_on_plain(self, weaver: PlainWeaver) -> None:
+        host = self._host
+        document = self._whole()
+        if self._failed:
+            host.deliver_whole(document, self._failed)
+            return
+        if self._size > self._limit:
+            host.deliver_whole(document, 0)
+            return
+        weaver.feed(document)
+        if weaver.calls:
+            mixed = weaver.mixed
+            weaver.settle(await self._results(weaver.calls))
+            if not mixed and self._rounds <= ROUNDS + 1:
+                await host.further(weaver.continuation(self._body))
+                return
+        turn = weaver.turn()
+        if turn is not None:
+            await host.keep(*turn)
+        host.deliver_whole(weaver.finish(), 0)
+
+    async def _results(self, calls: Sequence[Call]) -> list[str]:
+        self._rounds += 1
+        if self._rounds > ROUNDS:
+            return [LIMIT_REACHED] * len(calls)
+        return await self._host.fetch(calls)
+
+    def _whole(self) -> bytes:
+        document = b"".join(self._document)
+        self._document.clear()
+        if self._coding is None:
+            return document
+        try:
+            return decode(document, self._coding, self._limit)
+        except BadCoding:
+            return document if self._weaver is None else b""
+
+    # Further rounds: see upstream.AnswerSink.
+
+    def answer_head(self, head: ResponseHead) -> None:
+        """See AnswerSink."""
+        if head.interim:
+            return
+        self._size = 0
+        self._listen(head)
+        kind = head.fields.get(b"content-type", b"").partition(b";")[0].rstrip().lower()
+        expected = b"application/json" if self._weaver is None else b"text/event-stream"
+        if head.status != 200 or kind != expected:
+            self._failed = head.status if head.status >= 400 else 502
+        self._host.begin_round(head)
+
+    def answer_data(self, data: Data) -> None:
+        """See AnswerSink."""
+        wire, spans = data.wire, data.spans
+        self.data((wire,) if spans is None else [wire[start:end] for start, end in spans])
+
+    def answer_chunk(self, wire: bytes, start: int) -> None:
+        """See AnswerSink."""
+        self.data((wire[start:-2],))
+
+    def answer_flush(self) -> None:
+        """See AnswerSink."""
+
+    def answer_end(self) -> None:
+        """See AnswerSink."""
+        self.ended()
+
+    def answer_broken(self, fault: Fault) -> None:
+        """See AnswerSink."""
+        self._host.broken(fault)
+
+    def origin_writable(self, writable: bool) -> None:
+        """See AnswerSink."""
