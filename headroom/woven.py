@@ -71,6 +71,7 @@ class Woven:
         self._rounds = 0
         self._ending = b""
         self._deaf = False
+        self._holds = False
         self._failed = 0
         self._listen(head)
 
@@ -104,6 +105,7 @@ class Woven:
         try:
             for raw in self._splitter.feed(piece if self._unpack is None else self._unpack.feed(piece)):
                 woven = weaver.feed(raw)
+                self._holds = self._holds or not woven
                 if weaver.done and not self._ending and weaver.turn() is not None:
                     # The client must not know that the turn is over before what it never saw is kept.
                     self._ending = woven
@@ -126,9 +128,9 @@ class Woven:
         if weaver is None or self._failed or weaver.calls or self._ending:
             self._host.start()
             return
-        if not weaver.done and self._rounds:
-            # A further round that stops without its ending is a cut, whatever its framing says.
-            self._host.broken(UpstreamCut("a further answer stopped before its end"))
+        if not weaver.done and (self._rounds or self._holds):
+            # What stops without its ending while something of it is held back is a cut, whatever its framing says.
+            self._host.broken(UpstreamCut("the answer stopped before its end"))
             return
         rest = b"" if self._deaf else self._splitter.rest
         if rest:

@@ -20,6 +20,7 @@ def edge_to(url: str, **settings: object) -> Edge:
         "anthropic_api_url": url,
         "openai_api_url": url,
         "gemini_api_url": url,
+        "ccr_tool": "off",
     }
     return Edge(Config.of(**{**values, **settings}))
 

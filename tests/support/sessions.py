@@ -106,6 +106,7 @@ async def served(url: str, settings: Mapping[str, object]) -> AsyncIterator[Serv
         "headroom.serve",
         "--port=0",
         f"--anthropic-api-url={url}",
+        "--ccr-tool=off",
         *flags,
         cwd=ROOT,
         env={"PATH": os.defpath, "HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"},
