@@ -600,6 +600,15 @@ class Exchange:
         self._send(payload)
         self._over("complete" if self._listener is _NO_BODY else self._listener.finish())
 
+    def pass_on(self, payload: bytes) -> None:
+        """See woven.Host."""
+        head, self._woven_head = self._woven_head, None
+        assert head is not None
+        self._keep = self._keep and not self._http10
+        own = self._own_fields(head)
+        self._homeward = rewoven(head, own, close=not self._keep, chunked=not self._http10, coded=True)
+        self.deliver(payload)
+
     def start(self) -> None:
         """See woven.Host."""
         woven = self._woven

@@ -71,12 +71,15 @@ def rewoven(
     chunked: bool = False,
     length: int | None = None,
     status: int = 0,
+    coded: bool = False,
 ) -> bytes:
     """The origin's head for an answer that we frame ourselves: in chunks, with a length, or up to the close.
 
-    `status` takes the place of its own, where the answer became an error after all.
+    `status` takes the place of its own, where the answer became an error after all. `coded`: its content coding stays.
     """
-    gone = (b"content-length", b"transfer-encoding", b"content-encoding", b"trailer", b"etag", b"content-md5")
+    gone = (b"content-length", b"transfer-encoding", b"trailer", b"etag", b"content-md5")
+    if not coded:
+        gone += (b"content-encoding",)
     edits = [(name, b"") for name in {*head.fields.hop_by_hop, *(name for name in gone if name in head.fields)}]
     if chunked:
         own += b"Transfer-Encoding: chunked\r\n"

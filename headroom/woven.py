@@ -44,6 +44,9 @@ class Host(Protocol):
     def deliver_whole(self, payload: bytes, status: int) -> None:
         """Give the client the whole answer, which was plain."""
 
+    def pass_on(self, payload: bytes) -> None:
+        """The answer, which was plain, is too large to be looked at: this is how it begins, the rest is delivered."""
+
     def start(self) -> None:
         """Run `Woven.go_on` in a task of the exchange."""
 
@@ -87,20 +90,24 @@ class Woven:
         """Take payload of the current round."""
         for piece in pieces:
             self._host.heard(piece)
-            if self._weaver is None or self._failed:
+            if self._deaf:
+                self._host.deliver(piece)
+            elif self._weaver is None or self._failed:
                 self._size += len(piece)
                 if self._failed and self._size > ERROR_LIMIT:
                     continue
                 self._document.append(piece)
+                if not self._failed and not self._rounds and self._size > self._limit:
+                    # Too large to be looked at: it goes as it comes, still coded if it is.
+                    self._plain, self._deaf = None, True
+                    self._host.pass_on(b"".join(self._document))
+                    self._document.clear()
             else:
                 self._events(piece)
 
     def _events(self, piece: bytes) -> None:
         weaver = self._weaver
         assert weaver is not None
-        if self._deaf:
-            self._host.deliver(piece)
-            return
         out: list[bytes] = []
         try:
             for raw in self._splitter.feed(piece if self._unpack is None else self._unpack.feed(piece)):
@@ -125,6 +132,9 @@ class Woven:
     def ended(self) -> None:
         """The current round's answer is complete."""
         weaver = self._weaver
+        if weaver is None and self._deaf:
+            self._host.complete()
+            return
         if weaver is None or self._failed or weaver.calls or self._ending:
             self._host.start()
             return
