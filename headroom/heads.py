@@ -77,7 +77,7 @@ def rewoven(
 
     `status` takes the place of its own, where the answer became an error after all. `coded`: its content coding stays.
     """
-    gone = (b"content-length", b"transfer-encoding", b"trailer", b"etag", b"content-md5")
+    gone: tuple[bytes, ...] = (b"content-length", b"transfer-encoding", b"trailer", b"etag", b"content-md5")
     if not coded:
         gone += (b"content-encoding",)
     edits = [(name, b"") for name in {*head.fields.hop_by_hop, *(name for name in gone if name in head.fields)}]
