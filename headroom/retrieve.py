@@ -1,6 +1,6 @@
 """What a model, a person or a program gets of an original: all of it, a range of its lines, or those with a text.
 
-    {"hash": "0f3a…", "lines": "120-180"}        {"hash": "0f3a…", "match": "TimeoutError"}
+{"hash": "0f3a…", "lines": "120-180"}        {"hash": "0f3a…", "match": "TimeoutError"}
 """
 
 from __future__ import annotations
