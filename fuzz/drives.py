@@ -345,7 +345,7 @@ def drive_items(data: bytes) -> None:
                     items.LOOM.reinsert([body, document], anchors.index(kept[0]), kept[1])
         assert TOOL_NAME.encode() in data or "\\" in data.decode("latin-1") or plain.finish() is document
         plain.finish()
-    weaver.fail(data[:1] == b"{", data)
+    weaver.fail(503, data)
 
 
 def _decoded(decode_form: Callable[[str], str], form: str) -> str | None:

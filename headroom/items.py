@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from headroom import spoken
-from headroom.spoken import Piece, Spoken
+from headroom.rounds import Answer, Changes, Rounds, pieces_of
+from headroom.spoken import Piece
 from headroom.weave import TOOL_NAME, Call, Loom, PlainWeaver, Turn, Weaver
 from headroom.wire.sse import parse_event
-from headroom.zones.places import Span, counts, elements, members, replaced
+from headroom.zones.places import Span, members, replaced
 from headroom.zones.splice import Edit
 
 _TOOL = (
@@ -33,124 +34,12 @@ _LAST = (b"event: response.completed", b"event: response.incomplete", b"event: r
 _BEGUN = frozenset({"response.created", "response.queued", "response.in_progress"})
 _ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
-Counts = Mapping[tuple[str, ...], int]
-Changes = list[tuple[Span, bytes]]
-
-
-class _Answer:
-    """One answer object: what its ending event carries, or the whole of a plain one."""
-
-    __slots__ = ("_spans", "_start", "_text", "pieces", "used")
-
-    def __init__(self, text: bytes, start: int, end: int, shown: frozenset[str]) -> None:
-        """The object ``text[start:end]``. Calls in `shown` were seen by the client already."""
-        self._text = text
-        self._start = start
-        self._spans = members(text[start:end])
-        self.pieces = tuple(_pieces((text[slice(*span)] for span in self._output() or ()), shown))
-        self.used: Counts = {path: int(text[slice(*span)]) for path, span in self._counts()}
-
-    def value(self, key: str) -> bytes:
-        """The JSON of a field; empty where there is none."""
-        start, end = self._spans.get(key, (0, 0))
-        return self._text[self._start + start : self._start + end]
-
-    def rewritten(self, rounds: _Rounds, *, lasting: bool) -> Changes:
-        """What must change in it to be the answer of all rounds, of which it is the last.
-
-        `lasting`: it keeps its own id, although the client was told another one when the first round began.
-        """
-        changes: Changes = []
-        before = rounds.told
-        shown = [one.raw for one in self.pieces if not one.hidden]
-        output = self._output()
-        if output is not None and (before or len(shown) < len(self.pieces)):
-            changes.append((self._span("output"), b"[%b]" % b",".join((*before, *shown))))
-        for path, span in self._counts():
-            more = rounds.totals.get(path, 0)
-            if more:
-                changes.append((span, b"%d" % (self.used[path] + more)))
-        if not lasting and rounds.first_id and self.value("id"):
-            changes.append((self._span("id"), rounds.first_id))
-        return changes
-
-    def _span(self, key: str) -> Span:
-        start, end = self._spans[key]
-        return self._start + start, self._start + end
-
-    def _output(self) -> list[Span] | None:
-        return elements(self._text, *self._span("output")) if "output" in self._spans else None
-
-    def _counts(self) -> Iterable[tuple[tuple[str, ...], Span]]:
-        return counts(self._text, *self._span("usage")) if "usage" in self._spans else ()
-
-
-class _Rounds:
-    """The rounds of one answer that were answered, streamed or not, and the one that waits.
-
-    `told` are the visible items that their answer objects held, `totals` what they used. `resent`: the client sends the
-    whole conversation each time, so it will not go on from the id of the last round, and is better told one id only.
-    """
-
-    __slots__ = ("_kept", "first_id", "mixed", "resent", "told", "totals", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: tuple[Call, ...] = ()
-        self.mixed = False
-        self.told: list[bytes] = []
-        self.totals: dict[tuple[str, ...], int] = {}
-        self.first_id = b""
-        self.resent = False
-        self._kept: list[Spoken] = []
-
-    def wait(self, pieces: Sequence[Piece]) -> bool:
-        """A round has ended with `pieces`. Returns whether it waits for results now."""
-        self.waiting = tuple(one.call for one in pieces if one.call is not None)
-        self.mixed = bool(self.waiting) and spoken.is_for_client(pieces)
-        return bool(self.waiting)
-
-    def settle(self, answer: _Answer, pieces: Sequence[Piece], results: Sequence[str]) -> None:
-        """The round that waits is answered."""
-        answers = tuple(spoken.result(call.id, text) for call, text in zip(self.waiting, results, strict=True))
-        self._kept.append(Spoken(tuple(pieces), answers, self.mixed))
-        self.told += (one.raw for one in answer.pieces if not one.hidden)
-        for path, count in answer.used.items():
-            self.totals[path] = self.totals.get(path, 0) + count
-        self.first_id = self.first_id or answer.value("id")
-        self.waiting = ()
-        self.mixed = False
-
-    def turn(self, last: Sequence[Piece]) -> tuple[bytes, Turn] | None:
-        """See Weaver. `last` are the pieces of the round that is not answered."""
-        return spoken.turn(self._kept, last) if self._kept else None
-
-    def continuation(self, body: bytes) -> bytes:
-        """See Weaver. Cost: msgspec's pass over the body, and a copy of it."""
-        spans = members(body)
-        start, end = spans.get("input", (0, 0))
-        earlier = body[slice(*spans.get("previous_response_id", (0, 0)))]
-        sent = elements(body, start, end) or ()
-        self.resent = earlier in (b"", b"null") and any(spoken.anchor(body[slice(*span)]) for span in sent)
-        stateless = body[slice(*spans.get("store", (0, 0)))] == b"false"
-        items = [
-            raw for kept in self._kept for raw in kept.items() if not (stateless and spoken.is_only_referred_to(raw))
-        ]
-        more = b",".join(items)
-        if body[start : start + 1] == b'"':
-            said = b'{"role":"user","content":%b}' % body[start:end]
-            return replaced(body, [((start, end), b"[%b]" % b",".join((said, *items)))])
-        if "input" not in spans or body[start : start + 1] != b"[":
-            raise ValueError("the request has no list of items")
-        if more and sent:
-            more = b"," + more
-        return replaced(body, [((end - 1, end - 1), more)])
-
 
 class _Weaver:
     """See headroom.weave.Weaver."""
 
     def __init__(self) -> None:
-        self._rounds = _Rounds()
+        self._rounds = Rounds()
         self._done = False
         self._first = True  # still in the first round
         self._touched = False  # something was hidden, or left out
@@ -166,7 +55,7 @@ class _Weaver:
         self._hidden_ids: set[str] = set()
         self._shown: set[str] = set()
         self._held: list[bytes] = []  # the ending, and what came after it
-        self._answer: _Answer | None = None
+        self._answer: Answer | None = None
         self._pieces: tuple[Piece, ...] = ()
 
     @property
@@ -264,9 +153,10 @@ class _Weaver:
         """Whether an item that begins or ends is hidden."""
         known = spoken.head(data[slice(*spans.get("item", (0, 0)))])
         index = _number(data, spans, "output_index")
-        if not spoken.is_retrieval(known):
-            return index in self._hidden
-        if not begins and index not in self._hidden and (index in self._moves or self._began(index)):
+        hidden = index in self._hidden or (known.id or "") in self._hidden_ids
+        if hidden or not spoken.is_retrieval(known):
+            return hidden
+        if not begins and (index in self._moves or self._began(index)):
             # The client was told of it before it had its name.
             self._shown.add(known.call_id or "")
             return False
@@ -321,12 +211,12 @@ class _Weaver:
             self._noted.clear()
             self._done = True
             return raw
-        answer = _Answer(data, *spans.get("response", (0, 0)), frozenset(self._shown))
+        answer = Answer(data, *spans.get("response", (0, 0)), frozenset(self._shown))
         pieces = answer.pieces
         if not pieces:
             # Some providers tell each item once only.
             ended = {index: item for begun, index, item in _changes_of_items(self._noted) if not begun}
-            pieces = tuple(_pieces((ended[index] for index in sorted(ended)), frozenset(self._shown)))
+            pieces = tuple(pieces_of((ended[index] for index in sorted(ended)), frozenset(self._shown)))
         if any(one.hidden for one in pieces):
             self._touch(data, spans)
         self._pieces = pieces
@@ -341,7 +231,7 @@ class _Weaver:
         self._done = True
         return self._rewritten(raw, answer)
 
-    def _rewritten(self, raw: bytes, answer: _Answer) -> bytes:
+    def _rewritten(self, raw: bytes, answer: Answer) -> bytes:
         """The ending of the whole answer."""
         event = parse_event(raw, first=True)
         if event is None:
@@ -354,9 +244,9 @@ class _PlainWeaver:
     """See headroom.weave.PlainWeaver."""
 
     def __init__(self) -> None:
-        self._rounds = _Rounds()
+        self._rounds = Rounds()
         self._document = b""
-        self._answer: _Answer | None = None
+        self._answer: Answer | None = None
         self._woven: bytes | None = None  # the whole answer, once the round at hand is settled
 
     @property
@@ -373,8 +263,8 @@ class _PlainWeaver:
         """See PlainWeaver."""
         self._document = document
         self._answer = self._woven = None
-        if _NAME in document or self._rounds.told or self._rounds.totals or self._rounds.first_id:
-            answer = self._answer = _Answer(document, 0, len(document), frozenset())
+        if _NAME in document or self._rounds.begun:
+            answer = self._answer = Answer(document, 0, len(document), frozenset())
             if answer.value("status") in (b'"completed"', b""):
                 self._rounds.wait(answer.pieces)
 
@@ -394,8 +284,9 @@ class _PlainWeaver:
 
     def turn(self) -> tuple[bytes, Turn] | None:
         """See Weaver."""
-        settled = self._woven is not None or self._answer is None
-        return self._rounds.turn(() if settled or self._answer is None else self._answer.pieces)
+        if self._answer is None or self._woven is not None:
+            return self._rounds.turn(())
+        return self._rounds.turn(self._answer.pieces)
 
     def continuation(self, body: bytes) -> bytes:
         """See Weaver."""
@@ -427,13 +318,6 @@ class _Loom:
 
 
 LOOM: Loom = _Loom()
-
-
-def _pieces(items: Iterable[bytes], shown: frozenset[str]) -> Iterable[Piece]:
-    for raw in items:
-        known = spoken.head(raw)
-        hidden = spoken.is_retrieval(known) and (known.call_id or "") not in shown
-        yield spoken.piece(raw, known, hidden=hidden)
 
 
 def _changes_of_items(noted: Iterable[bytes]) -> Iterable[tuple[bool, int, bytes]]:

@@ -17,6 +17,7 @@ from headroom.items import LOOM
 from headroom.weave import TOOL_NAME, Round, Turn
 from headroom.wire.sse import SseSplitter, parse_event
 from headroom.zones.places import replaced
+from tests.support.captured import captured
 from tests.support.dialects import exchange, route
 from tests.support.events import Answer, Usage, compact, plain_body, stream_events
 from tests.support.script import Json, Script, ToolCall
@@ -824,3 +825,41 @@ def test_spoilt_events_never_raise(rounds: Rounds, data: st.DataObject) -> None:
             weaver.settle([""] * len(weaver.calls))
             weaver.continuation(compact(BODY).encode())
         weaver.turn()
+
+
+@pytest.mark.parametrize("client", ["codex", "sdk-openai-responses"])
+def test_anchors_of_real_clients_stay_the_same_over_all_requests(client: str) -> None:
+    seen_before: list[bytes] = []
+    for request in captured(client):
+        items = json.loads(request.body)["input"]
+        anchors = LOOM.anchors([json.dumps(item).encode() for item in items])
+        for item, anchor in zip(items, anchors, strict=True):
+            made = item.get("role") == "assistant" or item.get("type") in (
+                "reasoning",
+                "function_call",
+                "custom_tool_call",
+            )
+            assert bool(anchor) == made
+        assert anchors[: len(seen_before)] == seen_before
+        made_anchors = [anchor for anchor in anchors if anchor]
+        assert len(set(made_anchors)) == len(made_anchors)
+        seen_before = anchors
+    assert any(seen_before)
+
+
+def test_a_plain_round_after_the_last_that_is_allowed_ends_the_answer() -> None:
+    weaver = LOOM.plain_weaver()
+    weaver.feed(compact(response(EXAMPLE, 0, "completed", EXAMPLE.items(0))).encode())
+    weaver.settle(["no more", "no more"])
+    answer = json.loads(weaver.finish())
+    assert answer["output"] == visible(EXAMPLE.items(0)) and answer["usage"] == used(0)
+    kept = weaver.turn()
+    assert kept is not None and len(kept[1].rounds) == 1
+
+
+def test_a_held_call_without_an_index_is_never_told() -> None:
+    weaver, out = LOOM.weaver(), b""
+    for raw in stream(Rounds(((Said("text", "t"), Said(HIDDEN, "x")),)), 0):
+        out += weaver.feed(raw.replace(b'"output_index":1,', b""))
+    assert len(weaver.calls) == 1
+    assert TOOL_NAME.encode() not in out and b"fc_001" not in out
