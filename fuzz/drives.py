@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 
-from headroom import providers
+from headroom import items, providers
 from headroom.blocks import BlockLoom
 from headroom.faults import BadCoding, BadRequest, NotJson
 from headroom.weave import TOOL_NAME, Loom, Round, Turn
@@ -337,6 +337,29 @@ def drive_coding(data: bytes) -> None:
             assert len(decode(data, coding, 1 << 16)) <= 1 << 16
         except BadCoding:
             pass
+
+
+def drive_items(data: bytes) -> None:
+    """Events of any bytes are woven without an error, and pass as they are unless they name the retrieve tool."""
+    splitter, weaver, plain = SseSplitter(), items.LOOM.weaver(), items.LOOM.plain_weaver()
+    for raw in [*splitter.feed(data), splitter.rest]:
+        woven = weaver.feed(raw)
+        assert TOOL_NAME.encode() in data or "\\" in data.decode("latin-1") or woven is raw
+        event = parse_event(raw)
+        document = raw if event is None else event.data
+        plain.feed(document)
+        for one in (weaver, plain):
+            if one.calls:
+                one.settle(["an original"] * len(one.calls))
+                one.continuation(b'{"input":[]}')
+            kept = one.turn()
+            for body in (document, b'{"type":"reasoning"},' * 3 + document):
+                anchors = items.LOOM.anchors([body, document])
+                if kept is not None and kept[0] in anchors:
+                    items.LOOM.reinsert([body, document], anchors.index(kept[0]), kept[1])
+        assert TOOL_NAME.encode() in data or "\\" in data.decode("latin-1") or plain.finish() is document
+        plain.finish()
+    weaver.fail(503, data)
 
 
 def _decoded(decode_form: Callable[[str], str], form: str) -> str | None:

@@ -1,0 +1,357 @@
+"""Weaves answers of the dialect whose turns are items of the request's list.
+
+Each event carries a sequence number, and most the index of the item that they are about; the last one carries the
+whole answer. An item that calls the retrieve tool is named in its first event, so nothing else is ever held but it and
+the ending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from headroom import spoken
+from headroom.rounds import Answer, Changes, Rounds, pieces_of
+from headroom.spoken import Piece
+from headroom.weave import TOOL_NAME, Call, Loom, PlainWeaver, Turn, Weaver
+from headroom.wire.sse import parse_event
+from headroom.zones.places import Span, members, replaced
+from headroom.zones.splice import Edit
+
+_TOOL = (
+    b'{"type":"function","name":"headroom_retrieve","description":"Some tool results are shown in part and end in a '
+    b"marker <<ccr:HASH>>. This returns what the marker stands for: all of it, a range of its lines, or only its lines "
+    b'that contain a text. Use it only if the part that is shown is not enough.","parameters":{"type":"object",'
+    b'"properties":{"hash":{"type":"string","description":"The HASH in the marker."},'
+    b'"lines":{"type":"string","description":"The lines to return, such as 120-180."},'
+    b'"match":{"type":"string","description":"Return only lines that contain this text."}},"required":["hash"]},'
+    b'"strict":false}'
+)
+
+_NAME = TOOL_NAME.encode()
+_USUAL = b"event: response."
+_ITEM = b"event: response.output_item."
+_LAST = (b"event: response.completed", b"event: response.incomplete", b"event: response.failed")
+_BEGUN = frozenset({"response.created", "response.queued", "response.in_progress"})
+_ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+
+
+class _Weaver:
+    """See headroom.weave.Weaver."""
+
+    def __init__(self) -> None:
+        self._rounds = Rounds()
+        self._done = False
+        self._first = True  # still in the first round
+        self._touched = False  # something was hidden, or left out
+        self._number = -1  # the next event's sequence number, once something was hidden
+        self._index = 0  # the next item's index, once something was hidden
+        self._begin()
+
+    def _begin(self) -> None:
+        """Begin a round."""
+        self._noted: list[bytes] = []  # where items began and ended
+        self._moves: dict[int, int] = {}
+        self._hidden: set[int] = set()
+        self._hidden_ids: set[str] = set()
+        self._shown: set[str] = set()
+        self._held: list[bytes] = []  # the ending, and what came after it
+        self._answer: Answer | None = None
+        self._pieces: tuple[Piece, ...] = ()
+
+    @property
+    def calls(self) -> Sequence[Call]:
+        """See Weaver."""
+        return self._rounds.waiting
+
+    @property
+    def mixed(self) -> bool:
+        """See Weaver."""
+        return self._rounds.mixed
+
+    @property
+    def done(self) -> bool:
+        """See Weaver."""
+        return self._done
+
+    def feed(self, raw: bytes) -> bytes:
+        """See Weaver. Cost while nothing is hidden: prefix tests; the ending is walked over if it echoes the tool."""
+        if self._held:
+            self._held.append(raw)
+            return b""
+        if not self._touched and raw.startswith(_USUAL):
+            if raw.startswith(_ITEM):
+                if _NAME not in raw:
+                    self._noted.append(raw)
+                    return raw
+            elif not raw.startswith(_LAST):
+                return raw
+        event = parse_event(raw, first=True)
+        spans = members(event.data) if event is not None else {}
+        if event is None or not spans:
+            return raw
+        data = event.data
+        kind = _word(data, spans, "type") or event.name.decode("utf-8", "replace")
+        if kind in _ENDINGS:
+            return self._ending(raw, data, spans, kind)
+        if kind in _BEGUN and not self._first:
+            return b""
+        if kind == "error":
+            self._done = True
+        elif kind in ("response.output_item.added", "response.output_item.done"):
+            self._noted.append(raw)
+            if self._hides(data, spans, kind.endswith("added")):
+                return b""
+        return self._passed(raw, data, spans) if self._touched else raw
+
+    def settle(self, results: Sequence[str]) -> bytes:
+        """See Weaver."""
+        answer = self._answer
+        if answer is None:
+            return b""
+        out = b""
+        self._first = False
+        if self._rounds.mixed:
+            ending, *rest = self._held
+            out = self._rewritten(ending, answer)
+            self._rounds.settle(answer, self._pieces, results)
+            self._begin()
+            self._done = True
+            return b"".join((out, *(self.feed(raw) for raw in rest)))
+        self._rounds.settle(answer, self._pieces, results)
+        self._begin()
+        return out
+
+    def fail(self, status: int, body: bytes) -> bytes:
+        """See Weaver."""
+        self._done = True
+        start, end = members(body).get("error", (0, 0))
+        error = body[start:end].replace(b"\r", b" ").replace(b"\n", b" ")  # they can only stand between its tokens
+        spans = members(error)
+        if "message" not in spans:
+            error = (
+                b'{"type":"server_error","code":null,"message":"the answer could not be continued: %d","param":null}'
+            )
+            error %= status
+            spans = members(error)
+        said = {key: error[slice(*span)] for key, span in spans.items()}
+        code = said.get("code", b"null")
+        if code == b"null":
+            code = said.get("type", code)
+        told = b'"sequence_number":%d,"code":%b,"message":%b' % (max(self._number, 0), code, said["message"])
+        param = said.get("param", b"null")
+        return b'event: error\ndata: {"type":"error",%b,"param":%b,"error":%b}\n\n' % (told, param, error)
+
+    def turn(self) -> tuple[bytes, Turn] | None:
+        """See Weaver."""
+        return self._rounds.turn(self._pieces) if self._touched else None
+
+    def continuation(self, body: bytes) -> bytes:
+        """See Weaver."""
+        return self._rounds.continuation(body)
+
+    def _hides(self, data: bytes, spans: Mapping[str, Span], begins: bool) -> bool:
+        """Whether an item that begins or ends is hidden."""
+        known = spoken.head(data[slice(*spans.get("item", (0, 0)))])
+        index = _number(data, spans, "output_index")
+        hidden = index in self._hidden or (known.id or "") in self._hidden_ids
+        if hidden or not spoken.is_retrieval(known):
+            return hidden
+        if not begins and (index in self._moves or self._began(index)):
+            # The client was told of it before it had its name.
+            self._shown.add(known.call_id or "")
+            return False
+        self._touch(data, spans)
+        if index >= 0:
+            self._hidden.add(index)
+        if known.id:
+            self._hidden_ids.add(known.id)
+        return True
+
+    def _began(self, index: int) -> bool:
+        return any(begun for begun, at, _ in _changes_of_items(self._noted[:-1]) if at == index)
+
+    def _touch(self, data: bytes, spans: Mapping[str, Span]) -> None:
+        """From this event on, what is passed on is numbered anew."""
+        if self._touched:
+            return
+        self._touched = True
+        self._number = _number(data, spans, "sequence_number")
+        for begun, index, _ in _changes_of_items(self._noted):
+            if begun and index != _number(data, spans, "output_index"):
+                self._moves[index] = index
+        self._index = max(self._moves, default=-1) + 1
+
+    def _passed(
+        self, raw: bytes, data: bytes, spans: Mapping[str, Span], changes: Iterable[tuple[Span, bytes]] = ()
+    ) -> bytes:
+        """An event with its own numbers; nothing where it is about a hidden item."""
+        edits = list(changes)
+        index = _number(data, spans, "output_index")
+        if index in self._hidden or _word(data, spans, "item_id") in self._hidden_ids:
+            return b""
+        if index >= 0:
+            new = self._moves.get(index, -1)
+            if new < 0:
+                new = self._moves[index] = self._index
+                self._index += 1
+            if new != index:
+                edits.append((spans["output_index"], b"%d" % new))
+        number = _number(data, spans, "sequence_number")
+        if number >= 0:
+            if self._number < 0:
+                self._number = number
+            if number != self._number:
+                edits.append((spans["sequence_number"], b"%d" % self._number))
+            self._number += 1
+        return _edited(raw, data, edits)
+
+    def _ending(self, raw: bytes, data: bytes, spans: Mapping[str, Span], kind: str) -> bytes:
+        """The round is over."""
+        if not self._touched and _NAME not in raw and not any(_NAME in noted for noted in self._noted):
+            self._noted.clear()
+            self._done = True
+            return raw
+        answer = Answer(data, *spans.get("response", (0, 0)), frozenset(self._shown))
+        pieces = answer.pieces
+        if not pieces:
+            # Some providers tell each item once only.
+            ended = {index: item for begun, index, item in _changes_of_items(self._noted) if not begun}
+            pieces = tuple(pieces_of((ended[index] for index in sorted(ended)), frozenset(self._shown)))
+        if any(one.hidden for one in pieces):
+            self._touch(data, spans)
+        self._pieces = pieces
+        self._answer = answer
+        if not self._touched:
+            self._noted.clear()
+            self._done = True
+            return raw
+        if kind == "response.completed" and self._rounds.wait(pieces):
+            self._held.append(raw)
+            return b""
+        self._done = True
+        return self._rewritten(raw, answer)
+
+    def _rewritten(self, raw: bytes, answer: Answer) -> bytes:
+        """The ending of the whole answer."""
+        event = parse_event(raw, first=True)
+        if event is None:
+            return raw
+        lasting = not self._rounds.resent and answer.value("store") != b"false"
+        return self._passed(raw, event.data, members(event.data), answer.rewritten(self._rounds, lasting=lasting))
+
+
+class _PlainWeaver:
+    """See headroom.weave.PlainWeaver."""
+
+    def __init__(self) -> None:
+        self._rounds = Rounds()
+        self._document = b""
+        self._answer: Answer | None = None
+        self._woven: bytes | None = None  # the whole answer, once the round at hand is settled
+
+    @property
+    def calls(self) -> Sequence[Call]:
+        """See Weaver."""
+        return self._rounds.waiting
+
+    @property
+    def mixed(self) -> bool:
+        """See Weaver."""
+        return self._rounds.mixed
+
+    def feed(self, document: bytes) -> None:
+        """See PlainWeaver."""
+        self._document = document
+        self._answer = self._woven = None
+        if _NAME in document or self._rounds.begun:
+            answer = self._answer = Answer(document, 0, len(document), frozenset())
+            if answer.value("status") in (b'"completed"', b""):
+                self._rounds.wait(answer.pieces)
+
+    def settle(self, results: Sequence[str]) -> None:
+        """See PlainWeaver."""
+        if self._answer is not None:
+            self._woven = self.finish()
+            self._rounds.settle(self._answer, self._answer.pieces, results)
+
+    def finish(self) -> bytes:
+        """See PlainWeaver."""
+        if self._woven is not None:
+            return self._woven
+        if self._answer is None:
+            return self._document
+        return replaced(self._document, sorted(self._answer.rewritten(self._rounds, lasting=True)))
+
+    def turn(self) -> tuple[bytes, Turn] | None:
+        """See Weaver."""
+        if self._answer is None or self._woven is not None:
+            return self._rounds.turn(())
+        return self._rounds.turn(self._answer.pieces)
+
+    def continuation(self, body: bytes) -> bytes:
+        """See Weaver."""
+        return self._rounds.continuation(body)
+
+
+class _Loom:
+    """See headroom.weave.Loom."""
+
+    def weaver(self) -> Weaver:
+        """See Loom."""
+        return _Weaver()
+
+    def plain_weaver(self) -> PlainWeaver:
+        """See Loom."""
+        return _PlainWeaver()
+
+    def tool(self) -> bytes:
+        """See Loom."""
+        return _TOOL
+
+    def anchors(self, items: Sequence[bytes]) -> list[bytes]:
+        """See Loom."""
+        return [spoken.anchor(raw) for raw in items]
+
+    def reinsert(self, items: Sequence[bytes], at: int, turn: Turn) -> list[tuple[int, Edit]]:
+        """See Loom."""
+        return spoken.reinsert(items, at, turn)
+
+
+LOOM: Loom = _Loom()
+
+
+def _changes_of_items(noted: Iterable[bytes]) -> Iterable[tuple[bool, int, bytes]]:
+    """Where items began (or else ended), their index and their JSON, of events that say so."""
+    for raw in noted:
+        event = parse_event(raw, first=True)
+        if event is None:
+            continue
+        spans = members(event.data)
+        begun = _word(event.data, spans, "type").endswith("added") or event.name.endswith(b"added")
+        yield begun, _number(event.data, spans, "output_index"), event.data[slice(*spans.get("item", (0, 0)))]
+
+
+def _number(data: bytes, spans: Mapping[str, Span], key: str) -> int:
+    """A field that is a natural number; else -1."""
+    value = data[slice(*spans.get(key, (0, 0)))]
+    return int(value) if value.isdigit() and len(value) < 16 else -1
+
+
+def _word(data: bytes, spans: Mapping[str, Span], key: str) -> str:
+    """A field that is a string without escapes; else empty."""
+    value = data[slice(*spans.get(key, (0, 0)))]
+    return value[1:-1].decode("utf-8", "replace") if value[:1] == b'"' else ""
+
+
+def _edited(raw: bytes, data: bytes, edits: Changes) -> bytes:
+    """An event with changes in its data; the very object where there are none."""
+    if not edits:
+        return raw
+    edits.sort()
+    at = raw.find(data)
+    if at >= 0:
+        return replaced(raw, [((at + start, at + end), new) for (start, end), new in edits])
+    # Data in several lines: the ends of lines can only stand between its tokens.
+    event = parse_event(raw, first=True)
+    name = b"" if event is None else event.name
+    return b"event: %b\ndata: %b\n\n" % (name, replaced(data, edits).replace(b"\n", b" "))
