@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from headroom import items
 from headroom.blocks import BlockLoom
 from headroom.weave import Loom
 
-LOOMS: Final[Mapping[str, Loom]] = {"blocks": BlockLoom()}
+LOOMS: Final[Mapping[str, Loom]] = {"blocks": BlockLoom(), "items": items.LOOM}
