@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from headroom import faults, providers
-from headroom.events import Event, Refused, Request, ShrinkFailed
+from headroom.events import Event, Refused, Request, Retrieved, ShrinkFailed
 from headroom.zones.press import Action
 
 OTHER: Final = "other"
@@ -75,6 +75,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
     ),
     Family("headroom_bill_forwarded", "Prompt bill as reported, in plain input tokens by cache price"),
     Family("headroom_bill_saved", "What the prompt bill would have been more without the proxy, likewise"),
+    Family("headroom_retrievals", "Originals asked for", label="outcome", values=("found", "missing")),
     Family("headroom_shrink_failures", "Bodies sent as they came because of a fault of ours; must stay 0"),
 )
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -163,6 +164,8 @@ class Counters:
             self.add("headroom_faults", 1, event.fault)
             self.add("headroom_outcomes", 1, "refused")
             self.add("headroom_answers", 1, f"{event.status // 100}xx")
+        elif type(event) is Retrieved:
+            self.add("headroom_retrievals", 1, "found" if event.found else "missing")
         elif type(event) is ShrinkFailed:
             self.add("headroom_shrink_failures")
 
@@ -245,6 +248,7 @@ def stats(board: Board) -> dict[str, object]:
             "saved": round(saved, 1),
             "ratio": round(forwarded / (forwarded + saved), 4) if forwarded + saved else None,
         },
+        "retrievals": {v: int(board.total("headroom_retrievals", v)) for v in _values("headroom_retrievals")},
         "shrink_failures": int(board.total("headroom_shrink_failures")),
     }
 
