@@ -12,6 +12,8 @@ _USAGE = """usage: headroom COMMAND
   serve      run the proxy; `headroom serve --help` lists its settings
   inspect    show what would be done to a request body
   press      press one text; unpress gives it back
+  retrieve   print the original of a text that was cut, by its hash
+  mcp        serve retrieve, compress and stats to an agent, over standard input and output
   settings   print all settings as a table
   version    print the version
 """
@@ -32,6 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         status = inspect.run(command, words[1:])
         if status:
             raise SystemExit(status)
+    elif command == "retrieve":
+        from headroom import fetch  # noqa: PLC0415
+
+        fetch.main(words[1:])
+    elif command == "mcp":
+        from headroom import mcp_server  # noqa: PLC0415 - which few have the package for
+
+        mcp_server.main(words[1:])
     elif command == "settings":
         sys.stdout.write(config.table())
     elif command in ("version", "--version"):

@@ -55,6 +55,15 @@ class Reply(msgspec.Struct, frozen=True, gc=False):
 NOT_FOUND: Final = Reply(404, b'{"error":"not found"}')
 
 
+_ERRORS: Final = {404: "not_found_error", 500: "api_error", 503: "api_error"}
+
+
+def refusal(status: int, message: str) -> Reply:
+    """An answer that says why there is none."""
+    kind = _ERRORS.get(status, "invalid_request_error")
+    return Reply(status, orjson.dumps({"error": {"type": kind, "message": f"headroom: {message}"}}))
+
+
 class Control:
     """Answers the control endpoints."""
 

@@ -11,28 +11,25 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import Self, cast
 
 import msgspec
 
 from headroom import control, plan, providers
 from headroom.betas import StickyTokens
-from headroom.config import REDIS_SCHEMES, SETTINGS, Config, ConfigError, data_directory, without_password
-from headroom.events import Event, Level, Refused, Stopped, StoreNote
+from headroom.config import SETTINGS, Config, ConfigError, without_password
+from headroom.events import Event, Level, Refused, Retrieved, Stopped, StoreNote
 from headroom.exchange import Exchange, error_answer
-from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, StoreDown, Unauthorized
-from headroom.ledger import Ledger
+from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, Unauthorized
 from headroom.logs import LogWriter
 from headroom.metrics import Board, Counters
 from headroom.offering import Mode
 from headroom.receipts import Receipts
-from headroom.services import Posted, Services
+from headroom.services import Services, Serving
 from headroom.shrink import Shrinker
-from headroom.store import MemoryStore, Store
-from headroom.store_sqlite import SqliteStore
+from headroom.stores import is_redis, ledger_of, open_store, redis_store
 from headroom.wire.downstream import Downstream, RequestSink
 from headroom.wire.gate import Watch
 from headroom.wire.head import RequestHead
@@ -42,9 +39,6 @@ from headroom.wire.reader import Data
 from headroom.wire.tls import ResumingContext, client_context
 from headroom.wire.upstream import Dialer, UpstreamLink
 from headroom.zones import yardstick
-
-if TYPE_CHECKING:
-    from headroom.store_redis import RedisStore
 
 BACKLOG = 1024  # connections that wait to be accepted
 REQUEST_ID_LIMIT = 128  # characters of a client's own x-request-id that are taken over
@@ -106,7 +100,7 @@ class Edge:
             listener = listen(config)
         try:
             self._log = _log(config)
-            store = await self._open_store()
+            store = await open_store(config, lambda trouble: self.sink(StoreNote(note=trouble)))
         except ConfigError:
             listener.close()
             if self._log is not None:
@@ -116,12 +110,10 @@ class Edge:
         limits = self.limits
         shortest = min(limits.header_timeout, limits.keep_alive_timeout, limits.body_timeout, limits.silence)
         self.watch = Watch(loop, min(1.0, shortest / 4))
-        self.ledger = Ledger(
-            store, config.whole("replay_cache"), config.seconds("store_timeout"), config.seconds("store_ttl")
-        )
+        self.ledger = ledger_of(config, store)
         self.shrinker = Shrinker(config, self.ledger)
         self.sticky_tokens = StickyTokens(self.ledger) if config.on("beta_header_sticky") else None
-        self.services = Services(config)
+        self.services = Services(config, self.ledger, self.board, self.sink, self._identity)
         self.dialer = Dialer(
             self.watch,
             context,
@@ -160,6 +152,8 @@ class Edge:
 
     def sink(self, event: Event) -> None:
         """Log `event`; see events.Sink."""
+        if type(event) is Retrieved:
+            self.counters(event)
         if self._log is not None:
             self._log(event)
 
@@ -219,13 +213,13 @@ class Edge:
                 close = self.draining or not head.keep_alive
                 data = control.render(reply, head_only=head.method == b"HEAD", close=close)
                 return _Answer(self, client, head, data)
-        if head.method == b"POST":
-            handle = self.services.paths.get(head.target.partition(b"?")[0].decode("latin-1"))
-            if handle is not None:
-                if not (token or (loopback and control.names_loopback(head.fields.get(b"host", b"")))):
-                    return _Answer(self, client, head, control.render(control.NOT_FOUND))
-                keep = head.keep_alive and not self.draining
-                return Posted(client, head, handle, self.body_limit, self.sink, keep=keep)
+        service = self.services.find(head)
+        if service is not None:
+            if not (token or (loopback and control.names_loopback(head.fields.get(b"host", b"")))):
+                return _Answer(self, client, head, control.render(control.NOT_FOUND))
+            return Serving(
+                client, head, service, self.body_limit, self.sink, keep=head.keep_alive and not self.draining
+            )
         if not loopback and self._token and not token:
             return self._turn_away(client, head, Unauthorized("send the proxy's token as x-headroom-proxy-token"))
         found = plan.plan(head, self.config, loopback=loopback)
@@ -271,27 +265,6 @@ class Edge:
     def _next_id(self) -> str:
         self._count += 1
         return f"hr_{self._prefix}{self._count:08x}"
-
-    async def _open_store(self) -> Store:
-        config = self.config
-        where, ttl, limit = config.text("store"), config.seconds("store_ttl"), config.whole("store_limit")
-
-        def notify(trouble: str) -> None:
-            self.sink(StoreNote(note=trouble))
-
-        if where == "memory":
-            return MemoryStore(ttl, limit)
-        store: RedisStore | SqliteStore
-        if _is_redis(where):
-            store = _redis(where, ttl, config.seconds("store_timeout"), notify)
-        else:
-            store = SqliteStore(store_path(where), ttl, limit, notify=notify)
-        try:
-            await store.open()
-        except StoreDown as fault:
-            # Not fatal: requests go on with originals, health says so, and the store is tried again with each of them.
-            notify(str(fault))
-        return store
 
     def _state(self) -> control.State:
         loaded = "loaded" if yardstick.o200k_ready() else "not loaded"
@@ -355,8 +328,10 @@ def check_files(config: Config) -> None:
     _context(config)
     _log(config).close()
     where = config.text("store")
-    if _is_redis(where):
-        _redis(where, 60.0, 1.0, lambda trouble: None)  # which does not connect: a server may be down, and come back
+    if is_redis(where):
+        redis_store(
+            where, 60.0, 1.0, lambda trouble: None
+        )  # which does not connect: a server may be down, and come back
 
 
 def _context(config: Config) -> ResumingContext:
@@ -371,32 +346,6 @@ def _log(config: Config) -> LogWriter:
         return LogWriter(cast(Level, config.text("log_level")), config.path("log_file"))
     except OSError as error:
         raise ConfigError(f"log_file: cannot write {config.path('log_file')}: {error.strerror}") from error
-
-
-def _is_redis(where: str) -> bool:
-    return where.partition("://")[0] in REDIS_SCHEMES and "://" in where
-
-
-def _redis(where: str, ttl: float, timeout: float, notify: Callable[[str], None]) -> RedisStore:
-    try:
-        from headroom.store_redis import RedisStore  # noqa: PLC0415 - an extra, which few have
-    except ImportError as error:
-        raise ConfigError(
-            f"store: {without_password(where)!r} needs the redis package ({error}); "
-            "run pip install 'headroom[redis]', or name a path or memory"
-        ) from None
-    try:
-        return RedisStore(where, ttl, timeout, notify)
-    except ValueError:
-        raise ConfigError(
-            f"store: {without_password(where)!r} names no Redis server; "
-            "right would be redis://host:port/db, rediss://host:port/db or unix:///path/to/socket?db=0"
-        ) from None
-
-
-def store_path(where: str) -> Path:
-    """Where the store's file is: as set, or in the user's data directory."""
-    return Path(where).expanduser() if where else data_directory() / "headroom.db"
 
 
 def listen(config: Config) -> socket.socket:

@@ -7,6 +7,10 @@
 
 What is made of a text depends on the text, its tool and the policy alone, so a history that is compressed again on
 every turn comes out the same every time, and the provider's prompt cache holds.
+
+With `policy="reversible"` something may be left out of a text, which then ends with a marker that names its hash.
+`Result.originals` has those texts by hash: whoever calls keeps them, before the messages go anywhere, and answers a
+model that asks for one.
 """
 
 from __future__ import annotations
@@ -21,21 +25,26 @@ from blake3 import blake3
 
 from headroom import providers
 from headroom.faults import NotJson
-from headroom.providers import Dialect
-from headroom.zones import yardstick
+from headroom.providers import WHOLE_TOOLS, Dialect
+from headroom.weave import TOOL_NAME
+from headroom.zones import marker, yardstick
+from headroom.zones.excerpt import excerpt
 from headroom.zones.forms import Style
 from headroom.zones.locate import Locator, Slot
 from headroom.zones.press import Action, Floors, Verdict, press
 from headroom.zones.splice import Edit, splice, to_text, to_token
 
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
-Policy: TypeAlias = Literal["lossless", "none"]
+Policy: TypeAlias = Literal["lossless", "reversible", "none"]
 
 ERROR_FLOOR = 8000  # characters up to which a result that is marked as an error stays as it is
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """What became of one text. `item` is the index of its message; `kind`, `form` and `action` as in press.Verdict."""
+    """What became of one text. `item` is the index of its message; `kind`, `form` and `action` as in press.Verdict.
+
+    `original` is the hash that names `text` in `pressed`, where something was left out.
+    """
 
     item: int
     tool: str
@@ -46,6 +55,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
     after: int
     text: str
     pressed: str
+    original: str = ""
 
 
 class Result(msgspec.Struct, frozen=True, gc=False):
@@ -53,7 +63,8 @@ class Result(msgspec.Struct, frozen=True, gc=False):
 
     `messages` are the given objects, but for those in which something changed. `body` is empty where messages were
     given. Tokens are by the yardstick, over the texts that were looked at; `compression_ratio` is the share saved,
-    0 to 1. `transforms_applied` names the forms, each once, in order. `rows` is the manifest.
+    0 to 1. `transforms_applied` names the forms, each once, in order. `rows` is the manifest. `originals` are the texts
+    of which something was left out, by the hash in their marker, and `ccr_hashes` those hashes in order.
     """
 
     messages: Sequence[Json]
@@ -62,8 +73,13 @@ class Result(msgspec.Struct, frozen=True, gc=False):
     tokens_after: int
     compression_ratio: float
     transforms_applied: tuple[str, ...]
-    ccr_hashes: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
+    originals: Mapping[str, str] = {}
+
+    @property
+    def ccr_hashes(self) -> tuple[str, ...]:
+        """The hashes of `originals`, in the order of their texts."""
+        return tuple(self.originals)
 
     @property
     def tokens_saved(self) -> int:
@@ -84,7 +100,9 @@ def compress(
 ) -> Result:
     """Shorten the tool results in `given`: a list of messages, or a request body as JSON text or as an object.
 
-    Any dialect the proxy knows is told by its shape. `tools` excepts tools by name; `typed` has texts that a person
+    Any dialect the proxy knows is told by its shape. `policy` says what may be done: `lossless`, `reversible` (leave
+    something out as well, see Result.originals, but of no result that agents edit by), or `none`. `tools` says it for
+    tools by name, where a tool may be `reversible` only if `policy` is. `typed` has texts that a person
     typed looked at too, where they are data. `model` is accepted for callers that pass it on; the yardstick is the
     same for every model. Never makes anything longer by the yardstick, never raises for what a text holds, and gives
     back what cannot be read as it came. Raises TypeError for what is neither. Cost: linear, most of it for texts that
@@ -98,7 +116,7 @@ def compress(
     if located is None:
         return _unchanged(given, body)
     slots, names = located
-    judge = _Judge(floors or Floors(), measure or yardstick.o200k(), style, tools or {}, typed)
+    judge = _Judge(floors or Floors(), measure or yardstick.o200k(), style, tools or {}, typed, policy == "reversible")
     edits: list[Edit] = []
     rows: list[Row] = []
     for slot in slots:
@@ -116,6 +134,7 @@ def compress(
         compression_ratio=round(1 - after / before, 4) if before else 0.0,
         transforms_applied=tuple(dict.fromkeys(row.form for row in rows if row.action == Action.PRESSED)),
         rows=tuple(rows),
+        originals={row.original: row.text for row in rows if row.original},
     )
 
 
@@ -129,12 +148,14 @@ class _Judge:
         style: Style,
         tools: Mapping[str, Policy],
         typed: bool,
+        cuts: bool,
     ) -> None:
         self._floors = floors
         self._measure = measure
         self._style = style
         self._tools = {name.lower(): policy for name, policy in tools.items()}
         self._typed = typed
+        self._cuts = cuts
         self._first: dict[bytes, str] = {}
 
     def __call__(self, slot: Slot, tool: str, body: bytes) -> Row:
@@ -151,19 +172,35 @@ class _Judge:
         pressed = verdict.action is Action.PRESSED
         after = verdict.after if pressed else before
         return Row(
-            slot.item, tool, str(verdict.action), str(verdict.kind), verdict.form, before, after, text, verdict.text
+            slot.item,
+            tool,
+            str(verdict.action),
+            str(verdict.kind),
+            verdict.form,
+            before,
+            after,
+            text,
+            verdict.text,
+            marker.key(text) if pressed and verdict.cut else "",
         )
 
     def _judged(self, slot: Slot, tool: str, text: str, token: bytes) -> tuple[Verdict | None, str]:
         if slot.typed and not self._typed:
             return None, "typed"
-        if self._tools.get(tool.lower()) == "none":
+        rule = self._tools.get(tool.lower())
+        if rule == "none":
             return None, "tool_policy"
+        if tool == TOOL_NAME or tool.endswith("__" + TOOL_NAME):
+            return None, "retrieved"
         if slot.error and len(text) <= ERROR_FLOOR:
             return None, "error_result"
         if self._first.setdefault(blake3(token).digest(), slot.call_id) != slot.call_id:
             return None, str(Action.PRESSED_BEFORE)
-        return press(text, self._floors, self._measure, self._style), ""
+        if marker.find_markers(text.rpartition("\n")[2]):
+            return None, "marked"  # it was cut before, here or elsewhere
+        whole = slot.typed or rule == "lossless" or (rule != "reversible" and tool.lower() in WHOLE_TOOLS)
+        shorten = excerpt if self._cuts and not whole else press
+        return shorten(text, self._floors, self._measure, self._style), ""
 
 
 def _body(given: Sequence[Json] | Mapping[str, Json] | bytes | str) -> tuple[bytes, bool]:

@@ -81,7 +81,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         label="cause",
         values=("new", "same", "client", "proxy"),
     ),
-    Family("headroom_retrievals", "Originals asked for", label="found", values=("yes", "no")),
+    Family("headroom_retrievals", "Originals asked for", label="outcome", values=("found", "missing")),
     Family("headroom_shrink_failures", "Bodies sent as they came because of a fault of ours; must stay 0"),
 )
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -171,7 +171,7 @@ class Counters:
             self.add("headroom_outcomes", 1, "refused")
             self.add("headroom_answers", 1, f"{event.status // 100}xx")
         elif type(event) is Retrieved:
-            self.add("headroom_retrievals", 1, "yes" if event.found else "no")
+            self.add("headroom_retrievals", 1, "found" if event.found else "missing")
         elif type(event) is ShrinkFailed:
             self.add("headroom_shrink_failures")
 

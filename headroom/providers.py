@@ -514,6 +514,28 @@ WHOLE_TOOLS: Final = frozenset(
 )  # fmt: skip
 """Tools whose results agents edit by, in lower case: nothing of them is left out unless that is configured."""
 
+
+@dataclass(frozen=True, slots=True)
+class CallShape:
+    """A tool's call as a program hands it on, and the answer it expects: paths into the one, fields of the other."""
+
+    name: Path
+    arguments: Path
+    id: str
+    answer: Mapping[str, str]
+    answer_id: str
+    answer_text: str
+
+
+TOOL_CALLS: Final[Mapping[str, tuple[CallShape, ...]]] = {
+    "anthropic": (CallShape(("name",), ("input",), "id", {"type": "tool_result"}, "tool_use_id", "content"),),
+    "openai": (
+        CallShape(("function", "name"), ("function", "arguments"), "id", {"role": "tool"}, "tool_call_id", "content"),
+        CallShape(("name",), ("arguments",), "call_id", {"type": "function_call_output"}, "call_id", "output"),
+    ),
+}
+"""Calls by provider; of several shapes, the first in which a name is found."""
+
 CREDENTIAL_FIELDS: Final = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
 """Request fields that say who is asking. Their digest enters conversation keys; their values go nowhere."""
 

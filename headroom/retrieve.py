@@ -27,19 +27,33 @@ class Asking(msgspec.Struct, frozen=True):
     match: str = ""
 
 
+class _Given(msgspec.Struct, frozen=True):
+    """The arguments as models and programs write them: null for nothing, a number for one line."""
+
+    hash: str
+    lines: str | int | None = None
+    match: str | None = None
+
+
 def asking(arguments: bytes) -> Asking:
     """Read the JSON arguments of a call. Raises BadAsking."""
     try:
-        asked = msgspec.json.decode(arguments, type=Asking, strict=False)
+        asked = msgspec.json.decode(arguments, type=_Given)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise BadAsking(
             'The arguments must be an object with "hash" (the hex digits of a <<ccr:...>> marker), and at will "lines" '
             '("120-180") or "match" (a text).'
         ) from None
-    found = named_hash(asked.hash)
+    return checked(asked.hash, "" if asked.lines is None else str(asked.lines), asked.match or "")
+
+
+def checked(hash_: str, lines: str = "", match: str = "") -> Asking:
+    """An asking with a hash and a range that can be ones. Raises BadAsking."""
+    found = named_hash(hash_)
     if found is None:
         raise BadAsking(f"hash must be the {DIGITS} hex digits that stand in a <<ccr:...>> marker.")
-    return Asking(found, asked.lines, asked.match)
+    _ends(lines)
+    return Asking(found, lines, match)
 
 
 def named_hash(text: str) -> str | None:
@@ -72,16 +86,25 @@ def missing(hash_: str, ttl: float) -> str:
     )
 
 
+UNREADABLE = "The originals cannot be read just now. Run the command again to get its output."
 LIMIT_REACHED = "No more originals can be fetched in this turn. Go on with what you have, or run the command again."
 
 
-def _range(text: str, total: int) -> tuple[int, int]:
-    """The first and last line asked for, within `total`."""
+def _ends(text: str) -> tuple[int, int | None]:
+    """The first and last line asked for; None for the last there is."""
     found = _RANGE.fullmatch(text)
     if found is None or (text.strip() and not (found[1] or found[3])):
         raise BadAsking('lines must be a range such as "120-180", "120-" or "120".')
     first = int(found[1]) if found[1] else 1
-    last = int(found[3]) if found[3] else (total if found[2] or not found[1] else first)
-    if first < 1 or first > last or first > total:
+    last = int(found[3]) if found[3] else (None if found[2] or not found[1] else first)
+    if first < 1 or (last is not None and first > last):
+        raise BadAsking(f'lines "{text.strip()}" is no range: lines count from 1, and the first comes first.')
+    return first, last
+
+
+def _range(text: str, total: int) -> tuple[int, int]:
+    """The first and last line asked for, within `total`."""
+    first, last = _ends(text)
+    if first > total:
         raise BadAsking(f'lines "{text.strip()}" is not within the {total} lines there are.')
-    return first, min(last, total)
+    return first, total if last is None else min(last, total)

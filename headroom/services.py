@@ -1,104 +1,58 @@
-"""The proxy's engine for programs: `POST /v1/compress`. For callers on this host, or with the proxy's token.
+"""The services of the proxy for programs: `/v1/compress` and `/v1/retrieve`.
 
-The contract is the one that gateways with a headroom hook already call.
+For callers on this host, or with the proxy's token. What answers is asynchronous: it may wait for the store.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
-import msgspec
-import orjson
-
+from headroom.compressing import Compressing
 from headroom.config import Config
-from headroom.control import Reply, render
+from headroom.control import Reply, refusal, render
 from headroom.events import Sink, failure
 from headroom.faults import Fault
-from headroom.library import Policy, Result, compress
+from headroom.ledger import Ledger
+from headroom.metrics import Board
+from headroom.retrieving import Retrieving
 from headroom.wire.head import RequestHead
 from headroom.wire.reader import Data
-from headroom.zones import yardstick
-from headroom.zones.forms import Style
-from headroom.zones.press import FLOOR_GROUPS, Floors
 
-BYPASS: Final = b"x-headroom-bypass"
+Service = Callable[[RequestHead, bytes], Awaitable[Reply]]
+"""Answers a request, given its head and its body."""
 
-
-class Options(msgspec.Struct, frozen=True):
-    """What a caller may ask for."""
-
-    policy: Literal["lossless", "none"] = "lossless"
-    compress_user_messages: bool = False
-
-
-class Asked(msgspec.Struct, frozen=True):
-    """The body of `/v1/compress`. `config` may hold `policy` and `compress_user_messages`; more is ignored."""
-
-    messages: msgspec.Raw
-    model: str = ""
-    config: Options = msgspec.field(default_factory=Options)
+_PLACEHOLDER: Final = "/{}"  # at a path's end: one segment that is not empty
 
 
 class Services:
-    """Answers the service endpoints. Long work is done on a thread of its own, which no proxied request waits for."""
+    """Finds the service for a request."""
 
-    def __init__(self, config: Config) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="service")
-        self._floors = Floors({kind: config.whole(f"{group}_floor") for kind, group in FLOOR_GROUPS.items()})
-        self._style = Style(config.text("press_style"))
-        self._by_characters = config.text("token_yardstick") == "characters"
-        tools = {tool: "none" for tool, policy in config.tool_policy.items() if policy == "none"}
-        self._tools: Mapping[str, Policy] = tools  # type: ignore[assignment]
-        self._limit = config.seconds("compress_timeout")
-        self.paths: Mapping[str, Callable[[RequestHead, bytes], Awaitable[Reply]]] = {"/v1/compress": self._compress}
+    def __init__(
+        self, config: Config, ledger: Ledger, board: Board, sink: Sink, identify: Callable[[RequestHead], str]
+    ) -> None:
+        self._compressing = Compressing(config, ledger, sink, identify)
+        self._retrieving = retrieving = Retrieving(config, ledger, board, sink, identify)
+        self._paths: Mapping[tuple[bytes, str], Service] = {
+            (b"POST", "/v1/compress"): self._compressing.answer,
+            (b"POST", "/v1/retrieve"): retrieving.posted,
+            (b"POST", "/v1/retrieve/tool_call"): retrieving.called,
+            (b"GET", "/v1/retrieve/stats"): retrieving.stats,
+            (b"GET", "/v1/retrieve" + _PLACEHOLDER): retrieving.named,
+        }
+
+    def find(self, head: RequestHead) -> Service | None:
+        """What answers a request, or None where no service does. HEAD is answered as GET is, without the body."""
+        method = b"GET" if head.method == b"HEAD" else head.method
+        path = head.target.partition(b"?")[0].decode("latin-1")
+        above, _, last = path.rpartition("/")
+        return self._paths.get((method, path)) or (self._paths.get((method, above + _PLACEHOLDER)) if last else None)
 
     def close(self) -> None:
-        """Let go of the thread; what is under way ends by itself."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-    async def _compress(self, head: RequestHead, body: bytes) -> Reply:
-        """Shorten the tool results of `messages`. A fault of ours, or too little time, gives them back as they came."""
-        try:
-            asked = msgspec.json.decode(body, type=Asked)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            return _refusal(400, f"the body must be an object with a list of messages: {error}")
-        if bytes(asked.messages)[:1] != b"[":
-            return _refusal(400, "messages must be a list")
-        policy: Policy = "none" if head.fields.get(BYPASS, b"").lower() == b"true" else asked.config.policy
-        work = asyncio.get_running_loop().run_in_executor(
-            self._thread, self._work, bytes(asked.messages), policy, asked.config.compress_user_messages
-        )
-        try:
-            messages, result = await asyncio.wait_for(work, self._limit)
-        except TimeoutError:
-            messages, result = bytes(asked.messages), None
-        told = {
-            "tokens_before": result.tokens_before if result else 0,
-            "tokens_after": result.tokens_after if result else 0,
-            "tokens_saved": result.tokens_saved if result else 0,
-            "compression_ratio": result.compression_ratio if result else 0.0,
-            "transforms_applied": list(result.transforms_applied) if result else ["timeout:originals"],
-            "ccr_hashes": list(result.ccr_hashes) if result else [],
-        }
-        # Spliced, so that what was not changed is what was sent, number spellings included.
-        return Reply(200, b'{"messages":' + messages + b"," + orjson.dumps(told)[1:])
-
-    def _work(self, messages: bytes, policy: Policy, typed: bool) -> tuple[bytes, Result]:
-        """On a thread. The messages are put into a body and taken out of it again by their bytes."""
-        begin, end = b'{"messages":', b"}"
-        result = compress(
-            begin + messages + end,
-            policy=policy,
-            floors=self._floors,
-            style=self._style,
-            tools=self._tools,
-            typed=typed,
-            measure=yardstick.Characters() if self._by_characters else None,
-        )
-        return result.body[len(begin) : -len(end)], result
+        """Let go of threads; what is under way ends by itself."""
+        self._compressing.close()
+        self._retrieving.close()
 
 
 class Connection(Protocol):
@@ -108,14 +62,14 @@ class Connection(Protocol):
     def finish(self, *, keep: bool) -> None: ...
 
 
-class Posted:
-    """A request to a service: its body is held, then answered."""
+class Serving:
+    """A request to a service: its body is held, then it is answered."""
 
     def __init__(
         self,
         client: Connection,
         head: RequestHead,
-        handle: Callable[[RequestHead, bytes], Awaitable[Reply]],
+        handle: Service,
         limit: int,
         sink: Sink,
         *,
@@ -143,7 +97,7 @@ class Posted:
         if self._size > self._limit:
             self._over = True
             self._body.clear()
-            self._answer(_refusal(413, f"the body is over {self._limit} bytes"), keep=False)
+            self._answer(refusal(413, f"the body is over {self._limit} bytes"), keep=False)
             return
         self._body.append(payload)
 
@@ -163,17 +117,17 @@ class Posted:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._sink(failure("", error))
             if not self._over:
-                self._answer(_refusal(500, "this call failed; the log says where"), keep=False)
+                self._answer(refusal(500, "this call failed; the log says where"), keep=False)
 
     def _answer(self, reply: Reply, *, keep: bool) -> None:
         self._over = True
-        self._client.write(render(reply, close=not keep))
+        self._client.write(render(reply, head_only=self._head.method == b"HEAD", close=not keep))
         self._client.finish(keep=keep)
 
     def request_broken(self, fault: Fault) -> None:
         """See RequestSink."""
         if not self._over:
-            self._answer(_refusal(fault.status, str(fault)), keep=False)
+            self._answer(refusal(fault.status, str(fault)), keep=False)
 
     def request_flush(self) -> None:
         """See RequestSink."""
@@ -186,7 +140,3 @@ class Posted:
 
     def client_writable(self, writable: bool) -> None:
         """See RequestSink."""
-
-
-def _refusal(status: int, message: str) -> Reply:
-    return Reply(status, orjson.dumps({"error": {"type": "invalid_request_error", "message": f"headroom: {message}"}}))

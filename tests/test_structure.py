@@ -29,6 +29,10 @@ ASYNCIO = {
     "headroom.serve",
     "headroom.logs",
     "headroom.services",
+    "headroom.compressing",
+    "headroom.retrieving",
+    "headroom.fetch",
+    "headroom.mcp_server",
 }
 # Words of providers, in code rather than in prose. Media types and protocol names are not among them.
 PROVIDERS = re.compile(r"anthropic|openai|gemini|claude|codex|chatgpt|vertex|bedrock", re.IGNORECASE)
