@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from blake3 import blake3
 
+from headroom.collecting import UNCOLLECTED
 from headroom.config import Config
 from headroom.faults import NotJson, PressLate, StoreDown
 from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, text_key
@@ -118,7 +119,8 @@ class Shrinker:
         )
         self._by_characters = config.text("token_yardstick") == "characters"
         self._locators: Mapping[str, Locator] = {d.name: Locator(d.shape) for d in DIALECTS if d.shape is not None}
-        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="press")
+        # One: two that compute share the interpreter anyway, and the loop would wait for its turn among three.
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="press")
         self._loading: asyncio.Task[yardstick.Yardstick] | None = None
         self.yardstick_fault = ""
 
@@ -496,7 +498,8 @@ def _press_all(
         if stop:
             return
         begun = time.perf_counter()
-        verdict = (excerpt if cuts else press)(text, floors, measure, style)
+        with UNCOLLECTED:
+            verdict = (excerpt if cuts else press)(text, floors, measure, style)
         done.append((verdict, _since(begun)))
 
 
