@@ -196,7 +196,8 @@ class Shrinker:
         undecided = [slot for slot in located.fresh if slot.key not in decisions]
         work = _Fresh(body, located, undecided, note, offer)
         if located.fresh:
-            names = self._locators[dialect.name].tool_names(body, located.fresh_from)
+            if undecided and decide:
+                names = self._locators[dialect.name].tool_names(body, located.fresh_from)
             for slot in located.fresh:
                 if (known := decisions.get(slot.key)) is not None:
                     work.rows.append(_replayed(slot, names, known))
@@ -260,18 +261,16 @@ class Shrinker:
         """
         if self._observe:
             return
-        names: list[Name] = []
+        slots: dict[Name, Slot] = {}
         originals: dict[str, Slot] = {}
         for slot in (*work.located.old, *work.located.fresh):
             decision = decisions.get(slot.key)
             if decision is None or slot.key in work.new:
                 continue
-            names.append((SPACE_DECISION, slot.key))
-            names.append((SPACE_TEXT, work.text_key(slot)))
+            slots[SPACE_DECISION, slot.key] = slot
             if decision.original:
                 originals[decision.original] = slot
-                names.append(original_name(decision.original))
-        due = self.ledger.due(names, time.monotonic())
+        due = self.ledger.due([*slots, *map(original_name, originals)], time.monotonic())
         if not due:
             return
         lost = {hash_: slot for hash_, slot in originals.items() if original_name(hash_) in set(due)}
@@ -280,7 +279,8 @@ class Shrinker:
                 await self.ledger.keep_originals({h: to_text(work.token(slot)) for h, slot in lost.items()})
             except StoreDown as fault:
                 work.note = fault.name
-        self.ledger.renew([name for name in due if name[0] in (SPACE_DECISION, SPACE_TEXT)])
+        renewed = [name for name in due if name[0] == SPACE_DECISION]
+        self.ledger.renew([*renewed, *((SPACE_TEXT, work.text_key(slots[name])) for name in renewed)])
 
     def _splice(
         self,
