@@ -85,17 +85,21 @@ class Chained(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def text(self) -> str:
+        """See Way."""
         return self.stages[-1]
 
     @property
     def name(self) -> str:
+        """See Way."""
         return "+".join(form.name for form in self.chain)
 
     @property
     def depth(self) -> int:
+        """See Way."""
         return len(self.chain)
 
     def reads_back(self, given: str, pressed: str) -> bool:
+        """See Way."""
         before = (given, *self.stages[1:-1])
         for form, was in zip(reversed(self.chain), reversed(before), strict=True):
             if not pressed.startswith(form.title):
@@ -129,17 +133,21 @@ class Layered(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def text(self) -> str:
+        """See Way."""
         return f"{self.line}\n{self.inner if self.way is None else self.way.text}"
 
     @property
     def name(self) -> str:
+        """See Way."""
         return self.layer.name if self.way is None else f"{self.layer.name}+{self.way.name}"
 
     @property
     def depth(self) -> int:
+        """See Way."""
         return 1 if self.way is None else self.way.depth
 
     def reads_back(self, given: str, pressed: str) -> bool:
+        """See Way."""
         line, _, rest = pressed.partition("\n")
         if line != self.line or not self.layer.holds(given, line, self.inner):
             return False

@@ -230,8 +230,10 @@ def press(
         ways += [bare.dressed(way) for way in chained(bare.text, chains, style)]
         if bare.layers and bare.layers[-1][0] is _SCREEN:  # line ends alone are no reason to touch a text
             ways.append(bare.dressed(None))
-    whole = kind in WHOLE and (ways or kind is not Kind.JSON)  # what only begins and ends as JSON is several things
-    if not whole and not (ways and len(ways[0].text) < (1 - ENOUGH) * len(core)):
+    # What only looks like JSON, or has lines around it, is several things: the others have forms of their own.
+    several = kind is Kind.JSON and all(way.name.endswith(_PARTS.name) for way in ways)
+    enough = ways and not several and len(ways[0].text) < (1 - ENOUGH) * len(core)
+    if (kind not in WHOLE or several) and not enough:
         way = _in_parts(bare, floors, yardstick, style)
         ways += [bare.dressed(way)] if way is not None else []
     if not ways:

@@ -109,6 +109,7 @@ def weight(text: str) -> int:
 
 
 def padded(value: str, width: int) -> str:
+    """`value` filled with blanks to `width` characters: before it, or behind it where `width` is negative."""
     return value.rjust(width) if width >= 0 else value.ljust(-width)
 
 
