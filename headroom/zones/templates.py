@@ -40,6 +40,7 @@ class Column:
         self.tail = tail
 
     def picked(self, at: list[int]) -> Column:
+        """The values of these lines alone."""
         values = self.values
         return Column([values[i] for i in at], whole=self.whole, width=self.width, tail=self.tail)
 
