@@ -18,7 +18,7 @@ from blake3 import blake3
 
 from headroom.collecting import UNCOLLECTED
 from headroom.config import Config
-from headroom.faults import NotJson, PressLate, StoreDown
+from headroom.faults import NoMessages, NotJson, PressLate, StoreDown
 from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, text_key
 from headroom.offer import instructions_of
 from headroom.offering import Mode, Offer, Offering
@@ -156,7 +156,8 @@ class Shrinker:
         try:
             located = self._locators[dialect.name].locate(body, caller, session)
         except NotJson as fault:
-            return Receipt(body, note=fault.name, locate_ms=_since(begun))
+            note = "" if dialect.bare_prompt and isinstance(fault, NoMessages) else fault.name
+            return Receipt(body, note=note, locate_ms=_since(begun))
         told = Receipt(
             body,
             frozen=located.frozen,
