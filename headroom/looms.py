@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from headroom.blocks import BlockLoom
+from headroom.contents import ContentLoom
 from headroom.weave import Loom
 
-LOOMS: Final[Mapping[str, Loom]] = {"blocks": BlockLoom()}
+LOOMS: Final[Mapping[str, Loom]] = {"blocks": BlockLoom(), "parts": ContentLoom()}
