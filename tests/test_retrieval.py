@@ -1,0 +1,179 @@
+"""What was left out of a text is fetched by the model in the middle of its answer, and the client never notices."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from headroom.edge import Edge
+from headroom.looms import LOOMS
+from headroom.retrieve import LIMIT_REACHED
+from headroom.zones import marker
+from tests.support.embedded import edge_to
+from tests.support.origin import Origin
+from tests.support.retrieving import (
+    STOPS,
+    TALKS,
+    TOOL,
+    Talk,
+    check_requests,
+    fetch,
+    log,
+    markers,
+    run,
+    texts,
+)
+from tests.support.script import Script, ToolCall, Turn
+
+STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
+BY_KIND = pytest.mark.parametrize("kind", [kind for kind in TALKS if kind in LOOMS])
+LOG = log(0)
+ASKS = 12  # requests that a conversation of these tests has at most
+
+
+def outputs(command: str) -> str:
+    """What the client's tool gives."""
+    return log(int(command.removeprefix("log "))) if command.startswith("log ") else f"{command}\nok"
+
+
+def edge(url: str, **settings: object) -> Edge:
+    """A proxy that offers the tool and is never in a hurry."""
+    patient = {"press_deadline": "30s", "press_deadline_limit": "60s", "store_timeout": "30s", "ccr_tool": "start"}
+    return edge_to(url, **{**patient, **settings})
+
+
+@asynccontextmanager
+async def begun(kind: str) -> AsyncIterator[Talk]:
+    """A client's conversation."""
+    talk = TALKS[kind](outputs)
+    try:
+        yield talk
+    finally:
+        await talk.close()
+
+
+async def play(talk: Talk, url: str, *, stream: bool) -> None:
+    """Let a client ask until the model calls nothing any more."""
+    for _ in range(ASKS):
+        if not (await talk.ask(url, stream=stream)).calls:
+            return
+    raise AssertionError("the conversation has no end")
+
+
+def bodies(origin: Origin) -> list[bytes]:
+    """The requests that the provider got, in order."""
+    return [kept.body for kept in origin.requests]
+
+
+def unseen(talk: Talk) -> None:
+    """The client was never asked to run the retrieve tool."""
+    assert not [name for said in talk.said for name in said.names if name != "Bash"]
+
+
+# --- every way of calling -------------------------------------------------------------------------
+
+PARTS = {"lines": "2-3"}, {"match": "ERROR"}
+SHAPES: dict[str, Sequence[Turn]] = {
+    "alone": [Turn("All of it.", (fetch(LOG),))],
+    "alone and silent": [Turn("", (fetch(LOG),))],
+    "after the client's": [Turn("Both.", (run("ls"), fetch(LOG)))],
+    "before the client's": [Turn("Both.", (fetch(LOG), run("ls")))],
+    "between the client's": [Turn("Both.", (run("ls"), fetch(LOG), run("pwd")))],
+    "beside the client's and silent": [Turn("", (fetch(LOG), run("ls"), fetch(LOG, lines="1")))],
+    "twice in one turn": [Turn("Two parts.", tuple(fetch(LOG, **part) for part in PARTS))],
+    "two rounds": [Turn("One.", (fetch(LOG, lines="1"),)), Turn("Two.", (fetch(LOG, lines="2"),))],
+    "two silent rounds": [Turn("", (fetch(LOG, lines="1"),)), Turn("", (fetch(LOG, lines="2"),))],
+    "three rounds": [Turn(word, (fetch(LOG, lines=word),)) for word in "123"],
+    "alone, then beside": [Turn("A", (fetch(LOG, lines="1"),)), Turn("B", (fetch(LOG, match="ERROR"), run("ls")))],
+    "beside, then alone": [Turn("A", (run("ls"), fetch(LOG, lines="1"))), Turn("B", (fetch(LOG, match="ERROR"),))],
+    "of two logs": [Turn("More.", (run("log 1"),)), Turn("Both.", (fetch(LOG, lines="1"), fetch(log(1), lines="2")))],
+}
+
+
+@STREAMED
+@BY_KIND
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_the_model_gets_the_original_and_the_client_never_sees_the_tool(
+    kind: str, stream: bool, shape: str
+) -> None:
+    turns = [Turn("I look.", (run("log 0"),)), *SHAPES[shape], Turn("Done: the database is down.")]
+    async with Origin(Script.single(turns)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await play(talk, f"http://127.0.0.1:{proxy.port}", stream=stream)
+        unseen(talk)
+        check_requests(bodies(origin))
+        assert len(origin.requests) == len(turns)
+        assert markers(origin.requests[-1].body)
+        assert LOG not in texts(origin.requests[1].body)
+        given = texts(origin.requests[-1].body)
+        for call in (call for turn in turns for call in turn.calls if call.name == TOOL):
+            assert wanted(call) in given
+        # What the client saw is what the model said, in as many answers as there were turns for the client.
+        assert [said.calls for said in talk.said] == list(_commands(turns))
+        assert "".join(text for said in talk.said for text in said.texts) == "".join(turn.text for turn in turns)
+        assert [said.stop for said in talk.said] == [STOPS[kind][not said.calls] for said in talk.said]
+        assert sum(said.output for said in talk.said) == sum(
+            len(turn.text) // 4 + 20 * len(turn.calls) + 1 for turn in turns
+        )
+
+
+def _commands(turns: Sequence[Turn]) -> Iterator[tuple[str, ...]]:
+    for turn in turns:
+        own = tuple(str(call.input["command"]) for call in turn.calls if call.name != TOOL)
+        if own or not turn.calls:
+            yield own
+
+
+def wanted(call: ToolCall) -> str:
+    """What a call of the tool is to be answered with."""
+    original = next(text for text in (LOG, log(1)) if marker.key(text) == call.input["hash"])
+    rows = original.split("\n")
+    if lines := str(call.input.get("lines", "")):
+        first, _, last = lines.partition("-")
+        shown = rows[int(first) - 1 : int(last or first)]
+        return f"[lines {first}-{last or first} of {len(rows)}]\n" + "\n".join(shown)
+    if match := str(call.input.get("match", "")):
+        found = [f"{at}:{row}" for at, row in enumerate(rows, 1) if match in row]
+        return f"[{len(found)} of {len(rows)} lines contain the text]\n" + "\n".join(found)
+    return original
+
+
+@STREAMED
+@BY_KIND
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (ToolCall(TOOL, {"hash": "0" * 24}), "Run the command again"),
+        (ToolCall(TOOL, {"hash": "none"}), "24 hex digits"),
+        (ToolCall(TOOL, {}), '"hash"'),
+        (ToolCall(TOOL, {"hash": ["x"]}), '"hash"'),
+        (fetch(LOG, lines="9000-"), "not within"),
+        (fetch(LOG, lines="x"), "range"),
+        (fetch(LOG, match="nowhere"), "[0 of 302 lines"),
+    ],
+)
+async def test_what_cannot_be_given_is_told_to_the_model_with_the_next_step(
+    kind: str, stream: bool, call: ToolCall, told: str
+) -> None:
+    turns = [Turn("", (run("log 0"),)), Turn("All.", (call,)), Turn("Done.")]
+    async with Origin(Script.single(turns)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await play(talk, f"http://127.0.0.1:{proxy.port}", stream=stream)
+        unseen(talk)
+        check_requests(bodies(origin))
+        assert told in texts(origin.requests[-1].body)[-1]
+
+
+@STREAMED
+@BY_KIND
+async def test_after_three_rounds_the_model_is_told_that_there_are_no_more(kind: str, stream: bool) -> None:
+    rounds = [Turn(f"Round {n}. ", (fetch(LOG, lines=str(n)),)) for n in range(1, 5)]
+    turns = [Turn("", (run("log 0"),)), *rounds, Turn("Enough.", (run("ls"),)), Turn("Done.")]
+    async with Origin(Script.single(turns)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await play(talk, f"http://127.0.0.1:{proxy.port}", stream=stream)
+        unseen(talk)
+        check_requests(bodies(origin))
+        results = texts(origin.requests[-1].body)
+        assert [text[:6] for text in results[1:4]] == ["[lines"] * 3
+        assert results[4] == LIMIT_REACHED
+        assert talk.said[-1].texts == ("Done.",)
