@@ -98,7 +98,7 @@ class Offering:
         if loom is None or located.items == 0:
             return []
         items = locator.items(body)
-        keys = [self._key(located, raw, loom) for _, raw in items]
+        keys = self._keys(located, [raw for _, raw in items], loom)
         found = await self._ledger.hidden([key for key in keys if key])
         if not found:
             return []
@@ -121,14 +121,19 @@ class Offering:
         """Keep a turn that the client sees in part. Raises StoreDown."""
         await self._ledger.hide(blake3(located_conversation + anchor).digest(), _encode(Kept(at, turn)))
 
-    def _key(self, located: Located, raw: bytes, loom: Loom) -> bytes:
+    def _keys(self, located: Located, raws: list[bytes], loom: Loom) -> list[bytes]:
+        """The names that turns would be kept under, one for each item; empty where it is not the model's."""
+        anchors = loom.anchors(raws) if loom.together else [self._anchor(raw, loom) for raw in raws]
+        return [blake3(located.conversation + anchor).digest() if anchor else b"" for anchor in anchors]
+
+    def _anchor(self, raw: bytes, loom: Loom) -> bytes:
         digest = blake3(raw).digest()
         anchor = self._anchors.get(digest)
         if anchor is None:
             anchor = self._anchors[digest] = loom.anchors([raw])[0]
             if len(self._anchors) > ANCHOR_LIMIT:
                 self._anchors.popitem(last=False)
-        return blake3(located.conversation + anchor).digest() if anchor else b""
+        return anchor
 
 
 def _read(value: bytes) -> Kept | None:
