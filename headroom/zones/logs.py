@@ -138,7 +138,7 @@ def _ordinary(lines: list[str], lowered: str) -> list[int]:
     for at, (line, low) in enumerate(zip(lines, lowered_lines, strict=True)):
         if line and line != last and len(line) <= MAX_LINE and MARK not in line and BREAK not in line:
             ordinary.append(at)
-            if (line[0].isspace() or (words and any([word in low for word in words]))) and _ALARM.search(line):
+            if (line[0].isspace() or (words and any(map(low.__contains__, words)))) and _ALARM.search(line):
                 alarms.append(at)
         last = line
     if alarms and len(alarms) * ALARM_SHARE <= len(ordinary):
