@@ -69,7 +69,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     slots that were replaced. `note` names what went wrong, if anything: a fault's name. `observed`: everything is as
     it would have been, but `body` is what came and nothing was recorded. `cut` counts the texts sent with something
     left out. `offered`: the retrieve tool is among the tools; `answers_calls`: the proxy is to answer its calls, of
-    `conversation`. `forwarded` makes what the next request is compared with; it holds the body.
+    `conversation`, whose turns so far are `places` (see Offering.places). `forwarded` makes what the next request is
+    compared with; it holds the body.
     """
 
     body: bytes
@@ -89,6 +90,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     offered: bool = False
     answers_calls: bool = False
     conversation: bytes = b""
+    places: tuple[bytes, ...] = ()
     forwarded: Callable[[], Forwarded] | None = None
     locate_ms: float = 0.0
     store_ms: float = 0.0
@@ -174,11 +176,15 @@ class Shrinker:
         note = ""
         offer: Offer | None = None
         hidden: list[Edit] = []
+        places: list[bytes] = []
         if tool != "off" and not self._observe:
             try:
                 offer = await self._offering.offer(body, located, dialect, tool)
-                if offer is not None and offer.ours and offer.certain:
-                    hidden = await self._offering.hidden(body, located, self._locators[dialect.name], dialect)
+                if offer is not None and offer.ours:
+                    locator = self._locators[dialect.name]
+                    places = self._offering.places(body, located, locator, dialect)
+                    if offer.certain:
+                        hidden = await self._offering.hidden(body, locator, dialect, places)
             except StoreDown as fault:
                 note = fault.name
         old, fresh = [slot.key for slot in located.old], [slot.key for slot in located.fresh]
@@ -225,6 +231,7 @@ class Shrinker:
             cut=receipt.cut,
             offered=offer is not None,
             answers_calls=offer is not None and offer.ours,
+            places=tuple(places),
             store_ms=store_ms,
             press_ms=press_ms,
         )
@@ -389,9 +396,9 @@ class Shrinker:
             return False
         return policy == "reversible" or tool not in WHOLE_TOOLS
 
-    async def keep_turn(self, conversation: bytes, at: int, anchor: bytes, turn: Turn) -> None:
-        """Keep a turn that the client sees in part. Raises StoreDown."""
-        await self._offering.keep(conversation, at, anchor, turn)
+    async def keep_turn(self, receipt: Receipt, anchor: bytes, turn: Turn) -> None:
+        """Keep a turn that the client sees in part, which answers the request of `receipt`. Raises StoreDown."""
+        await self._offering.keep(receipt.conversation, receipt.places, receipt.items, anchor, turn)
 
     async def _press(self, texts: Sequence[Text], work: _Fresh) -> list[tuple[Verdict, float]]:
         """Verdicts on the first texts and their ms, in order: all of them, unless the deadline came first."""

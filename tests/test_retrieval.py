@@ -177,3 +177,28 @@ async def test_after_three_rounds_the_model_is_told_that_there_are_no_more(kind:
         assert [text[:6] for text in results[1:4]] == ["[lines"] * 3
         assert results[4] == LIMIT_REACHED
         assert talk.said[-1].texts == ("Done.",)
+
+
+@STREAMED
+@BY_KIND
+async def test_turns_of_the_same_words_are_told_apart(kind: str, stream: bool) -> None:
+    # What is known of a turn is what the client shows of it, and a model says the same again and again.
+    turns = [
+        Turn("", (run("log 0"),)),
+        Turn("Done."),
+        Turn("", (fetch(LOG, lines="1"),)),
+        Turn("Done."),
+        Turn("", (fetch(LOG, lines="2"),)),
+        Turn("Done."),
+        Turn("Done."),
+        Turn("", (fetch(LOG, lines="3"),)),
+        Turn("Done."),
+        Turn("Over."),
+    ]
+    async with Origin(Script.single(turns)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        for _ in range(6):
+            await play(talk, f"http://127.0.0.1:{proxy.port}", stream=stream)
+            talk.tell("And?")
+        assert talk.said[-1].texts == ("Over.",)
+        check_requests(bodies(origin))
+        assert [text[:10] for text in texts(origin.requests[-1].body)[1:]] == [f"[lines {n}-{n}" for n in range(1, 4)]

@@ -29,8 +29,8 @@ PROMPT = "why does it fail?"
 def log(seed: int = 0, lines: int = 300) -> str:
     """A log of which most is left out."""
     rows = (
-        f"2031-02-03 10:{i // 60 % 60:02}:{i % 60:02},{i % 1000:03} INFO [w-{i % 7}] pool: lease {i * (37 + seed) % 9999} "
-        f"taken by job-{i % 50} after {i % 13} ms"
+        f"2031-02-03 10:{i // 60 % 60:02}:{i % 60:02},{i % 1000:03} INFO [w-{i % 7}] pool: "
+        f"lease {i * (37 + seed) % 9999} taken by job-{i % 50} after {i % 13} ms"
         for i in range(lines)
     )
     return "\n".join(rows) + f"\n2031-02-03 11:00:00,000 ERROR db{seed}: connection refused\n"
