@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,19 +15,23 @@ from headroom.retrieve import LIMIT_REACHED
 from headroom.zones import marker
 from tests.support.embedded import edge_to
 from tests.support.origin import Origin
+from tests.support.redis_server import RedisServer
 from tests.support.retrieving import (
     STOPS,
     TALKS,
     TOOL,
     Talk,
+    check_pairs,
     check_requests,
     fetch,
     log,
     markers,
     run,
     texts,
+    tool_list,
 )
 from tests.support.script import Script, ToolCall, Turn
+from tests.support.sessions import served
 
 STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
 BY_KIND = pytest.mark.parametrize("kind", [kind for kind in TALKS if kind in LOOMS])
@@ -45,9 +51,9 @@ def edge(url: str, **settings: object) -> Edge:
 
 
 @asynccontextmanager
-async def begun(kind: str) -> AsyncIterator[Talk]:
+async def begun(kind: str, **given: Any) -> AsyncIterator[Talk]:
     """A client's conversation."""
-    talk = TALKS[kind](outputs)
+    talk = TALKS[kind](outputs, **given)
     try:
         yield talk
     finally:
@@ -60,6 +66,25 @@ async def play(talk: Talk, url: str, *, stream: bool) -> None:
         if not (await talk.ask(url, stream=stream)).calls:
             return
     raise AssertionError("the conversation has no end")
+
+
+async def play_in_turn(talk: Talk, *urls: str) -> None:
+    """Like `play`, each request through the next of several proxies."""
+    for at in range(ASKS):
+        if not (await talk.ask(urls[at % len(urls)], stream=True)).calls:
+            return
+    raise AssertionError("the conversation has no end")
+
+
+async def check_markers(origin: Origin, *proxies: Edge) -> None:
+    """Every marker in every request that was forwarded stands for its original, whichever proxy is asked."""
+    found = {hash_ for body in bodies(origin) for hash_ in markers(body)}
+    assert found
+    for hash_ in found:
+        for proxy in proxies:
+            original = await proxy.ledger.original(hash_)
+            assert original is not None
+            assert marker.key(original) == hash_
 
 
 def bodies(origin: Origin) -> list[bytes]:
@@ -202,3 +227,91 @@ async def test_turns_of_the_same_words_are_told_apart(kind: str, stream: bool) -
         assert talk.said[-1].texts == ("Over.",)
         check_requests(bodies(origin))
         assert [text[:10] for text in texts(origin.requests[-1].body)[1:]] == [f"[lines {n}-{n}" for n in range(1, 4)]
+
+
+# --- the store ------------------------------------------------------------------------------------
+
+LOOP = [
+    Turn("I look.", (run("log 0"),)),
+    Turn("", (fetch(LOG, lines="1"),)),
+    Turn("And the other.", (run("log 1"), run("ls"))),
+    Turn("Both.", (fetch(log(1), match="ERROR"), run("log 2"))),
+    Turn("More.", (fetch(log(2), lines="3"), fetch(LOG, lines="4-5"))),
+    Turn("Now a list.", (run("ls"),)),
+    Turn("Done."),
+]
+
+
+_STEADY: dict[str, list[bytes]] = {}
+
+
+async def steady(kind: str) -> list[bytes]:
+    """What the provider gets of the loop through one proxy."""
+    if kind in _STEADY:
+        return _STEADY[kind]
+    async with Origin(Script.single(LOOP)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await play(talk, url_of(proxy), stream=True)
+        check_requests(bodies(origin))
+        _STEADY[kind] = bodies(origin)
+        return _STEADY[kind]
+
+
+def url_of(proxy: Edge) -> str:
+    """Where a proxy listens."""
+    return f"http://127.0.0.1:{proxy.port}"
+
+
+@BY_KIND
+async def test_a_proxy_that_is_restarted_after_every_turn_sends_the_same(kind: str, tmp_path: Path) -> None:
+    async with Origin(Script.single(LOOP)) as origin, begun(kind) as talk:
+        while True:
+            async with edge(origin.url, store=tmp_path / "store.db") as proxy:
+                if not (await talk.ask(url_of(proxy), stream=True)).calls:
+                    break
+        assert bodies(origin) == await steady(kind)
+
+
+@pytest.mark.parametrize("kind", ["blocks"])
+async def test_workers_of_one_port_send_the_same_as_one(kind: str, tmp_path: Path) -> None:
+    settings = {"store": tmp_path / "store.db", "token_yardstick": "characters", "workers": 2, "ccr_tool": "start"}
+    settings |= {"press_deadline": "30s", "press_deadline_limit": "60s", "store_timeout": "30s"}
+    async with Origin(Script.single(LOOP)) as origin, served(origin.url, settings) as proxy:
+        for _ in range(2):
+            origin.requests.clear()
+            async with begun(kind, alone=True) as talk:
+                await play(talk, f"http://127.0.0.1:{proxy.port}", stream=True)
+            assert bodies(origin) == await steady(kind)
+
+
+@BY_KIND
+async def test_two_proxies_on_one_redis_in_turn_send_the_same_as_one(kind: str, redis_server: RedisServer) -> None:
+    where = f"{redis_server.url}&client_name={kind}"
+    async with (
+        Origin(Script.single(LOOP)) as origin,
+        edge(origin.url, store=where) as one,
+        edge(origin.url, store=where) as other,
+        begun(kind) as talk,
+    ):
+        await play_in_turn(talk, url_of(one), url_of(other))
+        assert bodies(origin) == await steady(kind)
+        await check_markers(origin, one, other)
+
+
+@BY_KIND
+async def test_a_proxy_that_knows_nothing_sends_originals_and_nothing_dangles(kind: str) -> None:
+    async with (
+        Origin(Script.single(LOOP)) as origin,
+        edge(origin.url) as one,
+        edge(origin.url) as other,
+        begun(kind) as talk,
+    ):
+        for at in range(ASKS):
+            before = len(origin.requests)
+            said = await talk.ask(url_of((one, other)[at % 2]), stream=True)
+            for body in bodies(origin)[before:]:
+                check_pairs(body)
+                assert at % 2 == 0 or not markers(body)
+                assert at % 2 == 0 or TOOL not in tool_list(body)
+            if not said.calls:
+                break
+        await check_markers(origin, one)

@@ -58,7 +58,7 @@ class Said:
 
 
 class Talk(Protocol):
-    """A conversation of a client."""
+    """A conversation of a client. One that is `alone` makes a connection for every request."""
 
     said: list[Said]
 
@@ -72,6 +72,10 @@ class Talk(Protocol):
         """Let go of the connections."""
 
 
+def _headers(alone: bool) -> dict[str, str]:
+    return {"Connection": "close"} if alone else {}
+
+
 @dataclass
 class MessagesTalk:
     """With the SDK whose answers are content blocks."""
@@ -79,11 +83,12 @@ class MessagesTalk:
     outputs: Callable[[str], str]
     key: str = KEY
     prompt: str = PROMPT
+    alone: bool = False
     said: list[Said] = field(default_factory=list)
     history: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sdk = anthropic.AsyncAnthropic(api_key=self.key, max_retries=0)
+        self.sdk = anthropic.AsyncAnthropic(api_key=self.key, max_retries=0, default_headers=_headers(self.alone))
         self.tell(self.prompt)
 
     async def close(self) -> None:
@@ -118,7 +123,7 @@ class MessagesTalk:
         self.history.append({"role": "assistant", "content": [b.model_dump(exclude_none=True) for b in answer.content]})
         if calls:
             results = [
-                {"type": "tool_result", "tool_use_id": call.id, "content": self.outputs(call.input["command"])}
+                {"type": "tool_result", "tool_use_id": call.id, "content": self.outputs(call.input.get("command", ""))}
                 for call in calls
             ]
             self.history.append({"role": "user", "content": results})
@@ -132,11 +137,12 @@ class ChatTalk:
     outputs: Callable[[str], str]
     key: str = "sk-proj-scripted"
     prompt: str = PROMPT
+    alone: bool = False
     said: list[Said] = field(default_factory=list)
     history: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sdk = openai.AsyncOpenAI(api_key=self.key, max_retries=0)
+        self.sdk = openai.AsyncOpenAI(api_key=self.key, max_retries=0, default_headers=_headers(self.alone))
         self.tell(self.prompt)
 
     async def close(self) -> None:
@@ -185,11 +191,12 @@ class ResponsesTalk:
     outputs: Callable[[str], str]
     key: str = "sk-proj-scripted"
     prompt: str = PROMPT
+    alone: bool = False
     said: list[Said] = field(default_factory=list)
     history: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sdk = openai.AsyncOpenAI(api_key=self.key, max_retries=0)
+        self.sdk = openai.AsyncOpenAI(api_key=self.key, max_retries=0, default_headers=_headers(self.alone))
         self.tell(self.prompt)
 
     async def close(self) -> None:
@@ -229,7 +236,7 @@ class ResponsesTalk:
         return self.said[-1]
 
 
-TALKS: dict[str, Callable[[Callable[[str], str]], Talk]] = {
+TALKS: dict[str, Callable[..., Talk]] = {
     "blocks": MessagesTalk,
     "deltas": ChatTalk,
     "items": ResponsesTalk,
