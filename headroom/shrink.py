@@ -40,7 +40,16 @@ Text: TypeAlias = tuple[str, bool]
 """A text, and whether something of it may be left out."""
 
 Skip = Literal[
-    "frozen", "error_result", "tool_policy", "typed", "store_down", "late", "unreadable", "retrieved", "marked"
+    "frozen",
+    "error_result",
+    "tool_policy",
+    "typed",
+    "store_down",
+    "late",
+    "unreadable",
+    "retrieved",
+    "marked",
+    "not_offered",
 ]
 
 
@@ -194,16 +203,19 @@ class Shrinker:
             note = fault.name
             decisions = self.ledger.known([*old, *fresh])
         store_ms = _since(begun)
+        cut = frozenset(key for key, known in decisions.items() if known.original)
         if offer is None or not offer.certain:
-            # A marker that nobody could redeem is never sent.
-            decisions = {key: known for key, known in decisions.items() if not known.original}
-        undecided = [slot for slot in located.fresh if slot.key not in decisions]
+            # A marker that nobody could redeem is never sent: the original goes in its place.
+            decisions = {key: known for key, known in decisions.items() if key not in cut}
+        undecided = [slot for slot in located.fresh if slot.key not in decisions and slot.key not in cut]
         work = _Fresh(body, located, undecided, note, offer)
         if located.fresh:
             names = self._locators[dialect.name].tool_names(body, located.fresh_from)
             for slot in located.fresh:
                 if (known := decisions.get(slot.key)) is not None:
                     work.rows.append(_replayed(slot, names, known))
+                elif slot.key in cut:
+                    work.rows.append(_row(slot, names, "not_offered"))
         if undecided and decide:
             begun = time.perf_counter()
             pressings = await self._decide(work, names)
@@ -246,8 +258,12 @@ class Shrinker:
             try:
                 if work.offer is not None and any(pressing.decision.original for pressing in pressings):
                     work.offer = await self._offering.certain(work.offer)
-                decisions.update(await self.ledger.record(pressings))
-                work.new = frozenset(pressing.key for pressing in pressings)
+                kept = await self.ledger.record(pressings)
+                if work.offer is None or not work.offer.certain:
+                    # Another request, which offers the tool, may have been quicker.
+                    kept = {key: known for key, known in kept.items() if not known.original}
+                decisions.update(kept)
+                work.new = frozenset(kept)
             except StoreDown as fault:
                 work.note = fault.name
                 work.rows = [

@@ -10,8 +10,17 @@ from typing import Any
 import pytest
 
 from headroom.edge import Edge
+from headroom.faults import StoreDown
 from headroom.looms import LOOMS
 from headroom.retrieve import LIMIT_REACHED
+from headroom.store import (
+    SPACE_DECISION,
+    SPACE_HIDDEN,
+    SPACE_ORIGINAL,
+    SPACE_STICKY,
+    MemoryStore,
+    Name,
+)
 from headroom.zones import marker
 from tests.support.embedded import edge_to
 from tests.support.origin import Origin
@@ -315,3 +324,141 @@ async def test_a_proxy_that_knows_nothing_sends_originals_and_nothing_dangles(ki
             if not said.calls:
                 break
         await check_markers(origin, one)
+
+
+# --- what must be so for a text to be cut ------------------------------------------------------------
+
+LOOKS = [Turn("I look.", (run("log 0"),)), Turn("And there.", (run("log 1"),)), Turn("Done.")]
+LOGIN = {"blocks": "sk-ant-oat01-scripted", "deltas": "eyJhbGciOi.scripted.x", "items": "eyJhbGciOi.scripted.x"}
+
+
+def check_whole(origin: Origin, *, tool: bool = False) -> None:
+    """Nothing was left out of what the provider got."""
+    for body in bodies(origin):
+        assert (TOOL in tool_list(body)) == tool
+        assert b"<<ccr:" not in body.replace(b"marker <<ccr:HASH>>", b"").replace(b"<<ccr:...>>", b"")
+        check_pairs(body)
+
+
+@BY_KIND
+async def test_a_caller_with_a_login_gets_neither_tool_nor_markers(kind: str) -> None:
+    async with (
+        Origin(Script.single(LOOKS)) as origin,
+        edge(origin.url) as proxy,
+        begun(kind, key=LOGIN[kind]) as talk,
+    ):
+        await play(talk, url_of(proxy), stream=True)
+        check_whole(origin)
+        check_requests(bodies(origin))
+
+
+@BY_KIND
+@pytest.mark.parametrize("settings", [{"ccr_tool": "off"}, {"compression_mode": "observe"}], ids=str)
+async def test_a_proxy_that_is_told_not_to_cuts_nothing(kind: str, settings: dict[str, object]) -> None:
+    async with Origin(Script.single(LOOKS)) as origin, edge(origin.url, **settings) as proxy, begun(kind) as talk:
+        await play(talk, url_of(proxy), stream=True)
+        check_whole(origin)
+
+
+@BY_KIND
+async def test_a_conversation_that_is_seen_first_half_way_is_never_cut(kind: str) -> None:
+    async with Origin(Script.single(LOOKS)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await talk.ask(origin.url, stream=True)
+        await play(talk, url_of(proxy), stream=True)
+        check_whole(origin)
+
+
+@BY_KIND
+async def test_a_conversation_without_tools_is_never_cut(kind: str) -> None:
+    async with Origin(Script.single(LOOKS)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await talk.ask(url_of(proxy), stream=True, tools=False)
+        await talk.ask(origin.url, stream=True)
+        await talk.ask(url_of(proxy), stream=True)
+        check_whole(origin)
+
+
+@BY_KIND
+async def test_a_request_without_tools_gets_originals_in_place_of_excerpts(kind: str) -> None:
+    async with Origin(Script.single(LOOKS)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await talk.ask(url_of(proxy), stream=True)
+        # What was decided on is asked for without tools while it is new, as by a client that sums up, and when old.
+        for fresh in (True, False):
+            history = list(talk.history)
+            for tools in (True, False, True, False):
+                talk.history[:] = history
+                await talk.ask(url_of(proxy), stream=True, tools=tools)
+                assert len(markers(origin.requests[-1].body)) == tools * (1 if fresh else 2)
+                assert (LOG in texts(origin.requests[-1].body)) == (not tools)
+            talk.history[:] = history
+            await talk.ask(url_of(proxy), stream=True)
+        await check_markers(origin, proxy)
+
+
+@BY_KIND
+async def test_a_text_that_first_went_without_tools_stays_as_it_went(kind: str) -> None:
+    async with Origin(Script.single(LOOKS)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await talk.ask(url_of(proxy), stream=True)
+        history = list(talk.history)
+        await talk.ask(url_of(proxy), stream=True, tools=False)
+        went = texts(origin.requests[-1].body)
+        assert not markers(origin.requests[-1].body)
+        talk.history[:] = history
+        await talk.ask(url_of(proxy), stream=True)
+        assert texts(origin.requests[-1].body) == went
+
+
+@BY_KIND
+async def test_sticky_offers_the_tool_from_the_first_cut_on(kind: str) -> None:
+    turns = [Turn("A list.", (run("ls"),)), *LOOP]
+    async with (
+        Origin(Script.single(turns)) as origin,
+        edge(origin.url, ccr_tool="sticky") as proxy,
+        begun(kind) as talk,
+    ):
+        await play(talk, url_of(proxy), stream=True)
+        unseen(talk)
+        offered = [TOOL in tool_list(body) for body in bodies(origin)]
+        assert offered == [False] * 2 + [True] * (len(offered) - 2)
+        check_requests(bodies(origin)[2:])
+        await check_markers(origin, proxy)
+
+
+@BY_KIND
+@pytest.mark.parametrize("spaces", [{SPACE_ORIGINAL}, {SPACE_STICKY}, {SPACE_DECISION, SPACE_ORIGINAL}], ids=str)
+async def test_what_cannot_be_kept_is_not_cut(kind: str, spaces: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    put = MemoryStore.put
+
+    async def failing(store: MemoryStore, entries: Sequence[tuple[Name, bytes]]) -> dict[Name, bytes]:
+        if any(space in spaces for (space, _), _ in entries):
+            raise StoreDown("full")
+        return await put(store, entries)
+
+    monkeypatch.setattr(MemoryStore, "put", failing)
+    async with Origin(Script.single(LOOKS)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        for _ in range(2):
+            await talk.ask(url_of(proxy), stream=True)
+        check_whole(origin, tool=SPACE_STICKY not in spaces)
+        # What went whole stays so, also where the store works again.
+        monkeypatch.undo()
+        await play(talk, url_of(proxy), stream=True)
+        assert LOG in texts(origin.requests[-1].body) or not markers(origin.requests[-1].body)
+        check_requests(bodies(origin))
+
+
+@BY_KIND
+async def test_a_turn_that_cannot_be_kept_leaves_nothing_dangling(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = MemoryStore.put
+
+    async def failing(store: MemoryStore, entries: Sequence[tuple[Name, bytes]]) -> dict[Name, bytes]:
+        if any(space == SPACE_HIDDEN for (space, _), _ in entries):
+            raise StoreDown("full")
+        return await put(store, entries)
+
+    monkeypatch.setattr(MemoryStore, "put", failing)
+    turns = [Turn("", (run("log 0"),)), Turn("", (fetch(LOG), run("ls"))), Turn("Done.")]
+    async with Origin(Script.single(turns)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await play(talk, url_of(proxy), stream=True)
+        unseen(talk)
+        for body in bodies(origin):
+            check_pairs(body)
+        assert LOG not in texts(origin.requests[-1].body)

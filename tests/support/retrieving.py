@@ -61,6 +61,7 @@ class Talk(Protocol):
     """A conversation of a client. One that is `alone` makes a connection for every request."""
 
     said: list[Said]
+    history: list[Any]
 
     async def ask(self, url: str, *, stream: bool, tools: bool = True) -> Said:
         """Send the history through `url` and keep the answer, and the results of what it calls."""
