@@ -7,6 +7,7 @@ from typing import Final
 
 from headroom import items
 from headroom.blocks import BlockLoom
+from headroom.contents import ContentLoom
 from headroom.weave import Loom
 
-LOOMS: Final[Mapping[str, Loom]] = {"blocks": BlockLoom(), "items": items.LOOM}
+LOOMS: Final[Mapping[str, Loom]] = {"blocks": BlockLoom(), "items": items.LOOM, "parts": ContentLoom()}

@@ -68,7 +68,8 @@ class ErrorShape:
 class Dialect:
     """One request and answer format. `shape` is None where its requests are never rewritten.
 
-    `loom` names what answers calls of the retrieve tool within its streams; empty where nothing does.
+    `loom` names what answers calls of the retrieve tool within its streams; empty where nothing does. `bare_prompt`:
+    in place of items there may be one text, a prompt with no results.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Dialect:
     errors: ErrorShape
     session_fields: tuple[bytes, ...] = ()
     loom: str = ""
+    bare_prompt: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,6 +311,7 @@ OPENAI_RESPONSES = Dialect(
     errors=ERRORS_OPENAI,
     session_fields=(b"session-id", b"x-session-id"),
     loom="items",
+    bare_prompt=True,
 )
 _CONTENTS = Shape(
     name="gemini",

@@ -16,8 +16,9 @@ from typing import Literal, TypeAlias
 import msgspec
 from blake3 import blake3
 
+from headroom.collecting import UNCOLLECTED
 from headroom.config import Config
-from headroom.faults import NotJson, PressLate, StoreDown
+from headroom.faults import NoMessages, NotJson, PressLate, StoreDown
 from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, text_key
 from headroom.offer import instructions_of
 from headroom.offering import Mode, Offer, Offering
@@ -129,7 +130,8 @@ class Shrinker:
         )
         self._by_characters = config.text("token_yardstick") == "characters"
         self._locators: Mapping[str, Locator] = {d.name: Locator(d.shape) for d in DIALECTS if d.shape is not None}
-        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="press")
+        # One: two that compute share the interpreter anyway, and the loop would wait for its turn among three.
+        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="press")
         self._loading: asyncio.Task[yardstick.Yardstick] | None = None
         self.yardstick_fault = ""
 
@@ -165,7 +167,8 @@ class Shrinker:
         try:
             located = self._locators[dialect.name].locate(body, caller, session)
         except NotJson as fault:
-            return Receipt(body, note=fault.name, locate_ms=_since(begun))
+            note = "" if dialect.bare_prompt and isinstance(fault, NoMessages) else fault.name
+            return Receipt(body, note=note, locate_ms=_since(begun))
         told = Receipt(
             body,
             frozen=located.frozen,
@@ -210,7 +213,8 @@ class Shrinker:
         undecided = [slot for slot in located.fresh if slot.key not in decisions and slot.key not in cut]
         work = _Fresh(body, located, undecided, note, offer)
         if located.fresh:
-            names = self._locators[dialect.name].tool_names(body, located.fresh_from)
+            if undecided and decide:
+                names = self._locators[dialect.name].tool_names(body, located.fresh_from)
             for slot in located.fresh:
                 if (known := decisions.get(slot.key)) is not None:
                     work.rows.append(_replayed(slot, names, known))
@@ -281,18 +285,16 @@ class Shrinker:
         """
         if self._observe:
             return
-        names: list[Name] = []
+        slots: dict[Name, Slot] = {}
         originals: dict[str, Slot] = {}
         for slot in (*work.located.old, *work.located.fresh):
             decision = decisions.get(slot.key)
             if decision is None or slot.key in work.new:
                 continue
-            names.append((SPACE_DECISION, slot.key))
-            names.append((SPACE_TEXT, work.text_key(slot)))
+            slots[SPACE_DECISION, slot.key] = slot
             if decision.original:
                 originals[decision.original] = slot
-                names.append(original_name(decision.original))
-        due = self.ledger.due(names, time.monotonic())
+        due = self.ledger.due([*slots, *map(original_name, originals)], time.monotonic())
         if not due:
             return
         lost = {hash_: slot for hash_, slot in originals.items() if original_name(hash_) in set(due)}
@@ -301,7 +303,8 @@ class Shrinker:
                 await self.ledger.keep_originals({h: to_text(work.token(slot)) for h, slot in lost.items()})
             except StoreDown as fault:
                 work.note = fault.name
-        self.ledger.renew([name for name in due if name[0] in (SPACE_DECISION, SPACE_TEXT)])
+        renewed = [name for name in due if name[0] == SPACE_DECISION]
+        self.ledger.renew([*renewed, *((SPACE_TEXT, work.text_key(slots[name])) for name in renewed)])
 
     def _splice(
         self,
@@ -519,7 +522,8 @@ def _press_all(
         if stop:
             return
         begun = time.perf_counter()
-        verdict = (excerpt if cuts else press)(text, floors, measure, style)
+        with UNCOLLECTED:
+            verdict = (excerpt if cuts else press)(text, floors, measure, style)
         done.append((verdict, _since(begun)))
 
 

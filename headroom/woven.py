@@ -113,9 +113,9 @@ class Woven:
             for raw in self._splitter.feed(piece if self._unpack is None else self._unpack.feed(piece)):
                 woven = weaver.feed(raw)
                 self._holds = self._holds or not woven
-                if weaver.done and not self._ending and weaver.turn() is not None:
+                if self._ending or (weaver.done and weaver.turn() is not None):
                     # The client must not know that the turn is over before what it never saw is kept.
-                    self._ending = woven
+                    self._ending += woven
                 else:
                     out.append(woven)
         except EventTooBig:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
+from functools import cached_property
 
 import msgspec
 
@@ -127,74 +128,141 @@ _ENOUGH = 3  # lines that make a list or a table
 
 
 class _Census:
-    """How many of a text's first lines look like what. One pass, one look per line and pattern."""
-
-    __slots__ = (
-        "bare",
-        "branches",
-        "code",
-        "context",
-        "gaps",
-        "grouped",
-        "groups",
-        "gutters",
-        "heads",
-        "hits",
-        "lines",
-        "logs",
-        "marks",
-        "outlines",
-        "paths",
-        "reports",
-        "rows",
-        "said",
-        "stats",
-        "words",
-    )
+    """How many of a text's first lines look like what. Each count is made when it is first asked for: most kinds are
+    told by the first few."""
 
     def __init__(self, lines: list[str]) -> None:
-        self.lines = self.heads = self.hits = self.context = self.rows = self.gutters = 0
-        self.paths = self.branches = self.logs = self.code = self.gaps = self.said = self.marks = self.words = (
-            self.reports
-        ) = 0
-        self.bare = self.grouped = self.groups = self.stats = self.outlines = 0
-        above = path = ""
-        for line in lines:
-            if _IN_GROUP.match(line):
-                self.grouped += 1
-                self.groups += _HEADING.match(above) is not None and not _IN_GROUP.match(above)
-            above = line
-            if not line or line.isspace() or line == "--":
+        self._all = lines
+        self._written = [line for line in lines if line and not line.isspace() and line != "--"]
+        self.lines = len(self._written)
+
+    def _matching(self, pattern: re.Pattern[str]) -> int:
+        match = pattern.match
+        return sum([match(line) is not None for line in self._written])
+
+    @cached_property
+    def heads(self) -> int:
+        return sum([line[0] in "d-@" and _DIFF_HEAD.match(line) is not None for line in self._written])
+
+    @cached_property
+    def _places(self) -> tuple[int, int, int, int]:
+        """Lines that name a place, what tools say of places, lines around them, and lines that name only a file."""
+        hits = said = context = bare = 0
+        path = ""
+        for line in self._written:
+            if line[0] in "d-@" and _DIFF_HEAD.match(line):
                 continue
-            self.lines += 1
-            if _DIFF_HEAD.match(line):
-                self.heads += 1
-            elif (hit := HIT.match(line)) and not _CLOCK.match(line, hit.start(2) - 3):
-                self.hits += 1
-                self.said += _SAID.match(line) is not None
+            colon = ":" in line
+            if colon and (hit := HIT.match(line)) and not _CLOCK.match(line, hit.start(2) - 3):
+                hits += 1
+                said += _SAID.match(line) is not None
             elif _SAID_AT.match(line):
-                self.said += 1
-            elif _CONTEXT.match(line):
-                self.context += 1
-            elif bare := BARE_HIT.match(line):
-                self.bare += 1
-                path = bare[1] + "-"
+                said += 1
+            elif "-" in line and _CONTEXT.match(line):
+                context += 1
+            elif colon and (found := BARE_HIT.match(line)):
+                bare += 1
+                path = found[1] + "-"
             elif path and line.startswith(path):
-                self.bare += 1
-            self.rows += _JSON_LINE.match(line) is not None or (len(line) == LINE_LOOK and line[:2] == '{"')
-            self.gutters += _GUTTER.match(line) is not None
-            self.paths += _PATH.match(line) is not None
-            self.stats += line[0] == " " and _STAT.match(line) is not None
-            self.branches += _BRANCH.match(line) is not None
-            self.reports += _REPORT.match(line) is not None
-            self.logs += _LOG_LINE.match(line) is not None
-            self.code += _CODE.match(line) is not None
-            self.outlines += _OUTLINE.match(line) is not None
-            self.marks += _MARKDOWN.match(line) is not None
-            self.words += line.count(" ") + 1
-            gap = _GAP.search(line)
+                bare += 1
+        return hits, said, context, bare
+
+    @property
+    def hits(self) -> int:
+        return self._places[0]
+
+    @property
+    def said(self) -> int:
+        return self._places[1]
+
+    @property
+    def context(self) -> int:
+        return self._places[2]
+
+    @property
+    def bare(self) -> int:
+        return self._places[3]
+
+    @cached_property
+    def _in_groups(self) -> tuple[int, int]:
+        """Lines that begin with a number below a heading, and such headings."""
+        grouped = groups = 0
+        above = ""
+        inside = False
+        for line in self._all:
+            below = _IN_GROUP.match(line) is not None
+            if below:
+                grouped += 1
+                groups += not inside and _HEADING.match(above) is not None
+            above, inside = line, below
+        return grouped, groups
+
+    @property
+    def grouped(self) -> int:
+        return self._in_groups[0]
+
+    @property
+    def groups(self) -> int:
+        return self._in_groups[1]
+
+    @cached_property
+    def rows(self) -> int:
+        return sum(
+            [
+                line[0] in "[{"
+                and (_JSON_LINE.match(line) is not None or (len(line) == LINE_LOOK and line[:2] == '{"'))
+                for line in self._written
+            ]
+        )
+
+    @cached_property
+    def stats(self) -> int:
+        return sum([line[0] == " " and _STAT.match(line) is not None for line in self._written])
+
+    @cached_property
+    def gutters(self) -> int:
+        return self._matching(_GUTTER)
+
+    @cached_property
+    def paths(self) -> int:
+        return self._matching(_PATH)
+
+    @cached_property
+    def branches(self) -> int:
+        return self._matching(_BRANCH)
+
+    @cached_property
+    def reports(self) -> int:
+        return self._matching(_REPORT)
+
+    @cached_property
+    def logs(self) -> int:
+        return self._matching(_LOG_LINE)
+
+    @cached_property
+    def code(self) -> int:
+        return self._matching(_CODE)
+
+    @cached_property
+    def outlines(self) -> int:
+        return self._matching(_OUTLINE)
+
+    @cached_property
+    def marks(self) -> int:
+        return self._matching(_MARKDOWN)
+
+    @cached_property
+    def words(self) -> int:
+        return sum([line.count(" ") + 1 for line in self._written])
+
+    @cached_property
+    def gaps(self) -> int:
+        found = 0
+        for line in self._written:
+            gap = _GAP.search(line) if "  " in line else None
             # Code that begins with blanks has a comment behind some; two gaps are a table's.
-            self.gaps += gap is not None and (line[0] != " " or _GAP.search(line, gap.end()) is not None)
+            found += gap is not None and (line[0] != " " or _GAP.search(line, gap.end()) is not None)
+        return found
 
     def most(self, count: int, share: float) -> bool:
         """Whether at least `share` of the lines were counted, and enough of them to speak of a list."""

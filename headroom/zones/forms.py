@@ -14,6 +14,8 @@ import msgspec
 from headroom.zones.yardstick import Yardstick
 
 COMPOSED_GAIN = 0.08  # what a form on top of another must at least save, to be worth reading twice
+SAMPLE = 6000  # characters of a longer text that tell whether a costly form may be the shortest
+SAMPLE_BEHIND = 0.12  # of the text: a form that is farther behind on a sample is not tried on the whole
 REFUSALS = (ValueError, msgspec.MsgspecError, RecursionError)  # what forms raise at a text they cannot take
 
 
@@ -25,13 +27,19 @@ class Style(StrEnum):
 
 
 class Form(msgspec.Struct, frozen=True, gc=False):
-    """A lossless way to write one kind of text. `same(x, decode(y))` must hold for every y in `encode(x, style)`."""
+    """A lossless way to write one kind of text. `same(x, decode(y))` must hold for every y in `encode(x, style)`.
+
+    `costly`: it is tried on a sample first, where another form has already made something of a long text. `promising`
+    is the share of a sample that it must save even where none has.
+    """
 
     name: str
     title: str
     encode: Callable[[str, Style], list[str]]
     decode: Callable[[str], str]
     same: Callable[[str, str], bool]
+    costly: bool = False
+    promising: float = 0
 
 
 Chain = tuple[Form, ...]
@@ -85,17 +93,21 @@ class Chained(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def text(self) -> str:
+        """See Way."""
         return self.stages[-1]
 
     @property
     def name(self) -> str:
+        """See Way."""
         return "+".join(form.name for form in self.chain)
 
     @property
     def depth(self) -> int:
+        """See Way."""
         return len(self.chain)
 
     def reads_back(self, given: str, pressed: str) -> bool:
+        """See Way."""
         before = (given, *self.stages[1:-1])
         for form, was in zip(reversed(self.chain), reversed(before), strict=True):
             if not pressed.startswith(form.title):
@@ -129,17 +141,21 @@ class Layered(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def text(self) -> str:
+        """See Way."""
         return f"{self.line}\n{self.inner if self.way is None else self.way.text}"
 
     @property
     def name(self) -> str:
+        """See Way."""
         return self.layer.name if self.way is None else f"{self.layer.name}+{self.way.name}"
 
     @property
     def depth(self) -> int:
+        """See Way."""
         return 1 if self.way is None else self.way.depth
 
     def reads_back(self, given: str, pressed: str) -> bool:
+        """See Way."""
         line, _, rest = pressed.partition("\n")
         if line != self.line or not self.layer.holds(given, line, self.inner):
             return False
@@ -156,8 +172,12 @@ def chained(text: str, chains: tuple[Chain, ...], style: Style) -> list[Way]:
             names = tuple(form.name for form in chain[:length])
             if names not in begun:
                 form = chain[length - 1]
+                least = min([weight for weight, _ in found], default=len(text))
                 begun[names] = [
-                    (*stages, made) for stages in begun[names[:-1]] for made in _encode(form, stages[-1], style)
+                    (*stages, made)
+                    for stages in begun[names[:-1]]
+                    if not form.costly or _may_win(form, stages[-1], style, least + SAMPLE_BEHIND * len(text))
+                    for made in _encode(form, stages[-1], style)
                 ]
         for stages in begun[tuple(form.name for form in chain)]:
             weight = len(stages[-1]) * (1 + COMPOSED_GAIN) ** (len(chain) - 1)
@@ -178,6 +198,15 @@ def fewest_tokens(ways: Sequence[Way], head: str, tail: str, yardstick: Yardstic
         ):
             best, after = other, yardstick.count(text)
     return best, after
+
+
+def _may_win(form: Form, text: str, style: Style, limit: float) -> bool:
+    """Whether `form` may write `text` in fewer than `limit` characters, by what it makes of the text's beginning."""
+    if len(text) < 3 * SAMPLE or (limit > len(text) and not form.promising):
+        return True
+    sample = text[: text.rfind("\n", 0, SAMPLE) + 1] or text[:SAMPLE]
+    share = min([len(made) for made in _encode(form, sample, style)], default=len(sample)) / len(sample)
+    return share * len(text) < limit and share <= 1 - form.promising
 
 
 def _encode(form: Form, text: str, style: Style) -> list[str]:

@@ -84,6 +84,7 @@ class Body:
 
 
 def is_timed(group: Group) -> bool:
+    """Whether the lines of a pattern have a time that is left out of it."""
     return any(isinstance(part, str) and MARK in part for part in group.parts)
 
 

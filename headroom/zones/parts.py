@@ -159,6 +159,7 @@ class Part(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def text(self) -> str:
+        """What is written."""
         return self.given if self.way is None else self.way.text
 
 
@@ -169,17 +170,21 @@ class Parted(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def text(self) -> str:
+        """See forms.Way."""
         return join([part.text for part in self.parts])
 
     @property
     def name(self) -> str:
+        """See forms.Way."""
         return NAME
 
     @property
     def depth(self) -> int:
+        """See forms.Way."""
         return 1
 
     def reads_back(self, given: str, pressed: str) -> bool:
+        """See forms.Way."""
         if "\n".join([part.given for part in self.parts]) != given:
             return False
         for part, written in zip(self.parts, cut(pressed), strict=True):

@@ -52,6 +52,7 @@ from headroom.zones.yardstick import Yardstick
 
 CHECK_LIMIT = 16 * 1024 * 1024  # characters; a longer text cannot be proven in bounded memory, so it is not pressed
 
+LINES_PROMISE = 0.03  # what a sample of lines of no known kind must save
 LINES_GAIN = 0.1  # what lines of no known kind must at least save, to be a machine's and not a person's
 PART_GAIN = 0.1  # what a part must at least save, to be written otherwise than what is around it
 PART_TOKENS = 20  # the same, in tokens
@@ -116,7 +117,8 @@ _COMMITS = exact("git", commits.TITLE, commits.encode, commits.decode)
 _SEARCH = exact("search", listings.TITLE, listings.encode, listings.decode)
 _PATHS = exact("paths", paths.TITLE, paths.encode, paths.decode)
 _NUMBERED = exact("numbered", numbered.TITLE, numbered.encode, numbered.decode)
-_LOG = msgspec.structs.replace(exact("log", logs.TITLE, logs.encode, logs.decode), encode=_log)
+_LOG = msgspec.structs.replace(exact("log", logs.TITLE, logs.encode, logs.decode), encode=_log, costly=True)
+_ALIKE = msgspec.structs.replace(_LOG, promising=LINES_PROMISE)
 # Objects have keys, which say more than a pattern does; lines of lists have none.
 _LISTS = exact(
     "log", logs.TITLE, lambda text: None if text.count("\n{") * 2 > text.count("\n") else logs.encode(text), logs.decode
@@ -157,7 +159,7 @@ CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
     Kind.NUMBERED: ((_NUMBERED,),),
     Kind.TABLE: ((_COLUMNS,), (_DELIMITED,), (_GRID,), (_LOG,), (_COLUMNS, _LOG), (_GRID, _DELIMITED)),
     Kind.OUTLINE: ((_OUTLINE,),),
-    Kind.LINES: ((_LOG,), (_TESTS,), (_TESTS, _LOG)),
+    Kind.LINES: ((_TESTS,), (_ALIKE,), (_TESTS, _LOG)),
 }
 """What is tried on each kind. Source and text have none: agents edit them by exact match."""
 FLOOR_GROUPS: Mapping[Kind, str] = {
@@ -230,8 +232,10 @@ def press(
         ways += [bare.dressed(way) for way in chained(bare.text, chains, style)]
         if bare.layers and bare.layers[-1][0] is _SCREEN:  # line ends alone are no reason to touch a text
             ways.append(bare.dressed(None))
-    whole = kind in WHOLE and (ways or kind is not Kind.JSON)  # what only begins and ends as JSON is several things
-    if not whole and not (ways and len(ways[0].text) < (1 - ENOUGH) * len(core)):
+    # What only looks like JSON, or has lines around it, is several things: the others have forms of their own.
+    several = kind is Kind.JSON and all(way.name.endswith(_PARTS.name) for way in ways)
+    enough = ways and not several and len(ways[0].text) < (1 - ENOUGH) * len(core)
+    if (kind not in WHOLE or several) and not enough:
         way = _in_parts(bare, floors, yardstick, style)
         ways += [bare.dressed(way)] if way is not None else []
     if not ways:

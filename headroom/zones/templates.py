@@ -40,6 +40,7 @@ class Column:
         self.tail = tail
 
     def picked(self, at: list[int]) -> Column:
+        """The values of these lines alone."""
         values = self.values
         return Column([values[i] for i in at], whole=self.whole, width=self.width, tail=self.tail)
 
@@ -109,6 +110,7 @@ def weight(text: str) -> int:
 
 
 def padded(value: str, width: int) -> str:
+    """`value` filled with blanks to `width` characters: before it, or behind it where `width` is negative."""
     return value.rjust(width) if width >= 0 else value.ljust(-width)
 
 

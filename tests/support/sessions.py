@@ -41,6 +41,7 @@ class Session:
 
     origin: Origin
     key: bytes = b"dummy"
+    login: bool = False  # the turns' own fields say who asks
     sent: list[bytes] = field(default_factory=list)
     received: list[bytes] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
@@ -51,7 +52,7 @@ class Session:
         head = [
             b"POST " + ENDPOINTS[dialect_of(parse(body))] + b" HTTP/1.1",
             b"Host: x",
-            b"x-api-key: " + self.key,
+            *([] if self.login else [b"x-api-key: " + self.key]),
             b"Content-Type: application/json",
             *fields,
             b"Content-Length: %d" % len(body),

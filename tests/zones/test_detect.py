@@ -58,9 +58,9 @@ def test_an_object_or_array_is_json_whatever_blanks_are_around_it(tree: Tree, bl
         ("a.log 2031-02-03 10:00:01 up\n" * 9, Kind.LOG),
         ("a.log.1_13:53:08 2031-02-03 10:00:01 up\n" * 9, Kind.LOG),
         ("[2031-02-03T10:00:01.120+0000][0.009s][gc] up\n" * 9, Kind.LOG),
-        ("a.c: In function 'f':\na.c:3:5: warning: x\n    3 | int y;\n      |     ^\n" * 3, Kind.LOG),
-        ("error[E0433]: no such crate\n --> a.rs:1:2\n  |\n1 | use b::c;\n  |     ^ not here\n\n" * 3, Kind.LOG),
-        ("==== FAILURES ====\n____ test_x ____\n    def test_x():\n>       assert 1\nE       no\n" * 3, Kind.LOG),
+        ("a.c: In function 'f':\na.c:3:5: warning: x\n    3 | int y;\n      |     ^\n" * 3, Kind.LINT),
+        ("error[E0433]: no such crate\n --> a.rs:1:2\n  |\n1 | use b::c;\n  |     ^ not here\n\n" * 3, Kind.LINT),
+        ("==== FAILURES ====\n____ test_x ____\n    def test_x():\n>       assert 1\nE       no\n" * 3, Kind.LINT),
         ("| a | b |\n| --- | --- |\n" + "| 1 | 2 |\n" * 9, Kind.TABLE),
         ("12:30:00 started\n12:30:01 stopped", Kind.TEXT),
         ("a.py:1:x\ny\nz", Kind.SEARCH),  # a third of the lines are matches

@@ -220,7 +220,7 @@ def test_a_history_is_written_by_folders_or_patterns_and_its_code_is_not() -> No
     names = {sign: "\n".join(f"lib/some/folder/{sign * 3}_{at}.py" for at in range(12)) for sign in "abcd"}
     text = "\n".join(head.format(sign) + names[sign] + "\n" for sign in "abcd")
     verdict = press(text, NO_FLOORS, o200k())
-    assert (verdict.kind, verdict.form) == (Kind.GIT, "git+paths")
+    assert (verdict.kind, verdict.form) == (Kind.GIT, "paths")
     assert unpress(verdict.text) == text
     fuller = "\n".join(
         f"commit {at}1f2e3d4\nAuthor:     Ana <a@b.test>\nAuthorDate: Mon Feb {at} 10:00:00 2031 +0100\n"

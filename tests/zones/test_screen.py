@@ -10,6 +10,7 @@ from fuzz.drives import drive_screen
 from headroom.zones import screen
 from headroom.zones.press import Action, Floors, press, seen, unpress
 from headroom.zones.yardstick import Characters, o200k
+from tests.support.outputs import invented
 
 COLOURED = "".join(
     f"\x1b[32m2031-02-03 10:00:{n:02} INFO\x1b[0m [w-{n % 3}] lease {n} taken by job-{n}\n" for n in range(40)
@@ -109,7 +110,8 @@ def test_line_ends_in_crlf_are_said_once() -> None:
 
 
 def test_line_ends_alone_are_no_reason_to_touch_a_text() -> None:
-    text = "The desk answers in the order in which letters come in.\r\n" * 9 + "\r\n" * 99
+    text = invented("prose", 1, 4_000).text.replace("\n", "\r\n") + "\r\n\r\n"
+    assert screen.strip_crlf(text) is not None
     assert press(text, Floors.flat(0), Characters()).action is not Action.PRESSED
 
 
