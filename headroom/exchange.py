@@ -553,7 +553,7 @@ class Exchange:
         receipt = self._receipt
         assert receipt is not None
         try:
-            await self._house.shrinker.keep_turn(receipt.conversation, receipt.items, anchor, turn)
+            await self._house.shrinker.keep_turn(receipt, anchor, turn)
         except StoreDown:
             self._house.sink(StoreTrouble(id=self.id, note=self._house.shrinker.ledger.store.kind))
 

@@ -5,7 +5,8 @@ Both by the one law: recorded once, added again byte for byte to every later req
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -92,39 +93,53 @@ class Offering:
         edits = tuple(Edit(edit.start, edit.end, b"," + kept) for edit in offer.edits)
         return msgspec.structs.replace(offer, edits=edits, certain=True, tool=kept)
 
-    async def hidden(self, body: bytes, located: Located, locator: Locator, dialect: Dialect) -> list[Edit]:
-        """Edits that put back what the client never saw of this conversation. Raises StoreDown."""
+    def places(self, body: bytes, located: Located, locator: Locator, dialect: Dialect) -> list[bytes]:
+        """For each item of the request, the key that something hidden beside it is kept under; empty for none.
+
+        Of several that say the same, each has a key of its own: a model may say the same words on every turn.
+        """
         loom = LOOMS.get(dialect.loom)
         if loom is None or located.items == 0:
             return []
-        items = locator.items(body)
-        keys = self._keys(located, [raw for _, raw in items], loom)
+        raws = [raw for _, raw in locator.items(body)]
+        anchors = loom.anchors(raws) if loom.together else [self._anchor(raw, loom) for raw in raws]
+        seen: Counter[bytes] = Counter()
+        keys: list[bytes] = []
+        for anchor in anchors:
+            keys.append(_key(located.conversation, anchor, seen[anchor]) if anchor else b"")
+            seen[anchor] += 1
+        return keys
+
+    async def hidden(self, body: bytes, locator: Locator, dialect: Dialect, keys: Sequence[bytes]) -> list[Edit]:
+        """Edits that put back what the client never saw of this conversation, whose `places` are `keys`.
+
+        Raises StoreDown.
+        """
         found = await self._ledger.hidden([key for key in keys if key])
         if not found:
             return []
+        loom = LOOMS[dialect.loom]
+        items = locator.items(body)
         raws = [raw for _, raw in items]
         edits: list[Edit] = []
-        used: set[bytes] = set()
         for index, key in enumerate(keys):
-            if key not in found or key in used:
+            if key not in found:
                 continue
             kept = _read(found[key])
             if kept is None or index < kept.at:
                 continue
-            used.add(key)
             for item, edit in loom.reinsert(raws, index, kept.turn):
                 start = items[item][0]
                 edits.append(Edit(start + edit.start, start + edit.end, edit.token))
         return edits
 
-    async def keep(self, located_conversation: bytes, at: int, anchor: bytes, turn: Turn) -> None:
-        """Keep a turn that the client sees in part. Raises StoreDown."""
-        await self._ledger.hide(blake3(located_conversation + anchor).digest(), _encode(Kept(at, turn)))
-
-    def _keys(self, located: Located, raws: list[bytes], loom: Loom) -> list[bytes]:
-        """The names that turns would be kept under, one for each item; empty where it is not the model's."""
-        anchors = loom.anchors(raws) if loom.together else [self._anchor(raw, loom) for raw in raws]
-        return [blake3(located.conversation + anchor).digest() if anchor else b"" for anchor in anchors]
+    async def keep(self, conversation: bytes, places: Sequence[bytes], at: int, anchor: bytes, turn: Turn) -> None:
+        """Keep a turn that the client sees in part, which follows on `places`. Raises StoreDown."""
+        before = frozenset(places)
+        number = 0
+        while (key := _key(conversation, anchor, number)) in before:
+            number += 1
+        await self._ledger.hide(key, _encode(Kept(at, turn)))
 
     def _anchor(self, raw: bytes, loom: Loom) -> bytes:
         digest = blake3(raw).digest()
@@ -134,6 +149,11 @@ class Offering:
             if len(self._anchors) > ANCHOR_LIMIT:
                 self._anchors.popitem(last=False)
         return anchor
+
+
+def _key(conversation: bytes, anchor: bytes, number: int) -> bytes:
+    """The key of a conversation's turn that is known by `anchor`, the `number`th one from 0."""
+    return blake3(conversation + anchor + (b"%d" % number if number else b"")).digest()
 
 
 def _read(value: bytes) -> Kept | None:

@@ -41,7 +41,16 @@ Text: TypeAlias = tuple[str, bool]
 """A text, and whether something of it may be left out."""
 
 Skip = Literal[
-    "frozen", "error_result", "tool_policy", "typed", "store_down", "late", "unreadable", "retrieved", "marked"
+    "frozen",
+    "error_result",
+    "tool_policy",
+    "typed",
+    "store_down",
+    "late",
+    "unreadable",
+    "retrieved",
+    "marked",
+    "not_offered",
 ]
 
 
@@ -70,7 +79,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     slots that were replaced. `note` names what went wrong, if anything: a fault's name. `observed`: everything is as
     it would have been, but `body` is what came and nothing was recorded. `cut` counts the texts sent with something
     left out. `offered`: the retrieve tool is among the tools; `answers_calls`: the proxy is to answer its calls, of
-    `conversation`. `forwarded` makes what the next request is compared with; it holds the body.
+    `conversation`, whose turns so far are `places` (see Offering.places). `forwarded` makes what the next request is
+    compared with; it holds the body.
     """
 
     body: bytes
@@ -90,6 +100,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     offered: bool = False
     answers_calls: bool = False
     conversation: bytes = b""
+    places: tuple[bytes, ...] = ()
     forwarded: Callable[[], Forwarded] | None = None
     locate_ms: float = 0.0
     store_ms: float = 0.0
@@ -177,11 +188,15 @@ class Shrinker:
         note = ""
         offer: Offer | None = None
         hidden: list[Edit] = []
+        places: list[bytes] = []
         if tool != "off" and not self._observe:
             try:
                 offer = await self._offering.offer(body, located, dialect, tool)
-                if offer is not None and offer.ours and offer.certain:
-                    hidden = await self._offering.hidden(body, located, self._locators[dialect.name], dialect)
+                if offer is not None and offer.ours:
+                    locator = self._locators[dialect.name]
+                    places = self._offering.places(body, located, locator, dialect)
+                    if offer.certain:
+                        hidden = await self._offering.hidden(body, locator, dialect, places)
             except StoreDown as fault:
                 note = fault.name
         old, fresh = [slot.key for slot in located.old], [slot.key for slot in located.fresh]
@@ -191,10 +206,11 @@ class Shrinker:
             note = fault.name
             decisions = self.ledger.known([*old, *fresh])
         store_ms = _since(begun)
+        cut = frozenset(key for key, known in decisions.items() if known.original)
         if offer is None or not offer.certain:
-            # A marker that nobody could redeem is never sent.
-            decisions = {key: known for key, known in decisions.items() if not known.original}
-        undecided = [slot for slot in located.fresh if slot.key not in decisions]
+            # A marker that nobody could redeem is never sent: the original goes in its place.
+            decisions = {key: known for key, known in decisions.items() if key not in cut}
+        undecided = [slot for slot in located.fresh if slot.key not in decisions and slot.key not in cut]
         work = _Fresh(body, located, undecided, note, offer)
         if located.fresh:
             if undecided and decide:
@@ -202,6 +218,8 @@ class Shrinker:
             for slot in located.fresh:
                 if (known := decisions.get(slot.key)) is not None:
                     work.rows.append(_replayed(slot, names, known))
+                elif slot.key in cut:
+                    work.rows.append(_row(slot, names, "not_offered"))
         if undecided and decide:
             begun = time.perf_counter()
             pressings = await self._decide(work, names)
@@ -229,6 +247,7 @@ class Shrinker:
             cut=receipt.cut,
             offered=offer is not None,
             answers_calls=offer is not None and offer.ours,
+            places=tuple(places),
             store_ms=store_ms,
             press_ms=press_ms,
         )
@@ -243,8 +262,12 @@ class Shrinker:
             try:
                 if work.offer is not None and any(pressing.decision.original for pressing in pressings):
                     work.offer = await self._offering.certain(work.offer)
-                decisions.update(await self.ledger.record(pressings))
-                work.new = frozenset(pressing.key for pressing in pressings)
+                kept = await self.ledger.record(pressings)
+                if work.offer is None or not work.offer.certain:
+                    # Another request, which offers the tool, may have been quicker.
+                    kept = {key: known for key, known in kept.items() if not known.original}
+                decisions.update(kept)
+                work.new = frozenset(kept)
             except StoreDown as fault:
                 work.note = fault.name
                 work.rows = [
@@ -392,9 +415,9 @@ class Shrinker:
             return False
         return policy == "reversible" or tool not in WHOLE_TOOLS
 
-    async def keep_turn(self, conversation: bytes, at: int, anchor: bytes, turn: Turn) -> None:
-        """Keep a turn that the client sees in part. Raises StoreDown."""
-        await self._offering.keep(conversation, at, anchor, turn)
+    async def keep_turn(self, receipt: Receipt, anchor: bytes, turn: Turn) -> None:
+        """Keep a turn that the client sees in part, which answers the request of `receipt`. Raises StoreDown."""
+        await self._offering.keep(receipt.conversation, receipt.places, receipt.items, anchor, turn)
 
     async def _press(self, texts: Sequence[Text], work: _Fresh) -> list[tuple[Verdict, float]]:
         """Verdicts on the first texts and their ms, in order: all of them, unless the deadline came first."""

@@ -4,28 +4,43 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from headroom.edge import Edge
+from headroom.faults import StoreDown
 from headroom.looms import LOOMS
 from headroom.retrieve import LIMIT_REACHED
+from headroom.store import (
+    SPACE_DECISION,
+    SPACE_HIDDEN,
+    SPACE_ORIGINAL,
+    SPACE_STICKY,
+    MemoryStore,
+    Name,
+)
 from headroom.zones import marker
 from tests.support.embedded import edge_to
 from tests.support.origin import Origin
+from tests.support.redis_server import RedisServer
 from tests.support.retrieving import (
     STOPS,
     TALKS,
     TOOL,
     Talk,
+    check_pairs,
     check_requests,
     fetch,
     log,
     markers,
     run,
     texts,
+    tool_list,
 )
 from tests.support.script import Script, ToolCall, Turn
+from tests.support.sessions import served
 
 STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
 BY_KIND = pytest.mark.parametrize("kind", [kind for kind in TALKS if kind in LOOMS])
@@ -45,9 +60,9 @@ def edge(url: str, **settings: object) -> Edge:
 
 
 @asynccontextmanager
-async def begun(kind: str) -> AsyncIterator[Talk]:
+async def begun(kind: str, **given: Any) -> AsyncIterator[Talk]:
     """A client's conversation."""
-    talk = TALKS[kind](outputs)
+    talk = TALKS[kind](outputs, **given)
     try:
         yield talk
     finally:
@@ -60,6 +75,25 @@ async def play(talk: Talk, url: str, *, stream: bool) -> None:
         if not (await talk.ask(url, stream=stream)).calls:
             return
     raise AssertionError("the conversation has no end")
+
+
+async def play_in_turn(talk: Talk, *urls: str) -> None:
+    """Like `play`, each request through the next of several proxies."""
+    for at in range(ASKS):
+        if not (await talk.ask(urls[at % len(urls)], stream=True)).calls:
+            return
+    raise AssertionError("the conversation has no end")
+
+
+async def check_markers(origin: Origin, *proxies: Edge) -> None:
+    """Every marker in every request that was forwarded stands for its original, whichever proxy is asked."""
+    found = {hash_ for body in bodies(origin) for hash_ in markers(body)}
+    assert found
+    for hash_ in found:
+        for proxy in proxies:
+            original = await proxy.ledger.original(hash_)
+            assert original is not None
+            assert marker.key(original) == hash_
 
 
 def bodies(origin: Origin) -> list[bytes]:
@@ -177,3 +211,254 @@ async def test_after_three_rounds_the_model_is_told_that_there_are_no_more(kind:
         assert [text[:6] for text in results[1:4]] == ["[lines"] * 3
         assert results[4] == LIMIT_REACHED
         assert talk.said[-1].texts == ("Done.",)
+
+
+@STREAMED
+@BY_KIND
+async def test_turns_of_the_same_words_are_told_apart(kind: str, stream: bool) -> None:
+    # What is known of a turn is what the client shows of it, and a model says the same again and again.
+    turns = [
+        Turn("", (run("log 0"),)),
+        Turn("Done."),
+        Turn("", (fetch(LOG, lines="1"),)),
+        Turn("Done."),
+        Turn("", (fetch(LOG, lines="2"),)),
+        Turn("Done."),
+        Turn("Done."),
+        Turn("", (fetch(LOG, lines="3"),)),
+        Turn("Done."),
+        Turn("Over."),
+    ]
+    async with Origin(Script.single(turns)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        for _ in range(6):
+            await play(talk, f"http://127.0.0.1:{proxy.port}", stream=stream)
+            talk.tell("And?")
+        assert talk.said[-1].texts == ("Over.",)
+        check_requests(bodies(origin))
+        assert [text[:10] for text in texts(origin.requests[-1].body)[1:]] == [f"[lines {n}-{n}" for n in range(1, 4)]
+
+
+# --- the store ------------------------------------------------------------------------------------
+
+LOOP = [
+    Turn("I look.", (run("log 0"),)),
+    Turn("", (fetch(LOG, lines="1"),)),
+    Turn("And the other.", (run("log 1"), run("ls"))),
+    Turn("Both.", (fetch(log(1), match="ERROR"), run("log 2"))),
+    Turn("More.", (fetch(log(2), lines="3"), fetch(LOG, lines="4-5"))),
+    Turn("Now a list.", (run("ls"),)),
+    Turn("Done."),
+]
+
+
+_STEADY: dict[str, list[bytes]] = {}
+
+
+async def steady(kind: str) -> list[bytes]:
+    """What the provider gets of the loop through one proxy."""
+    if kind in _STEADY:
+        return _STEADY[kind]
+    async with Origin(Script.single(LOOP)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await play(talk, url_of(proxy), stream=True)
+        check_requests(bodies(origin))
+        _STEADY[kind] = bodies(origin)
+        return _STEADY[kind]
+
+
+def url_of(proxy: Edge) -> str:
+    """Where a proxy listens."""
+    return f"http://127.0.0.1:{proxy.port}"
+
+
+@BY_KIND
+async def test_a_proxy_that_is_restarted_after_every_turn_sends_the_same(kind: str, tmp_path: Path) -> None:
+    async with Origin(Script.single(LOOP)) as origin, begun(kind) as talk:
+        while True:
+            async with edge(origin.url, store=tmp_path / "store.db") as proxy:
+                if not (await talk.ask(url_of(proxy), stream=True)).calls:
+                    break
+        assert bodies(origin) == await steady(kind)
+
+
+@pytest.mark.parametrize("kind", ["blocks"])
+async def test_workers_of_one_port_send_the_same_as_one(kind: str, tmp_path: Path) -> None:
+    settings = {"store": tmp_path / "store.db", "token_yardstick": "characters", "workers": 2, "ccr_tool": "start"}
+    settings |= {"press_deadline": "30s", "press_deadline_limit": "60s", "store_timeout": "30s"}
+    async with Origin(Script.single(LOOP)) as origin, served(origin.url, settings) as proxy:
+        for _ in range(2):
+            origin.requests.clear()
+            async with begun(kind, alone=True) as talk:
+                await play(talk, f"http://127.0.0.1:{proxy.port}", stream=True)
+            assert bodies(origin) == await steady(kind)
+
+
+@BY_KIND
+async def test_two_proxies_on_one_redis_in_turn_send_the_same_as_one(kind: str, redis_server: RedisServer) -> None:
+    where = f"{redis_server.url}&client_name={kind}"
+    async with (
+        Origin(Script.single(LOOP)) as origin,
+        edge(origin.url, store=where) as one,
+        edge(origin.url, store=where) as other,
+        begun(kind) as talk,
+    ):
+        await play_in_turn(talk, url_of(one), url_of(other))
+        assert bodies(origin) == await steady(kind)
+        await check_markers(origin, one, other)
+
+
+@BY_KIND
+async def test_a_proxy_that_knows_nothing_sends_originals_and_nothing_dangles(kind: str) -> None:
+    async with (
+        Origin(Script.single(LOOP)) as origin,
+        edge(origin.url) as one,
+        edge(origin.url) as other,
+        begun(kind) as talk,
+    ):
+        for at in range(ASKS):
+            before = len(origin.requests)
+            said = await talk.ask(url_of((one, other)[at % 2]), stream=True)
+            for body in bodies(origin)[before:]:
+                check_pairs(body)
+                assert at % 2 == 0 or not markers(body)
+                assert at % 2 == 0 or TOOL not in tool_list(body)
+            if not said.calls:
+                break
+        await check_markers(origin, one)
+
+
+# --- what must be so for a text to be cut ------------------------------------------------------------
+
+LOOKS = [Turn("I look.", (run("log 0"),)), Turn("And there.", (run("log 1"),)), Turn("Done.")]
+LOGIN = {"blocks": "sk-ant-oat01-scripted", "deltas": "eyJhbGciOi.scripted.x", "items": "eyJhbGciOi.scripted.x"}
+
+
+def check_whole(origin: Origin, *, tool: bool = False) -> None:
+    """Nothing was left out of what the provider got."""
+    for body in bodies(origin):
+        assert (TOOL in tool_list(body)) == tool
+        assert b"<<ccr:" not in body.replace(b"marker <<ccr:HASH>>", b"").replace(b"<<ccr:...>>", b"")
+        check_pairs(body)
+
+
+@BY_KIND
+async def test_a_caller_with_a_login_gets_neither_tool_nor_markers(kind: str) -> None:
+    async with (
+        Origin(Script.single(LOOKS)) as origin,
+        edge(origin.url) as proxy,
+        begun(kind, key=LOGIN[kind]) as talk,
+    ):
+        await play(talk, url_of(proxy), stream=True)
+        check_whole(origin)
+        check_requests(bodies(origin))
+
+
+@BY_KIND
+@pytest.mark.parametrize("settings", [{"ccr_tool": "off"}, {"compression_mode": "observe"}], ids=str)
+async def test_a_proxy_that_is_told_not_to_cuts_nothing(kind: str, settings: dict[str, object]) -> None:
+    async with Origin(Script.single(LOOKS)) as origin, edge(origin.url, **settings) as proxy, begun(kind) as talk:
+        await play(talk, url_of(proxy), stream=True)
+        check_whole(origin)
+
+
+@BY_KIND
+async def test_a_conversation_that_is_seen_first_half_way_is_never_cut(kind: str) -> None:
+    async with Origin(Script.single(LOOKS)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await talk.ask(origin.url, stream=True)
+        await play(talk, url_of(proxy), stream=True)
+        check_whole(origin)
+
+
+@BY_KIND
+async def test_a_conversation_without_tools_is_never_cut(kind: str) -> None:
+    async with Origin(Script.single(LOOKS)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await talk.ask(url_of(proxy), stream=True, tools=False)
+        await talk.ask(origin.url, stream=True)
+        await talk.ask(url_of(proxy), stream=True)
+        check_whole(origin)
+
+
+@BY_KIND
+async def test_a_request_without_tools_gets_originals_in_place_of_excerpts(kind: str) -> None:
+    async with Origin(Script.single(LOOKS)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await talk.ask(url_of(proxy), stream=True)
+        # What was decided on is asked for without tools while it is new, as by a client that sums up, and when old.
+        for fresh in (True, False):
+            history = list(talk.history)
+            for tools in (True, False, True, False):
+                talk.history[:] = history
+                await talk.ask(url_of(proxy), stream=True, tools=tools)
+                assert len(markers(origin.requests[-1].body)) == tools * (1 if fresh else 2)
+                assert (LOG in texts(origin.requests[-1].body)) == (not tools)
+            talk.history[:] = history
+            await talk.ask(url_of(proxy), stream=True)
+        await check_markers(origin, proxy)
+
+
+@BY_KIND
+async def test_a_text_that_first_went_without_tools_stays_as_it_went(kind: str) -> None:
+    async with Origin(Script.single(LOOKS)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await talk.ask(url_of(proxy), stream=True)
+        history = list(talk.history)
+        await talk.ask(url_of(proxy), stream=True, tools=False)
+        went = texts(origin.requests[-1].body)
+        assert not markers(origin.requests[-1].body)
+        talk.history[:] = history
+        await talk.ask(url_of(proxy), stream=True)
+        assert texts(origin.requests[-1].body) == went
+
+
+@BY_KIND
+async def test_sticky_offers_the_tool_from_the_first_cut_on(kind: str) -> None:
+    turns = [Turn("A list.", (run("ls"),)), *LOOP]
+    async with (
+        Origin(Script.single(turns)) as origin,
+        edge(origin.url, ccr_tool="sticky") as proxy,
+        begun(kind) as talk,
+    ):
+        await play(talk, url_of(proxy), stream=True)
+        unseen(talk)
+        offered = [TOOL in tool_list(body) for body in bodies(origin)]
+        assert offered == [False] * 2 + [True] * (len(offered) - 2)
+        check_requests(bodies(origin)[2:])
+        await check_markers(origin, proxy)
+
+
+@BY_KIND
+@pytest.mark.parametrize("spaces", [{SPACE_ORIGINAL}, {SPACE_STICKY}, {SPACE_DECISION, SPACE_ORIGINAL}], ids=str)
+async def test_what_cannot_be_kept_is_not_cut(kind: str, spaces: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    put = MemoryStore.put
+
+    async def failing(store: MemoryStore, entries: Sequence[tuple[Name, bytes]]) -> dict[Name, bytes]:
+        if any(space in spaces for (space, _), _ in entries):
+            raise StoreDown("full")
+        return await put(store, entries)
+
+    monkeypatch.setattr(MemoryStore, "put", failing)
+    async with Origin(Script.single(LOOKS)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        for _ in range(2):
+            await talk.ask(url_of(proxy), stream=True)
+        check_whole(origin, tool=SPACE_STICKY not in spaces)
+        # What went whole stays so, also where the store works again.
+        monkeypatch.undo()
+        await play(talk, url_of(proxy), stream=True)
+        assert LOG in texts(origin.requests[-1].body) or not markers(origin.requests[-1].body)
+        check_requests(bodies(origin))
+
+
+@BY_KIND
+async def test_a_turn_that_cannot_be_kept_leaves_nothing_dangling(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = MemoryStore.put
+
+    async def failing(store: MemoryStore, entries: Sequence[tuple[Name, bytes]]) -> dict[Name, bytes]:
+        if any(space == SPACE_HIDDEN for (space, _), _ in entries):
+            raise StoreDown("full")
+        return await put(store, entries)
+
+    monkeypatch.setattr(MemoryStore, "put", failing)
+    turns = [Turn("", (run("log 0"),)), Turn("", (fetch(LOG), run("ls"))), Turn("Done.")]
+    async with Origin(Script.single(turns)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await play(talk, url_of(proxy), stream=True)
+        unseen(talk)
+        for body in bodies(origin):
+            check_pairs(body)
+        assert LOG not in texts(origin.requests[-1].body)

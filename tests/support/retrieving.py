@@ -29,8 +29,8 @@ PROMPT = "why does it fail?"
 def log(seed: int = 0, lines: int = 300) -> str:
     """A log of which most is left out."""
     rows = (
-        f"2031-02-03 10:{i // 60 % 60:02}:{i % 60:02},{i % 1000:03} INFO [w-{i % 7}] pool: lease {i * (37 + seed) % 9999} "
-        f"taken by job-{i % 50} after {i % 13} ms"
+        f"2031-02-03 10:{i // 60 % 60:02}:{i % 60:02},{i % 1000:03} INFO [w-{i % 7}] pool: "
+        f"lease {i * (37 + seed) % 9999} taken by job-{i % 50} after {i % 13} ms"
         for i in range(lines)
     )
     return "\n".join(rows) + f"\n2031-02-03 11:00:00,000 ERROR db{seed}: connection refused\n"
@@ -58,9 +58,10 @@ class Said:
 
 
 class Talk(Protocol):
-    """A conversation of a client."""
+    """A conversation of a client. One that is `alone` makes a connection for every request."""
 
     said: list[Said]
+    history: list[Any]
 
     async def ask(self, url: str, *, stream: bool, tools: bool = True) -> Said:
         """Send the history through `url` and keep the answer, and the results of what it calls."""
@@ -72,6 +73,10 @@ class Talk(Protocol):
         """Let go of the connections."""
 
 
+def _headers(alone: bool) -> dict[str, str]:
+    return {"Connection": "close"} if alone else {}
+
+
 @dataclass
 class MessagesTalk:
     """With the SDK whose answers are content blocks."""
@@ -79,11 +84,12 @@ class MessagesTalk:
     outputs: Callable[[str], str]
     key: str = KEY
     prompt: str = PROMPT
+    alone: bool = False
     said: list[Said] = field(default_factory=list)
     history: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sdk = anthropic.AsyncAnthropic(api_key=self.key, max_retries=0)
+        self.sdk = anthropic.AsyncAnthropic(api_key=self.key, max_retries=0, default_headers=_headers(self.alone))
         self.tell(self.prompt)
 
     async def close(self) -> None:
@@ -118,7 +124,7 @@ class MessagesTalk:
         self.history.append({"role": "assistant", "content": [b.model_dump(exclude_none=True) for b in answer.content]})
         if calls:
             results = [
-                {"type": "tool_result", "tool_use_id": call.id, "content": self.outputs(call.input["command"])}
+                {"type": "tool_result", "tool_use_id": call.id, "content": self.outputs(call.input.get("command", ""))}
                 for call in calls
             ]
             self.history.append({"role": "user", "content": results})
@@ -132,11 +138,12 @@ class ChatTalk:
     outputs: Callable[[str], str]
     key: str = "sk-proj-scripted"
     prompt: str = PROMPT
+    alone: bool = False
     said: list[Said] = field(default_factory=list)
     history: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sdk = openai.AsyncOpenAI(api_key=self.key, max_retries=0)
+        self.sdk = openai.AsyncOpenAI(api_key=self.key, max_retries=0, default_headers=_headers(self.alone))
         self.tell(self.prompt)
 
     async def close(self) -> None:
@@ -185,11 +192,12 @@ class ResponsesTalk:
     outputs: Callable[[str], str]
     key: str = "sk-proj-scripted"
     prompt: str = PROMPT
+    alone: bool = False
     said: list[Said] = field(default_factory=list)
     history: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sdk = openai.AsyncOpenAI(api_key=self.key, max_retries=0)
+        self.sdk = openai.AsyncOpenAI(api_key=self.key, max_retries=0, default_headers=_headers(self.alone))
         self.tell(self.prompt)
 
     async def close(self) -> None:
@@ -229,7 +237,7 @@ class ResponsesTalk:
         return self.said[-1]
 
 
-TALKS: dict[str, Callable[[Callable[[str], str]], Talk]] = {
+TALKS: dict[str, Callable[..., Talk]] = {
     "blocks": MessagesTalk,
     "deltas": ChatTalk,
     "items": ResponsesTalk,
