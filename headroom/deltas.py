@@ -32,6 +32,8 @@ _TOOL = (
 class DeltaLoom:
     """See headroom.weave.Loom. Places in a `Round` are explained in headroom.delta_turns."""
 
+    together = False
+
     def weaver(self) -> Weaver:
         """See Loom."""
         return DeltaWeaver()
