@@ -330,6 +330,7 @@ async def test_a_proxy_that_knows_nothing_sends_originals_and_nothing_dangles(ki
 
 LOOKS = [Turn("I look.", (run("log 0"),)), Turn("And there.", (run("log 1"),)), Turn("Done.")]
 LOGIN = {"blocks": "sk-ant-oat01-scripted", "deltas": "eyJhbGciOi.scripted.x", "items": "eyJhbGciOi.scripted.x"}
+LOGINS = pytest.mark.parametrize("kind", [kind for kind in LOGIN if kind in LOOMS])
 
 
 def check_whole(origin: Origin, *, tool: bool = False) -> None:
@@ -340,7 +341,7 @@ def check_whole(origin: Origin, *, tool: bool = False) -> None:
         check_pairs(body)
 
 
-@BY_KIND
+@LOGINS
 async def test_a_caller_with_a_login_gets_neither_tool_nor_markers(kind: str) -> None:
     async with (
         Origin(Script.single(LOOKS)) as origin,

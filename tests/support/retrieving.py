@@ -15,6 +15,8 @@ from typing import Any, Protocol
 
 import anthropic
 import openai
+from google import genai
+from google.genai import types
 
 from headroom.zones import marker
 from tests.support.request_shape import blocks, dialect_of, parse, result_texts
@@ -237,10 +239,79 @@ class ResponsesTalk:
         return self.said[-1]
 
 
+@dataclass
+class ContentsTalk:
+    """With the SDK whose answers are contents of parts."""
+
+    outputs: Callable[[str], str]
+    key: str = "AIza-scripted"
+    prompt: str = PROMPT
+    alone: bool = False
+    said: list[Said] = field(default_factory=list)
+    history: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        options = types.HttpOptions(headers=_headers(self.alone), retry_options=types.HttpRetryOptions(attempts=1))
+        self.sdk = genai.Client(api_key=self.key, http_options=options)
+        self.tell(self.prompt)
+
+    async def close(self) -> None:
+        """See Talk."""
+        await self.sdk.aio.aclose()
+        self.sdk.close()
+
+    def tell(self, text: str) -> None:
+        """See Talk."""
+        self.history.append(types.Content(role="user", parts=[types.Part(text=text)]))
+
+    async def ask(self, url: str, *, stream: bool, tools: bool = True) -> Said:
+        """See Talk."""
+        declared = types.FunctionDeclaration(name="Bash", parameters_json_schema=PARAMETERS)
+        config = types.GenerateContentConfig(
+            tools=[types.Tool(function_declarations=[declared])] if tools else [],
+            automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+            http_options=types.HttpOptions(base_url=url),
+        )
+        given: Any = {"model": "gemini-2.5-pro", "contents": self.history, "config": config}
+        answers: list[Any] = []
+        if stream:
+            async for chunk in await self.sdk.aio.models.generate_content_stream(**given):
+                answers.append(chunk)
+        else:
+            answers.append(await self.sdk.aio.models.generate_content(**given))
+        found = [answer.candidates[0] for answer in answers if answer.candidates]
+        parts: list[Any] = [part for one in found if one.content for part in one.content.parts or []]
+        calls = [part.function_call for part in parts if part.function_call]
+        commands = [(call.args or {}).get("command", "") for call in calls]
+        self.said.append(
+            Said(
+                tuple(part.text for part in parts if part.text and not part.thought),
+                tuple(commands),
+                str(found[-1].finish_reason.value),
+                int(answers[-1].usage_metadata.candidates_token_count),
+                tuple(call.name for call in calls),
+            )
+        )
+        if parts:
+            self.history.append(types.Content(role="model", parts=parts))
+        if calls:
+            self.history.append(
+                types.Content(
+                    role="user",
+                    parts=[
+                        types.Part.from_function_response(name=call.name, response={"output": self.outputs(command)})
+                        for call, command in zip(calls, commands, strict=True)
+                    ],
+                )
+            )
+        return self.said[-1]
+
+
 TALKS: dict[str, Callable[..., Talk]] = {
     "blocks": MessagesTalk,
     "deltas": ChatTalk,
     "items": ResponsesTalk,
+    "parts": ContentsTalk,
 }
 STOPS = {  # how an answer says that it calls a tool, and that it is over
     "blocks": ("tool_use", "end_turn"),
