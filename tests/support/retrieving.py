@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
@@ -18,7 +19,10 @@ import openai
 from google import genai
 from google.genai import types
 
+from headroom.edge import Edge
 from headroom.zones import marker
+from tests.support.embedded import edge_to
+from tests.support.origin import Origin
 from tests.support.request_shape import blocks, dialect_of, parse, result_texts
 from tests.support.script import ToolCall
 
@@ -319,6 +323,74 @@ STOPS = {  # how an answer says that it calls a tool, and that it is over
     "items": ("completed", "completed"),
     "parts": ("STOP", "STOP"),
 }
+
+
+# --- a conversation through a proxy -----------------------------------------------------------------
+
+ASKS = 12  # requests that a conversation of these tests has at most
+
+
+def outputs(command: str) -> str:
+    """What the client's tool gives."""
+    return log(int(command.removeprefix("log "))) if command.startswith("log ") else f"{command}\nok"
+
+
+def edge(url: str, **settings: object) -> Edge:
+    """A proxy that offers the tool and is never in a hurry."""
+    patient = {"press_deadline": "30s", "press_deadline_limit": "60s", "store_timeout": "30s", "ccr_tool": "start"}
+    return edge_to(url, **{**patient, **settings})
+
+
+@asynccontextmanager
+async def begun(kind: str, **given: Any) -> AsyncIterator[Talk]:
+    """A client's conversation."""
+    talk = TALKS[kind](outputs, **given)
+    try:
+        yield talk
+    finally:
+        await talk.close()
+
+
+async def play(talk: Talk, url: str, *, stream: bool) -> None:
+    """Let a client ask until the model calls nothing any more."""
+    for _ in range(ASKS):
+        if not (await talk.ask(url, stream=stream)).calls:
+            return
+    raise AssertionError("the conversation has no end")
+
+
+async def play_in_turn(talk: Talk, *urls: str) -> None:
+    """Like `play`, each request through the next of several proxies."""
+    for at in range(ASKS):
+        if not (await talk.ask(urls[at % len(urls)], stream=True)).calls:
+            return
+    raise AssertionError("the conversation has no end")
+
+
+async def check_markers(origin: Origin, *proxies: Edge) -> None:
+    """Every marker in every request that was forwarded stands for its original, whichever proxy is asked."""
+    found = {hash_ for body in bodies(origin) for hash_ in markers(body)}
+    assert found
+    for hash_ in found:
+        for proxy in proxies:
+            original = await proxy.ledger.original(hash_)
+            assert original is not None
+            assert marker.key(original) == hash_
+
+
+def bodies(origin: Origin) -> list[bytes]:
+    """The requests that the provider got, in order."""
+    return [kept.body for kept in origin.requests]
+
+
+def unseen(talk: Talk) -> None:
+    """The client was never asked to run the retrieve tool."""
+    assert not [name for said in talk.said for name in said.names if name != "Bash"]
+
+
+def url_of(proxy: Edge) -> str:
+    """Where a proxy listens."""
+    return f"http://127.0.0.1:{proxy.port}"
 
 
 # --- what must hold of the requests that the provider got -------------------------------------------
