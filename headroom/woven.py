@@ -50,8 +50,8 @@ class Host(Protocol):
     def start(self) -> None:
         """Run `Woven.go_on` in a task of the exchange."""
 
-    def complete(self) -> None:
-        """The answer has come to its end."""
+    def complete(self, *, failed: bool = False) -> None:
+        """The answer has come to its end; `failed`: with an error in it that the client can see."""
 
     def broken(self, fault: Fault) -> None:
         """The answer will never be complete."""
@@ -90,7 +90,7 @@ class Woven:
         """Take payload of the current round."""
         for piece in pieces:
             self._host.heard(piece)
-            if self._deaf:
+            if self._deaf and self._weaver is None:
                 self._host.deliver(piece)
             elif self._weaver is None or self._failed:
                 self._size += len(piece)
@@ -109,25 +109,38 @@ class Woven:
         weaver = self._weaver
         assert weaver is not None
         out: list[bytes] = []
+        fault: Fault | None = None
         try:
-            for raw in self._splitter.feed(piece if self._unpack is None else self._unpack.feed(piece)):
-                woven = weaver.feed(raw)
-                self._holds = self._holds or not woven
-                if self._ending or (weaver.done and weaver.turn() is not None):
-                    # The client must not know that the turn is over before what it never saw is kept.
-                    self._ending += woven
-                else:
-                    out.append(woven)
+            plain = piece if self._unpack is None else self._unpack.feed(piece)
+            if self._deaf:
+                out.append(plain)
+            else:
+                self._weave(weaver, plain, out)
         except EventTooBig:
-            # Too large to be looked at: from here on the answer goes as it comes.
+            # Too large to be looked at: from here on the answer goes as it comes, which it can only while it is whole.
+            if self._rounds or self._holds:
+                fault = UpstreamCut("an event is too large to be woven in")
             self._deaf = True
             out.append(self._splitter.rest)
-        except BadCoding as fault:
+        except BadCoding as error:
+            fault = error
+        if fault is not None:
             self._host.broken(fault)
             return
         payload = b"".join(out) if len(out) != 1 else out[0]
         if payload:
             self._host.deliver(payload)
+
+    def _weave(self, weaver: Weaver, plain: bytes, out: list[bytes]) -> None:
+        """Add to `out` what the client gets of the events that `plain` completes. Raises EventTooBig."""
+        for raw in self._splitter.feed(plain):
+            woven = weaver.feed(raw)
+            self._holds = self._holds or not woven
+            if self._ending or (weaver.done and weaver.turn() is not None):
+                # The client must not know that the turn is over before what it never saw is kept.
+                self._ending += woven
+            else:
+                out.append(woven)
 
     def ended(self) -> None:
         """The current round's answer is complete."""
@@ -157,7 +170,7 @@ class Woven:
         except Fault as fault:
             if self._weaver is not None:
                 self._host.deliver(self._weaver.fail(fault.status, b""))
-                self._host.complete()
+                self._host.complete(failed=True)
             else:
                 self._host.broken(fault)
 
@@ -165,7 +178,7 @@ class Woven:
         host = self._host
         if self._failed:
             host.deliver(weaver.fail(self._failed, self._whole()))
-            host.complete()
+            host.complete(failed=True)
             return
         ending = self._ending
         if weaver.calls:
@@ -174,7 +187,7 @@ class Woven:
             if not mixed:
                 if self._rounds > ROUNDS + 1:
                     host.deliver(weaver.fail(0, b""))
-                    host.complete()
+                    host.complete(failed=True)
                     return
                 if ending:
                     host.deliver(ending)
