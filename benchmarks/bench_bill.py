@@ -12,6 +12,7 @@ from functools import partial
 
 from benchmarks import rig
 from headroom.zones.yardstick import o200k
+from tests.support.cache_model import Counter, estimate
 from tests.support.embedded import edge_to
 from tests.support.loops import chat_loop, claude_code_loop, codex_loop, gemini_loop, opencode_loop, sdk_loop
 from tests.support.outputs import ToolOutput, mixed, recorded
@@ -35,6 +36,8 @@ CLIENTS: Mapping[str, tuple[Loop, float]] = {
     "gemini_doubled": (partial(gemini_loop, doubled_at=12), 1.0),
 }
 
+COUNTERS: Mapping[str, Callable[[], Counter]] = {"o200k": lambda: o200k().count, "characters": lambda: estimate}
+
 
 def results(seed: int) -> list[ToolOutput]:
     """Recorded outputs among invented ones of every kind."""
@@ -44,13 +47,13 @@ def results(seed: int) -> list[ToolOutput]:
     return invented
 
 
-async def ratio(loop: Loop, turns: int, seed: int) -> tuple[float, int, bool]:
+async def ratio(loop: Loop, turns: int, seed: int, *, measure: str = "o200k") -> tuple[float, int, bool]:
     """The bill through the proxy over the direct one, how many texts changed, and whether no law was broken."""
-    patient = {"press_deadline": "30s", "press_deadline_limit": "60s", "token_yardstick": "o200k"}
+    patient = {"press_deadline": "30s", "press_deadline_limit": "60s", "token_yardstick": measure}
     async with scripted_origin() as origin, edge_to(origin.url, **patient) as proxy:
         session = Session(origin, login=True)
         await session.turns(proxy.port, loop(seed, turns, results(seed)), LOGIN)
-        report = compare(session.sent, session.received, count=o200k().count, step=1)
+        report = compare(session.sent, session.received, count=COUNTERS[measure](), step=1)
         return report.ratio, report.changed, report.sound
 
 

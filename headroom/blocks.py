@@ -41,6 +41,8 @@ _read_item = msgspec.json.Decoder(_Item).decode
 class BlockLoom:
     """See headroom.weave.Loom."""
 
+    together = False
+
     def weaver(self) -> Weaver:
         """See Loom."""
         return BlockWeaver()

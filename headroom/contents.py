@@ -36,6 +36,8 @@ _TOOL = (
 class ContentLoom:
     """See headroom.weave.Loom."""
 
+    together = True
+
     def weaver(self) -> Weaver:
         """See Loom."""
         return ContentWeaver()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -88,11 +89,11 @@ def press_text(arguments: Sequence[str], given: TextIO, out: TextIO, told: TextI
 
 
 def unpress_text(given: TextIO, out: TextIO) -> None:
-    """Write what was pressed into a text. Raises Misused for one that nothing was pressed into as it stands."""
+    """Write what was pressed into a text. Raises Misused for a pressed text that is damaged."""
     try:
         out.write(unpress(given.read()))
     except ValueError as error:
-        raise Misused(f"not a pressed text, or a damaged one: {error}") from error
+        raise Misused(f"a damaged text: {error}") from error
 
 
 def _style(flags: set[str]) -> Style:
@@ -167,6 +168,10 @@ def _change(before: int, after: int) -> str:
 
 def run(command: str, arguments: Sequence[str]) -> int:
     """Run one of the commands on the standard streams; returns the exit status: 64 for a call that is wrong."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            # What goes through is bytes to whoever calls: no locale and no line end may change them.
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape", newline="")
     try:
         if command == "inspect":
             inspect(arguments, sys.stdout)

@@ -296,6 +296,8 @@ class _PlainWeaver:
 class _Loom:
     """See headroom.weave.Loom."""
 
+    together = False
+
     def weaver(self) -> Weaver:
         """See Loom."""
         return _Weaver()

@@ -8,6 +8,12 @@ from typing import Final
 from headroom import items
 from headroom.blocks import BlockLoom
 from headroom.contents import ContentLoom
+from headroom.deltas import DeltaLoom
 from headroom.weave import Loom
 
-LOOMS: Final[Mapping[str, Loom]] = {"blocks": BlockLoom(), "items": items.LOOM, "parts": ContentLoom()}
+LOOMS: Final[Mapping[str, Loom]] = {
+    "blocks": BlockLoom(),
+    "deltas": DeltaLoom(),
+    "items": items.LOOM,
+    "parts": ContentLoom(),
+}

@@ -101,7 +101,8 @@ class Offering:
         loom = LOOMS.get(dialect.loom)
         if loom is None or located.items == 0:
             return []
-        anchors = [self._anchor(raw, loom) for _, raw in locator.items(body)]
+        raws = [raw for _, raw in locator.items(body)]
+        anchors = loom.anchors(raws) if loom.together else [self._anchor(raw, loom) for raw in raws]
         seen: Counter[bytes] = Counter()
         keys: list[bytes] = []
         for anchor in anchors:

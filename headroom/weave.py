@@ -129,7 +129,12 @@ class PlainWeaver(Protocol):
 
 
 class Loom(Protocol):
-    """What a dialect's module offers."""
+    """What a dialect's module offers. `together`: an item's anchor depends on the items beside it, so `anchors` wants
+    all of a request's items at once."""
+
+    @property
+    def together(self) -> bool:
+        """See above."""
 
     def weaver(self) -> Weaver:
         """A weaver of one streamed answer."""

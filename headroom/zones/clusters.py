@@ -13,9 +13,9 @@ MAX_PATTERNS = 26  # one letter each
 MIN_GAIN = 8  # estimated tokens that a pattern has to save, or making two of one
 MIN_GAIN_NUMBER = 15  # the same where the new pattern has a number in it, which reads less well than a word
 MIN_GAIN_TIME = 30  # or a time of day
-RECENT = 60  # clusters that a line is compared with
-SPLITS = 3  # ways to make two patterns of one that are tried
-HEADS = 30  # ways to begin that are tried
+RECENT = 24  # clusters that a line is compared with
+SPLITS = 2  # ways to make two patterns of one that are tried
+HEADS = 16  # ways to begin that are tried
 HEAD_FIELDS = 8  # the most fields at the beginning of lines by which those of other lengths may share a pattern
 
 _BLANKS = re.compile(r"(\s+)")

@@ -83,7 +83,7 @@ def describe(names: Sequence[str], values: Sequence[Sequence[str]], delimiter: s
             if _is_constant(first, delimiter):
                 column.constant = first
         elif _INTEGER.fullmatch(first) and cells[1] == str(int(first) + 1) and _counts(cells):
-            column.start = int(first)
+            column.start = int(first) if int(first) in (0, 1) else None
     rest = [at for at, column in enumerate(columns) if column.own and free[at]]
     unique = Counter(names)
     sources = {at: names[at] for at in rest if unique[names[at]] == 1 and names[at]}

@@ -11,7 +11,7 @@ from headroom.zones.cut import cut, with_marker
 from headroom.zones.detect import sniff
 from headroom.zones.forms import Style
 from headroom.zones.gaps import Cut
-from headroom.zones.press import Action, Floors, Verdict, press
+from headroom.zones.press import TITLES, Action, Floors, Verdict, press
 from headroom.zones.wrappers import peel
 from headroom.zones.yardstick import Yardstick
 
@@ -26,7 +26,7 @@ def excerpt(text: str, floors: Floors, yardstick: Yardstick, style: Style = Styl
     The shorter text ends with a marker that names `text`'s hash, which is to be kept before the shorter text goes
     anywhere. Deterministic. Cost: that of a cut where it leaves little, else about twice that of `press`.
     """
-    if marker.BEGIN in text:
+    if marker.BEGIN in text or text.startswith(TITLES):
         return press(text, floors, yardstick, style)
     head, core, tail = peel(text)
     kind = sniff(core)

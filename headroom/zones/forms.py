@@ -14,7 +14,7 @@ import msgspec
 from headroom.zones.yardstick import Yardstick
 
 COMPOSED_GAIN = 0.08  # what a form on top of another must at least save, to be worth reading twice
-SAMPLE = 6000  # characters of a longer text that tell whether a costly form may be the shortest
+SAMPLE = 3000  # characters of a longer text that tell whether a costly form may be the shortest
 SAMPLE_BEHIND = 0.12  # of the text: a form that is farther behind on a sample is not tried on the whole
 REFUSALS = (ValueError, msgspec.MsgspecError, RecursionError)  # what forms raise at a text they cannot take
 

@@ -53,6 +53,8 @@ _ALARM = re.compile(
     r"(?:error|exception)\b|\b(?:fatal|critical|panic|traceback|fail(?:ed|ure)?)\b|^\s+(?:File \"|at )",
     re.ASCII | re.IGNORECASE,
 )
+# One of these is in every alarm but a traceback's lines, and to look for them is far cheaper.
+_ALARMING = ("error", "exception", "fatal", "critical", "panic", "traceback", "fail")
 _SIGNS = ("<>", "{}", "«»", "‹›")  # in the order in which they are tried; a sign that patterns hold cannot mean a slot
 _HEAD = re.compile(
     r"\[log: (?:letter = line pattern, its (\S\S) filled in order(?:, \S5\S padded to 5)?"
@@ -76,7 +78,7 @@ def encode(text: str, *, dense: bool = False) -> str | None:
     lines = text.split("\n")
     if len(lines) < MIN_ROWS:
         return None
-    ordinary = _ordinary(lines)
+    ordinary = _ordinary(lines, text.lower())
     stamps = stamped(lines, ordinary)
     groups = patterns(stamps.lines, ordinary[:MAX_LINES])
     written = _written(lines, stamps, groups, ordinary[MAX_LINES:], dense)
@@ -126,15 +128,17 @@ def decode(pressed: str) -> str:
     return "\n".join(out)
 
 
-def _ordinary(lines: list[str]) -> list[int]:
+def _ordinary(lines: list[str], lowered: str) -> list[int]:
     """The lines that may become rows: neither empty, nor long, nor the same as the line above, nor an alarm."""
+    words = [word for word in _ALARMING if word in lowered]
+    lowered_lines = lowered.split("\n") if words else lines
     ordinary: list[int] = []
     alarms: list[int] = []
     last = ""
-    for at, line in enumerate(lines):
+    for at, (line, low) in enumerate(zip(lines, lowered_lines, strict=True)):
         if line and line != last and len(line) <= MAX_LINE and MARK not in line and BREAK not in line:
             ordinary.append(at)
-            if _ALARM.search(line):
+            if (line[0].isspace() or (words and any(map(low.__contains__, words)))) and _ALARM.search(line):
                 alarms.append(at)
         last = line
     if alarms and len(alarms) * ALARM_SHARE <= len(ordinary):

@@ -124,7 +124,8 @@ def _look(rows: dict[int, Row], start: int, found: dict[tuple[Step, ...], _Found
             else:
                 indexes.append(len(values))
                 values.append(value)
-        if any(" " in value for value in values[:-1]):
+        # Only the last value may have blanks; the last of the row before was looked at when it was not yet followed.
+        if " " in "".join(values[max(known - 1, 0) : -1]):
             return
         steps.append((row.letters, tuple(indexes)))
         lines.append(at)

@@ -1,0 +1,261 @@
+"""One turn of the dialect whose answers are deltas of a message: what was said, what was hidden, and its counts.
+
+A turn is one text and a list of calls. A place in a `Round` is of two kinds: `end` counts the characters of the whole
+turn's text, and an insert's place counts the client's calls of its round that stand before the hidden one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
+import orjson
+from blake3 import blake3
+
+from headroom.weave import TOOL_NAME, Call, Round, Turn
+from headroom.zones.places import UNREADABLE, Span, counts, member, replaced
+from headroom.zones.splice import to_token
+
+Edits = list[tuple[Span, bytes]]
+_GOES_ON = ("tool_calls", "stop", "function_call")
+
+
+class Function(msgspec.Struct, gc=False):
+    """The function of a call, or a piece of it."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class ToolCall(msgspec.Struct, gc=False):
+    """A call, or a piece of it."""
+
+    index: int | None = None
+    id: str | None = None
+    function: Function | None = None
+
+
+class Message(msgspec.Struct, gc=False):
+    """What one message says, or one delta of it."""
+
+    role: str | None = None
+    content: str | list[msgspec.Raw] | None = None
+    tool_calls: list[ToolCall] | None = None
+
+
+class Choice(msgspec.Struct, gc=False):
+    """One of the answers in a chunk or a document."""
+
+    index: int = 0
+    delta: Message | None = None
+    message: Message | None = None
+    finish_reason: str | None = None
+
+
+class Answer(msgspec.Struct, gc=False):
+    """A chunk, or a whole document."""
+
+    choices: list[Choice] | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _TextPart(msgspec.Struct, gc=False):
+    type: Literal["text"]
+    text: str
+
+
+_read_answer = msgspec.json.Decoder(Answer).decode
+_read_message = msgspec.json.Decoder(Message).decode
+_read_part = msgspec.json.Decoder(_TextPart).decode
+
+
+def read_answer(data: bytes) -> Answer | None:
+    """Read a chunk or a document; None where it is neither."""
+    try:
+        return _read_answer(data)
+    except UNREADABLE:
+        return None
+
+
+def read_message(item: bytes) -> Message | None:
+    """Read a message of a request; None where it is none."""
+    try:
+        return _read_message(item)
+    except UNREADABLE:
+        return None
+
+
+def text_of(message: Message) -> str:
+    """The text of a message: its content, or that of its parts joined."""
+    if message.content is None or isinstance(message.content, str):
+        return message.content or ""
+    said: list[str] = []
+    for part in message.content:
+        try:
+            said.append(_read_part(part).text)
+        except UNREADABLE:
+            continue
+    return "".join(said)
+
+
+def anchor(text: str, calls: Iterable[ToolCall]) -> bytes:
+    """What a turn is found by; ``b""`` where nothing of it is visible."""
+    said: list[str | list[str]] = [text]
+    for call in calls:
+        function = call.function or Function()
+        said.append([call.id] if call.id else [function.name or "", function.arguments or ""])
+    if said == [""]:
+        return b""
+    try:
+        return blake3(orjson.dumps(said)).digest()
+    except TypeError:
+        return b""
+
+
+def token(text: str) -> bytes:
+    """`text` as a JSON string; what cannot be written is replaced."""
+    try:
+        return to_token(text)
+    except ValueError:
+        return to_token(text.encode("utf-8", "replace").decode())
+
+
+def assistant(text: str, calls: Iterable[bytes]) -> bytes:
+    """The model's message with these calls, as clients write it."""
+    said = token(text) if text else b"null"
+    return b'{"role":"assistant","content":%b,"tool_calls":[%b]}' % (said, b",".join(calls))
+
+
+class Spoken(msgspec.Struct, gc=False):
+    """One call of a round. `place`: the client's calls before it."""
+
+    id: str
+    name: str
+    arguments: list[str]
+    place: int
+
+    @property
+    def hidden(self) -> bool:
+        """Whether the client never sees it."""
+        return self.name == TOOL_NAME
+
+    @property
+    def raw(self) -> bytes:
+        """The call as a message holds it."""
+        return b'{"id":%b,"type":"function","function":{"name":%b,"arguments":%b}}' % (
+            token(self.id),
+            token(self.name),
+            token("".join(self.arguments)),
+        )
+
+    @property
+    def call(self) -> ToolCall:
+        """The call as it is read from a message."""
+        return ToolCall(None, self.id, Function(self.name, "".join(self.arguments)))
+
+
+class Said(msgspec.Struct):
+    """What a round has said so far."""
+
+    text: list[str] = msgspec.field(default_factory=list)
+    calls: list[Spoken] = msgspec.field(default_factory=list)
+    slots: dict[int, Spoken] = msgspec.field(default_factory=dict)
+    used: dict[tuple[str, ...], int] = msgspec.field(default_factory=dict)
+
+    def take(self, message: Message) -> list[Spoken]:
+        """Add a delta. Returns the call that each of its pieces belongs to."""
+        text = text_of(message)
+        if text:
+            self.text.append(text)
+        pieces: list[Spoken] = []
+        for at, piece in enumerate(message.tool_calls or ()):
+            index = piece.index if piece.index is not None else at
+            function = piece.function or Function()
+            spoken = self.slots.get(index)
+            if spoken is None or (piece.id and function.name and piece.id != spoken.id):
+                spoken = Spoken(piece.id or "", function.name or "", [], self.visible)
+                self.calls.append(spoken)
+                self.slots[index] = spoken
+            if function.arguments:
+                spoken.arguments.append(function.arguments)
+            pieces.append(spoken)
+        return pieces
+
+    @property
+    def visible(self) -> int:
+        """How many of the calls are the client's."""
+        return sum(not call.hidden for call in self.calls)
+
+    @property
+    def hides(self) -> bool:
+        """Whether a call is hidden."""
+        return any(call.hidden for call in self.calls)
+
+    def count(self, data: bytes) -> None:
+        """Keep the counts of an answer's usage."""
+        found = counts(data, *member(data, "usage"))
+        self.used.update((path, int(data[slice(*span)])) for path, span in found)
+
+
+class Rounds:
+    """The rounds of a turn so far, and the one that waits for results."""
+
+    def __init__(self) -> None:
+        self.waiting: tuple[Call, ...] = ()
+        self.mixed = False
+        self.said = Said()
+        self.told = ""
+        self._kept: list[Round] = []
+        self._messages: list[bytes] = []
+        self._totals: dict[tuple[str, ...], int] = {}
+        self._calls: list[Spoken] = []
+
+    def ends(self, finish: str) -> bool:
+        """Whether a round that ends so waits for results."""
+        return self.said.hides and finish in _GOES_ON
+
+    def wait(self) -> None:
+        """The round has come to its end, and waits for results."""
+        self.waiting = tuple(Call(one.id, "".join(one.arguments).encode()) for one in self.said.calls if one.hidden)
+        self.mixed = self.said.visible > 0
+
+    def settle(self, results: Sequence[str]) -> None:
+        """The waiting round is answered; the next begins."""
+        said, text = self.said, "".join(self.said.text)
+        hidden = [one for one in said.calls if one.hidden]
+        answers = tuple(
+            b'{"role":"tool","tool_call_id":%b,"content":%b}' % (token(one.id), token(result))
+            for one, result in zip(hidden, results, strict=True)
+        )
+        self.told += text
+        self._calls += [one for one in said.calls if not one.hidden]
+        self._kept.append(Round(tuple((one.place, one.raw) for one in hidden), answers, len(self.told), self.mixed))
+        self._messages += (assistant(text, [one.raw for one in said.calls]), *answers)
+        for path, count in said.used.items():
+            self._totals[path] = self._totals.get(path, 0) + count
+        self.waiting, self.mixed, self.said = (), False, Said()
+
+    def summed(self, data: bytes) -> Edits:
+        """Edits that add the counts of the settled rounds to those of an answer."""
+        found = counts(data, *member(data, "usage")) if self._totals else ()
+        sums = [(span, int(data[slice(*span)]), self._totals.get(path, 0)) for path, span in found]
+        return [(span, b"%d" % (count + before)) for span, count, before in sums if before]
+
+    def turn(self) -> tuple[bytes, Turn] | None:
+        """See headroom.weave.Weaver."""
+        if not self._kept:
+            return None
+        calls = [*self._calls, *(one for one in self.said.calls if not one.hidden)]
+        name = anchor(self.told + "".join(self.said.text), [one.call for one in calls])
+        return (name, Turn(tuple(self._kept))) if name else None
+
+    def continuation(self, body: bytes) -> bytes:
+        """See headroom.weave.Weaver. Cost: msgspec's pass over the body, and a copy of it."""
+        start, end = member(body, "messages")
+        if body[start : start + 1] != b"[":
+            raise ValueError("the request has no list of messages")
+        more = b",".join(self._messages)
+        if more and body[start + 1 : end - 1].strip(b" \t\r\n"):
+            more = b"," + more
+        return replaced(body, [((end - 1, end - 1), more)])

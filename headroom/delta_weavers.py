@@ -1,0 +1,335 @@
+"""Weaving answers whose events are deltas of one message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headroom.delta_turns import Choice, Edits, Rounds, Spoken, read_answer, token
+from headroom.weave import TOOL_NAME, Call, Turn
+from headroom.wire.sse import parse_event
+from headroom.zones.places import Span, elements, member, members, replaced
+
+_NAME = TOOL_NAME.encode()
+_DONE = b"[DONE]"
+_NOTHING = (b"null", b'""', b"[]", b"{}")
+
+
+class DeltaWeaver:
+    """See headroom.weave.Weaver. An answer of several choices is passed on untouched."""
+
+    def __init__(self) -> None:
+        self._rounds = Rounds()
+        self._events: list[bytes] = []  # passed on, and not read so far
+        self._held: list[bytes] = []  # held back in the first round, as they came
+        self._ending: list[bytes] = []  # of a round that waits or will wait, as the client gets it
+        self._envelope: dict[str, bytes] = {}
+        self._done = False
+        self._deaf = False
+        self._untouched = True
+        self._first = True
+        self._waits = False
+
+    @property
+    def calls(self) -> Sequence[Call]:
+        """See Weaver."""
+        return self._rounds.waiting
+
+    @property
+    def mixed(self) -> bool:
+        """See Weaver."""
+        return self._rounds.mixed
+
+    @property
+    def done(self) -> bool:
+        """See Weaver."""
+        return self._done
+
+    def feed(self, raw: bytes) -> bytes:
+        """See Weaver. Cost while nothing is hidden: two searches of each event's bytes."""
+        if self._deaf:
+            return raw
+        if self._untouched and _NAME not in raw:
+            if raw.startswith((b"data: [DONE]", b"data:[DONE]")):
+                self._done = True
+                self._events.clear()
+            else:
+                self._events.append(raw)
+            return raw
+        if self.calls:
+            self._ending.append(raw)
+            return b""
+        event = parse_event(raw, first=True)
+        if event is None:
+            return raw
+        if event.data.strip() == _DONE:
+            return self._over(raw)
+        if self._untouched:
+            self._deaf = not self._recall()
+            if self._deaf:
+                return raw
+        return self._chunk(raw, event.data)
+
+    def _over(self, raw: bytes) -> bytes:
+        """The round's last event."""
+        if self._waits:
+            self._ending.append(raw)
+            self._rounds.wait()
+            return b""
+        self._done = True
+        return raw
+
+    def _recall(self) -> bool:
+        """Read what was passed on before the tool's name came up; False where it cannot be continued."""
+        for raw in self._events:
+            event = parse_event(raw, first=True)
+            answer = None if event is None else read_answer(event.data)
+            if event is None or answer is None:
+                continue
+            choices = answer.choices or []
+            if len(choices) > 1 or any(choice.index for choice in choices):
+                return False
+            self._remember(event.data)
+            if choices and choices[0].delta is not None:
+                self._rounds.said.take(choices[0].delta)
+        self._events.clear()
+        return True
+
+    def _remember(self, data: bytes) -> None:
+        if not self._envelope:
+            fields = members(data)
+            self._envelope = {key: data[slice(*fields[key])] for key in ("id", "created") if key in fields}
+        if b'"usage"' in data:
+            self._rounds.said.count(data)
+
+    def _chunk(self, raw: bytes, data: bytes) -> bytes:
+        """An event of an answer that names the tool."""
+        answer = read_answer(data)
+        if answer is None:
+            return raw
+        choices = answer.choices or []
+        if self._first and (len(choices) > 1 or any(choice.index for choice in choices)):
+            self._deaf = True
+            released = b"".join((*self._held, raw))
+            self._held.clear()
+            return released if len(released) != len(raw) else raw
+        self._remember(data)
+        edits = self._rounds.summed(data) + self._renamed(data)
+        if bytes(answer.error) != b"null":
+            self._done = True
+            return raw
+        if not choices:
+            return self._counted(raw, data, edits)
+        return self._said(raw, data, choices[0], edits)
+
+    def _counted(self, raw: bytes, data: bytes, edits: Edits) -> bytes:
+        """A chunk without a choice."""
+        woven = _edited(raw, data, edits)
+        if not self._waits:
+            return woven
+        self._hold(raw)
+        self._ending.append(woven)
+        return b""
+
+    def _said(self, raw: bytes, data: bytes, choice: Choice, edits: Edits) -> bytes:
+        """A chunk with a choice."""
+        pieces = [] if choice.delta is None else self._rounds.said.take(choice.delta)
+        if self._untouched:
+            if not any(piece.hidden for piece in pieces):
+                return raw
+            self._untouched = False
+        begin, end = (elements(data, *member(data, "choices")) or [(0, 0)])[0]
+        fields = {key: (begin + a, begin + b) for key, (a, b) in members(data[begin:end]).items()}
+        shown = False
+        if "delta" in fields:
+            start, stop = fields["delta"]
+            delta, shown = self._delta(data[start:stop], pieces)
+            if delta != data[start:stop]:
+                edits.append(((start, stop), delta))
+        if choice.finish_reason and "finish_reason" in fields and self._rounds.ends(choice.finish_reason):
+            self._waits = True
+            self._hold(raw)
+            if self._rounds.said.visible:
+                self._ending.append(_edited(raw, data, edits))
+                return b""
+            return _edited(raw, data, [*edits, (fields["finish_reason"], b"null")]) if shown else b""
+        if self._waits:
+            self._hold(raw)
+            self._ending.append(_edited(raw, data, edits))
+            return b""
+        if choice.finish_reason:
+            self._done = not self._first or self._done
+            return _edited(raw, data, edits)
+        if not shown and (edits or any(piece.hidden for piece in pieces)):
+            self._hold(raw)
+            return b""
+        return _edited(raw, data, edits)
+
+    def _hold(self, raw: bytes) -> None:
+        if self._first:
+            self._held.append(raw)
+
+    def _delta(self, delta: bytes, pieces: Sequence[Spoken]) -> tuple[bytes, bool]:
+        """A delta without what is hidden, with the client's indexes, and whether it shows anything."""
+        kept: list[bytes] = []
+        shown = changed = False
+        for key, (start, end) in members(delta).items():
+            value = delta[start:end]
+            if key == "role" and not self._first:
+                changed = True
+                continue
+            if key == "tool_calls" and pieces:
+                calls = _shown_calls(value, pieces)
+                changed = changed or calls != value
+                if calls == b"[]":
+                    continue
+                value = calls
+            shown = shown or value not in _NOTHING
+            kept.append(b"%b:%b" % (token(key), value))
+        return (b"{%b}" % b",".join(kept) if changed else delta), shown
+
+    def _renamed(self, data: bytes) -> Edits:
+        """Edits that give an event of a later round the answer's id and time."""
+        if self._first:
+            return []
+        fields = members(data)
+        kept = [(fields[key], value) for key, value in self._envelope.items() if key in fields]
+        return [(span, value) for span, value in kept if data[slice(*span)] != value]
+
+    def settle(self, results: Sequence[str]) -> bytes:
+        """See Weaver."""
+        ending = self._ending if self.mixed else []
+        self._done = bool(ending)
+        self._rounds.settle(results)
+        self._first = self._waits = False
+        self._ending = []
+        self._held.clear()
+        return b"".join(ending)
+
+    def fail(self, status: int, body: bytes) -> bytes:
+        """See Weaver."""
+        self._done = True
+        start, end = member(body, "error")
+        error = b" ".join(body[start:end].splitlines())
+        if not error:
+            kind = b"invalid_request_error" if 400 <= status < 500 else b"server_error"
+            error = b'{"message":"The answer could not be continued.","type":"%b","param":null,"code":null}' % kind
+        return b'data: {"error":%b}\n\ndata: [DONE]\n\n' % error
+
+    def turn(self) -> tuple[bytes, Turn] | None:
+        """See Weaver."""
+        return None if self._untouched else self._rounds.turn()
+
+    def continuation(self, body: bytes) -> bytes:
+        """See Weaver."""
+        return self._rounds.continuation(body)
+
+
+class PlainDeltaWeaver:
+    """See headroom.weave.PlainWeaver. A document of several choices is passed on untouched."""
+
+    def __init__(self) -> None:
+        self._rounds = Rounds()
+        self._document = b""
+        self._woven: bytes | None = None
+        self._untouched = True
+        self._readable = False
+
+    @property
+    def calls(self) -> Sequence[Call]:
+        """See Weaver."""
+        return self._rounds.waiting
+
+    @property
+    def mixed(self) -> bool:
+        """See Weaver."""
+        return self._rounds.mixed
+
+    def feed(self, document: bytes) -> None:
+        """See PlainWeaver. Cost while nothing is hidden: one search for the tool's name."""
+        self._document = document
+        self._woven = None
+        self._readable = False
+        if self._untouched and _NAME not in document:
+            return
+        answer = read_answer(document)
+        if answer is None or not answer.choices or len(answer.choices) > 1 or answer.choices[0].message is None:
+            return
+        self._readable = True
+        self._rounds.said.take(answer.choices[0].message)
+        self._rounds.said.count(document)
+        if self._rounds.said.hides:
+            self._untouched = False
+        if self._rounds.ends(answer.choices[0].finish_reason or ""):
+            self._rounds.wait()
+
+    def settle(self, results: Sequence[str]) -> None:
+        """See Weaver."""
+        self._woven = self._write()
+        self._rounds.settle(results)
+
+    def finish(self) -> bytes:
+        """See PlainWeaver."""
+        if self._untouched:
+            return self._document
+        return self._write() if self._woven is None else self._woven
+
+    def turn(self) -> tuple[bytes, Turn] | None:
+        """See Weaver."""
+        return None if self._untouched else self._rounds.turn()
+
+    def continuation(self, body: bytes) -> bytes:
+        """See Weaver."""
+        return self._rounds.continuation(body)
+
+    def _write(self) -> bytes:
+        """The last document with all that is visible, and its counts added up."""
+        data, said = self._document, self._rounds.said
+        choices = elements(data, *member(data, "choices")) if self._readable else None
+        if not choices:
+            return data
+        begin, end = choices[0]
+        fields = {key: (begin + a, begin + b) for key, (a, b) in members(data[begin:end]).items()}
+        if "message" not in fields:
+            return data
+        start, stop = fields["message"]
+        kept: list[bytes] = []
+        for key, (a, b) in members(data[start:stop]).items():
+            value = data[start + a : start + b]
+            if key == "content" and self._rounds.told:
+                value = token(self._rounds.told + "".join(said.text))
+            if key == "tool_calls" and said.hides:
+                value = _shown_calls(value, said.calls, renumber=False)
+                if value == b"[]":
+                    continue
+            kept.append(b"%b:%b" % (token(key), value))
+        edits = [((start, stop), b"{%b}" % b",".join(kept)), *self._rounds.summed(data)]
+        if said.hides and not said.visible and "finish_reason" in fields:
+            edits.append((fields["finish_reason"], b'"stop"'))
+        return replaced(data, sorted(edits))
+
+
+def _shown_calls(value: bytes, pieces: Sequence[Spoken], *, renumber: bool = True) -> bytes:
+    """A list of pieces of calls without the hidden ones; the object itself where it is the same."""
+    spans = elements(value, 0, len(value)) or []
+    shown: list[bytes] = []
+    for (start, end), piece in zip(spans, pieces, strict=False):
+        if piece.hidden:
+            continue
+        raw = value[start:end]
+        at = members(raw).get("index") if renumber else None
+        if at is not None and raw[slice(*at)] != b"%d" % piece.place:
+            raw = replaced(raw, [(at, b"%d" % piece.place)])
+        shown.append(raw)
+    same = len(shown) == len(spans) and all(value[a:b] == raw for (a, b), raw in zip(spans, shown, strict=True))
+    return value if same else b"[%b]" % b",".join(shown)
+
+
+def _edited(raw: bytes, data: bytes, edits: Sequence[tuple[Span, bytes]]) -> bytes:
+    """An event with its JSON edited, which is on one line unless somebody reformatted it."""
+    if not edits:
+        return raw
+    ordered = sorted(edits)
+    at = raw.rfind(data)
+    if at >= 0:
+        return replaced(raw, [((at + start, at + end), new) for (start, end), new in ordered])
+    return b"data: %b\n\n" % b" ".join(replaced(data, ordered).splitlines())

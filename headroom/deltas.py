@@ -1,0 +1,142 @@
+"""The loom of the dialect whose answers are deltas of one message, and whose requests are a list of messages.
+
+The client's message of a turn has the text of all rounds in one string and only its own calls. What was hidden cuts
+it again:
+
+    provider   t1 + hidden call | result | t2 + client's call | client's result
+    client     t1t2 + client's call                           | client's result
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headroom.delta_turns import anchor, assistant, read_message, text_of, token
+from headroom.delta_weavers import DeltaWeaver, PlainDeltaWeaver
+from headroom.weave import PlainWeaver, Round, Turn, Weaver
+from headroom.zones.places import Span, elements, members
+from headroom.zones.splice import Edit
+
+_TOOL = (
+    b'{"type":"function","function":{"name":"headroom_retrieve","description":"Some tool results are shown in part and '
+    b"end in a marker <<ccr:HASH>>. This returns what the marker stands for: all of it, a range of its lines, or only "
+    b'its lines that contain a text. Use it only if the part that is shown is not enough.","parameters":{"type":'
+    b'"object","properties":{"hash":{"type":"string","description":"The HASH in the marker."},'
+    b'"lines":{"type":"string","description":"The lines to return, such as 120-180."},'
+    b'"match":{"type":"string","description":"Return only lines that contain this text."}},"required":["hash"]}}}'
+)
+
+
+class DeltaLoom:
+    """See headroom.weave.Loom. Places in a `Round` are explained in headroom.delta_turns."""
+
+    together = False
+
+    def weaver(self) -> Weaver:
+        """See Loom."""
+        return DeltaWeaver()
+
+    def plain_weaver(self) -> PlainWeaver:
+        """See Loom."""
+        return PlainDeltaWeaver()
+
+    def tool(self) -> bytes:
+        """See Loom."""
+        return _TOOL
+
+    def anchors(self, items: Sequence[bytes]) -> list[bytes]:
+        """See Loom."""
+        found: list[bytes] = []
+        for item in items:
+            message = read_message(item) if b'"assistant"' in item else None
+            mine = message is not None and message.role == "assistant"
+            found.append(anchor(text_of(message), message.tool_calls or ()) if message and mine else b"")
+        return found
+
+    def reinsert(self, items: Sequence[bytes], at: int, turn: Turn) -> list[tuple[int, Edit]]:
+        """See Loom."""
+        said = _said(items[at]) if 0 <= at < len(items) else None
+        if said is None or not _fits(turn.rounds, len(said.text), len(said.calls)):
+            return []
+        before: list[bytes] = []
+        begin = 0
+        for given in turn.rounds:
+            if not given.mixed:
+                before += (assistant(said.text[begin : given.end], [raw for _, raw in given.inserts]), *given.answers)
+                begin = given.end
+        edits = [Edit(0, 0, b",".join((*before, b"")))] if before else []
+        if begin == len(said.text) and not said.calls:
+            return [(at, Edit(0, len(items[at]), b",".join(before)))]
+        if begin:
+            rest = said.text[begin:]
+            span = said.string if rest else said.content
+            edits.append(Edit(*span, token(rest) if rest else b"null"))
+        final = turn.rounds[-1]
+        if final.mixed:
+            following = read_message(items[at + 1]) if at + 1 < len(items) else None
+            if following is None or following.role != "tool":
+                return []
+            end = len(items[at])
+            edits += _calls_back(said.calls, final)
+            edits.append(Edit(end, end, b",".join((b"", *final.answers))))
+        return [(at, edit) for edit in edits]
+
+
+class _Said(msgspec.Struct, frozen=True, gc=False):
+    """The model's message as a client sends it: its text and where that stands, and where its calls are."""
+
+    text: str
+    string: Span
+    content: Span
+    calls: list[Span]
+
+
+def _said(item: bytes) -> _Said | None:
+    """Read a message that can be taken apart; None where it is another or cannot be."""
+    message, fields = read_message(item), members(item)
+    if message is None or message.role != "assistant" or not fields:
+        return None
+    content = string = fields.get("content", (0, 0))
+    if isinstance(message.content, list):
+        found = elements(item, *content) or []
+        if len(found) != 1:
+            return None
+        start, end = found[0]
+        inner = members(item[start:end]).get("text")
+        if inner is None:
+            return None
+        string = (start + inner[0], start + inner[1])
+    calls = elements(item, *fields["tool_calls"]) if message.tool_calls else []
+    return None if calls is None else _Said(text_of(message), string, content, calls)
+
+
+def _fits(rounds: Sequence[Round], length: int, calls: int) -> bool:
+    """Whether the rounds can have been parts of such a turn."""
+    begin = 0
+    for number, given in enumerate(rounds, 1):
+        if not given.inserts or not begin <= given.end <= length:
+            return False
+        if given.mixed and not (number == len(rounds) and given.end == length and calls):
+            return False
+        if any(not 0 <= place <= (calls if given.mixed else 0) for place, _ in given.inserts):
+            return False
+        begin = given.end
+    return bool(rounds) and (length > 0 or calls > 0)
+
+
+def _calls_back(calls: Sequence[Span], given: Round) -> list[Edit]:
+    """Edits that put a round's hidden calls back among the client's."""
+    by_place: dict[int, list[bytes]] = {}
+    for place, raw in given.inserts:
+        by_place.setdefault(place, []).append(raw)
+    edits: list[Edit] = []
+    for place, raws in by_place.items():
+        if place < len(calls):
+            begin = calls[place][0]
+            edits.append(Edit(begin, begin, b",".join((*raws, b""))))
+        else:
+            end = calls[-1][1]
+            edits.append(Edit(end, end, b",".join((b"", *raws))))
+    return edits
