@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-from headroom.faults import BadCoding, Fault, UpstreamCut
+from headroom.faults import BadCoding, BadResponse, Fault, UpstreamCut
 from headroom.retrieve import LIMIT_REACHED
 from headroom.weave import Call, Loom, PlainWeaver, Turn, Weaver
 from headroom.wire.coding import Unpacker, decode, identity, unpacker
@@ -17,6 +17,7 @@ from headroom.wire.reader import Data
 from headroom.wire.sse import EventTooBig, SseSplitter
 
 ROUNDS: Final = 3  # rounds in which originals are given; then once more that there are none, and then it is over
+_WITHOUT_END: Final = "the model asks for originals without end"
 ERROR_LIMIT: Final = 64 * 1024  # bytes of a provider's error answer that are passed on
 
 
@@ -186,9 +187,7 @@ class Woven:
             ending = weaver.settle(await self._results(weaver.calls))
             if not mixed:
                 if self._rounds > ROUNDS + 1:
-                    host.deliver(weaver.fail(0, b""))
-                    host.complete(failed=True)
-                    return
+                    raise BadResponse(_WITHOUT_END)
                 if ending:
                     host.deliver(ending)
                 await host.further(weaver.continuation(self._body))
@@ -212,7 +211,9 @@ class Woven:
         if weaver.calls:
             mixed = weaver.mixed
             weaver.settle(await self._results(weaver.calls))
-            if not mixed and self._rounds <= ROUNDS + 1:
+            if not mixed:
+                if self._rounds > ROUNDS + 1:
+                    raise BadResponse(_WITHOUT_END)
                 await host.further(weaver.continuation(self._body))
                 return
         turn = weaver.turn()

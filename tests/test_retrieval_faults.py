@@ -164,6 +164,20 @@ async def test_an_answer_that_is_coded_though_it_was_asked_not_to_be(
         assert "".join(talk.said[-1].texts) == TURNS[2].text
 
 
+@STREAMED
+@BY_KIND
+async def test_a_model_that_never_stops_asking_is_an_error(kind: str, stream: bool) -> None:
+    turns = [TURNS[0], *(Turn(f"{n}. ", (fetch(LOG, lines=str(n)),)) for n in range(1, 9))]
+    async with Origin(Script.single(turns)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        await talk.ask(url_of(proxy), stream=stream)
+        with pytest.raises(Exception) as caught:
+            await talk.ask(url_of(proxy), stream=stream)
+        assert isinstance(caught.value, ERRORS), repr(caught.value)
+        await idle(proxy)
+        assert len(origin.requests) == 6
+        check_requests(bodies(origin))
+
+
 # --- by bytes -------------------------------------------------------------------------------------
 
 
