@@ -578,6 +578,9 @@ class Exchange:
         if usage is not None:
             self._usages.append(usage)
         self._listener = self._hear(head)
+        if self._woven_head is not None and head.status >= 400:
+            # The error is the client's answer then, with what its head says of it.
+            self._woven_head = head
 
     def heard(self, payload: bytes) -> None:
         """See woven.Host."""
@@ -595,10 +598,13 @@ class Exchange:
         head = self._woven_head
         assert head is not None
         self._answer_bytes += len(payload)
+        if status:
+            self._status = status
         own = self._own_fields(head)
         self._homeward = rewoven(head, own, close=not self._keep, length=len(payload), status=status)
         self._send(payload)
-        self._over("complete" if self._listener is _NO_BODY else self._listener.finish())
+        outcome = "complete" if self._listener is _NO_BODY else self._listener.finish()
+        self._over("failed" if status else outcome)
 
     def pass_on(self, payload: bytes) -> None:
         """See woven.Host."""
@@ -616,10 +622,11 @@ class Exchange:
         self._link = None
         self._begin(woven.go_on())
 
-    def complete(self) -> None:
+    def complete(self, *, failed: bool = False) -> None:
         """See woven.Host."""
         self._send(b"" if self._http10 else b"0\r\n\r\n")
-        self._over("complete" if self._listener is _NO_BODY else self._listener.finish())
+        outcome = "complete" if self._listener is _NO_BODY else self._listener.finish()
+        self._over("failed" if failed else outcome)
 
     def _over(self, outcome: str) -> None:
         self._link = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-from headroom.faults import BadCoding, Fault, UpstreamCut
+from headroom.faults import BadCoding, BadResponse, Fault, UpstreamCut
 from headroom.retrieve import LIMIT_REACHED
 from headroom.weave import Call, Loom, PlainWeaver, Turn, Weaver
 from headroom.wire.coding import Unpacker, decode, identity, unpacker
@@ -17,6 +17,7 @@ from headroom.wire.reader import Data
 from headroom.wire.sse import EventTooBig, SseSplitter
 
 ROUNDS: Final = 3  # rounds in which originals are given; then once more that there are none, and then it is over
+_WITHOUT_END: Final = "the model asks for originals without end"
 ERROR_LIMIT: Final = 64 * 1024  # bytes of a provider's error answer that are passed on
 
 
@@ -50,8 +51,8 @@ class Host(Protocol):
     def start(self) -> None:
         """Run `Woven.go_on` in a task of the exchange."""
 
-    def complete(self) -> None:
-        """The answer has come to its end."""
+    def complete(self, *, failed: bool = False) -> None:
+        """The answer has come to its end; `failed`: with an error in it that the client can see."""
 
     def broken(self, fault: Fault) -> None:
         """The answer will never be complete."""
@@ -90,7 +91,7 @@ class Woven:
         """Take payload of the current round."""
         for piece in pieces:
             self._host.heard(piece)
-            if self._deaf:
+            if self._deaf and self._weaver is None:
                 self._host.deliver(piece)
             elif self._weaver is None or self._failed:
                 self._size += len(piece)
@@ -109,25 +110,38 @@ class Woven:
         weaver = self._weaver
         assert weaver is not None
         out: list[bytes] = []
+        fault: Fault | None = None
         try:
-            for raw in self._splitter.feed(piece if self._unpack is None else self._unpack.feed(piece)):
-                woven = weaver.feed(raw)
-                self._holds = self._holds or not woven
-                if self._ending or (weaver.done and weaver.turn() is not None):
-                    # The client must not know that the turn is over before what it never saw is kept.
-                    self._ending += woven
-                else:
-                    out.append(woven)
+            plain = piece if self._unpack is None else self._unpack.feed(piece)
+            if self._deaf:
+                out.append(plain)
+            else:
+                self._weave(weaver, plain, out)
         except EventTooBig:
-            # Too large to be looked at: from here on the answer goes as it comes.
+            # Too large to be looked at: from here on the answer goes as it comes, which it can only while it is whole.
+            if self._rounds or self._holds:
+                fault = UpstreamCut("an event is too large to be woven in")
             self._deaf = True
             out.append(self._splitter.rest)
-        except BadCoding as fault:
+        except BadCoding as error:
+            fault = error
+        if fault is not None:
             self._host.broken(fault)
             return
         payload = b"".join(out) if len(out) != 1 else out[0]
         if payload:
             self._host.deliver(payload)
+
+    def _weave(self, weaver: Weaver, plain: bytes, out: list[bytes]) -> None:
+        """Add to `out` what the client gets of the events that `plain` completes. Raises EventTooBig."""
+        for raw in self._splitter.feed(plain):
+            woven = weaver.feed(raw)
+            self._holds = self._holds or not woven
+            if self._ending or (weaver.done and weaver.turn() is not None):
+                # The client must not know that the turn is over before what it never saw is kept.
+                self._ending += woven
+            else:
+                out.append(woven)
 
     def ended(self) -> None:
         """The current round's answer is complete."""
@@ -157,7 +171,7 @@ class Woven:
         except Fault as fault:
             if self._weaver is not None:
                 self._host.deliver(self._weaver.fail(fault.status, b""))
-                self._host.complete()
+                self._host.complete(failed=True)
             else:
                 self._host.broken(fault)
 
@@ -165,7 +179,7 @@ class Woven:
         host = self._host
         if self._failed:
             host.deliver(weaver.fail(self._failed, self._whole()))
-            host.complete()
+            host.complete(failed=True)
             return
         ending = self._ending
         if weaver.calls:
@@ -173,9 +187,7 @@ class Woven:
             ending = weaver.settle(await self._results(weaver.calls))
             if not mixed:
                 if self._rounds > ROUNDS + 1:
-                    host.deliver(weaver.fail(0, b""))
-                    host.complete()
-                    return
+                    raise BadResponse(_WITHOUT_END)
                 if ending:
                     host.deliver(ending)
                 await host.further(weaver.continuation(self._body))
@@ -199,7 +211,9 @@ class Woven:
         if weaver.calls:
             mixed = weaver.mixed
             weaver.settle(await self._results(weaver.calls))
-            if not mixed and self._rounds <= ROUNDS + 1:
+            if not mixed:
+                if self._rounds > ROUNDS + 1:
+                    raise BadResponse(_WITHOUT_END)
                 await host.further(weaver.continuation(self._body))
                 return
         turn = weaver.turn()

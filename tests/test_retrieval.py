@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from headroom.edge import Edge
 from headroom.faults import StoreDown
 from headroom.looms import LOOMS
 from headroom.retrieve import LIMIT_REACHED
@@ -22,22 +19,29 @@ from headroom.store import (
     Name,
 )
 from headroom.zones import marker
-from tests.support.embedded import edge_to
 from tests.support.origin import Origin
 from tests.support.redis_server import RedisServer
 from tests.support.retrieving import (
+    ASKS,
     STOPS,
     TALKS,
     TOOL,
-    Talk,
+    begun,
+    bodies,
+    check_markers,
     check_pairs,
     check_requests,
+    edge,
     fetch,
     log,
     markers,
+    play,
+    play_in_turn,
     run,
     texts,
     tool_list,
+    unseen,
+    url_of,
 )
 from tests.support.script import Script, ToolCall, Turn
 from tests.support.sessions import served
@@ -45,65 +49,6 @@ from tests.support.sessions import served
 STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
 BY_KIND = pytest.mark.parametrize("kind", [kind for kind in TALKS if kind in LOOMS])
 LOG = log(0)
-ASKS = 12  # requests that a conversation of these tests has at most
-
-
-def outputs(command: str) -> str:
-    """What the client's tool gives."""
-    return log(int(command.removeprefix("log "))) if command.startswith("log ") else f"{command}\nok"
-
-
-def edge(url: str, **settings: object) -> Edge:
-    """A proxy that offers the tool and is never in a hurry."""
-    patient = {"press_deadline": "30s", "press_deadline_limit": "60s", "store_timeout": "30s", "ccr_tool": "start"}
-    return edge_to(url, **{**patient, **settings})
-
-
-@asynccontextmanager
-async def begun(kind: str, **given: Any) -> AsyncIterator[Talk]:
-    """A client's conversation."""
-    talk = TALKS[kind](outputs, **given)
-    try:
-        yield talk
-    finally:
-        await talk.close()
-
-
-async def play(talk: Talk, url: str, *, stream: bool) -> None:
-    """Let a client ask until the model calls nothing any more."""
-    for _ in range(ASKS):
-        if not (await talk.ask(url, stream=stream)).calls:
-            return
-    raise AssertionError("the conversation has no end")
-
-
-async def play_in_turn(talk: Talk, *urls: str) -> None:
-    """Like `play`, each request through the next of several proxies."""
-    for at in range(ASKS):
-        if not (await talk.ask(urls[at % len(urls)], stream=True)).calls:
-            return
-    raise AssertionError("the conversation has no end")
-
-
-async def check_markers(origin: Origin, *proxies: Edge) -> None:
-    """Every marker in every request that was forwarded stands for its original, whichever proxy is asked."""
-    found = {hash_ for body in bodies(origin) for hash_ in markers(body)}
-    assert found
-    for hash_ in found:
-        for proxy in proxies:
-            original = await proxy.ledger.original(hash_)
-            assert original is not None
-            assert marker.key(original) == hash_
-
-
-def bodies(origin: Origin) -> list[bytes]:
-    """The requests that the provider got, in order."""
-    return [kept.body for kept in origin.requests]
-
-
-def unseen(talk: Talk) -> None:
-    """The client was never asked to run the retrieve tool."""
-    assert not [name for said in talk.said for name in said.names if name != "Bash"]
 
 
 # --- every way of calling -------------------------------------------------------------------------
@@ -265,11 +210,6 @@ async def steady(kind: str) -> list[bytes]:
         return _STEADY[kind]
 
 
-def url_of(proxy: Edge) -> str:
-    """Where a proxy listens."""
-    return f"http://127.0.0.1:{proxy.port}"
-
-
 @BY_KIND
 async def test_a_proxy_that_is_restarted_after_every_turn_sends_the_same(kind: str, tmp_path: Path) -> None:
     async with Origin(Script.single(LOOP)) as origin, begun(kind) as talk:
@@ -330,6 +270,7 @@ async def test_a_proxy_that_knows_nothing_sends_originals_and_nothing_dangles(ki
 
 LOOKS = [Turn("I look.", (run("log 0"),)), Turn("And there.", (run("log 1"),)), Turn("Done.")]
 LOGIN = {"blocks": "sk-ant-oat01-scripted", "deltas": "eyJhbGciOi.scripted.x", "items": "eyJhbGciOi.scripted.x"}
+LOGINS = pytest.mark.parametrize("kind", [kind for kind in LOGIN if kind in LOOMS])
 
 
 def check_whole(origin: Origin, *, tool: bool = False) -> None:
@@ -340,7 +281,7 @@ def check_whole(origin: Origin, *, tool: bool = False) -> None:
         check_pairs(body)
 
 
-@BY_KIND
+@LOGINS
 async def test_a_caller_with_a_login_gets_neither_tool_nor_markers(kind: str) -> None:
     async with (
         Origin(Script.single(LOOKS)) as origin,

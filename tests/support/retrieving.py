@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Protocol
 
 import anthropic
 import openai
+from google import genai
+from google.genai import types
 
+from headroom.edge import Edge
 from headroom.zones import marker
+from tests.support.embedded import edge_to
+from tests.support.origin import Origin
 from tests.support.request_shape import blocks, dialect_of, parse, result_texts
 from tests.support.script import ToolCall
 
@@ -237,10 +243,79 @@ class ResponsesTalk:
         return self.said[-1]
 
 
+@dataclass
+class ContentsTalk:
+    """With the SDK whose answers are contents of parts."""
+
+    outputs: Callable[[str], str]
+    key: str = "AIza-scripted"
+    prompt: str = PROMPT
+    alone: bool = False
+    said: list[Said] = field(default_factory=list)
+    history: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        options = types.HttpOptions(headers=_headers(self.alone), retry_options=types.HttpRetryOptions(attempts=1))
+        self.sdk = genai.Client(api_key=self.key, http_options=options)
+        self.tell(self.prompt)
+
+    async def close(self) -> None:
+        """See Talk."""
+        await self.sdk.aio.aclose()
+        self.sdk.close()
+
+    def tell(self, text: str) -> None:
+        """See Talk."""
+        self.history.append(types.Content(role="user", parts=[types.Part(text=text)]))
+
+    async def ask(self, url: str, *, stream: bool, tools: bool = True) -> Said:
+        """See Talk."""
+        declared = types.FunctionDeclaration(name="Bash", parameters_json_schema=PARAMETERS)
+        config = types.GenerateContentConfig(
+            tools=[types.Tool(function_declarations=[declared])] if tools else [],
+            automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
+            http_options=types.HttpOptions(base_url=url),
+        )
+        given: Any = {"model": "gemini-2.5-pro", "contents": self.history, "config": config}
+        answers: list[Any] = []
+        if stream:
+            async for chunk in await self.sdk.aio.models.generate_content_stream(**given):
+                answers.append(chunk)
+        else:
+            answers.append(await self.sdk.aio.models.generate_content(**given))
+        found = [answer.candidates[0] for answer in answers if answer.candidates]
+        parts: list[Any] = [part for one in found if one.content for part in one.content.parts or []]
+        calls = [part.function_call for part in parts if part.function_call]
+        commands = [(call.args or {}).get("command", "") for call in calls]
+        self.said.append(
+            Said(
+                tuple(part.text for part in parts if part.text and not part.thought),
+                tuple(commands),
+                str(found[-1].finish_reason.value),
+                int(answers[-1].usage_metadata.candidates_token_count),
+                tuple(call.name for call in calls),
+            )
+        )
+        if parts:
+            self.history.append(types.Content(role="model", parts=parts))
+        if calls:
+            self.history.append(
+                types.Content(
+                    role="user",
+                    parts=[
+                        types.Part.from_function_response(name=call.name, response={"output": self.outputs(command)})
+                        for call, command in zip(calls, commands, strict=True)
+                    ],
+                )
+            )
+        return self.said[-1]
+
+
 TALKS: dict[str, Callable[..., Talk]] = {
     "blocks": MessagesTalk,
     "deltas": ChatTalk,
     "items": ResponsesTalk,
+    "parts": ContentsTalk,
 }
 STOPS = {  # how an answer says that it calls a tool, and that it is over
     "blocks": ("tool_use", "end_turn"),
@@ -248,6 +323,74 @@ STOPS = {  # how an answer says that it calls a tool, and that it is over
     "items": ("completed", "completed"),
     "parts": ("STOP", "STOP"),
 }
+
+
+# --- a conversation through a proxy -----------------------------------------------------------------
+
+ASKS = 12  # requests that a conversation of these tests has at most
+
+
+def outputs(command: str) -> str:
+    """What the client's tool gives."""
+    return log(int(command.removeprefix("log "))) if command.startswith("log ") else f"{command}\nok"
+
+
+def edge(url: str, **settings: object) -> Edge:
+    """A proxy that offers the tool and is never in a hurry."""
+    patient = {"press_deadline": "30s", "press_deadline_limit": "60s", "store_timeout": "30s", "ccr_tool": "start"}
+    return edge_to(url, **{**patient, **settings})
+
+
+@asynccontextmanager
+async def begun(kind: str, **given: Any) -> AsyncIterator[Talk]:
+    """A client's conversation."""
+    talk = TALKS[kind](outputs, **given)
+    try:
+        yield talk
+    finally:
+        await talk.close()
+
+
+async def play(talk: Talk, url: str, *, stream: bool) -> None:
+    """Let a client ask until the model calls nothing any more."""
+    for _ in range(ASKS):
+        if not (await talk.ask(url, stream=stream)).calls:
+            return
+    raise AssertionError("the conversation has no end")
+
+
+async def play_in_turn(talk: Talk, *urls: str) -> None:
+    """Like `play`, each request through the next of several proxies."""
+    for at in range(ASKS):
+        if not (await talk.ask(urls[at % len(urls)], stream=True)).calls:
+            return
+    raise AssertionError("the conversation has no end")
+
+
+async def check_markers(origin: Origin, *proxies: Edge) -> None:
+    """Every marker in every request that was forwarded stands for its original, whichever proxy is asked."""
+    found = {hash_ for body in bodies(origin) for hash_ in markers(body)}
+    assert found
+    for hash_ in found:
+        for proxy in proxies:
+            original = await proxy.ledger.original(hash_)
+            assert original is not None
+            assert marker.key(original) == hash_
+
+
+def bodies(origin: Origin) -> list[bytes]:
+    """The requests that the provider got, in order."""
+    return [kept.body for kept in origin.requests]
+
+
+def unseen(talk: Talk) -> None:
+    """The client was never asked to run the retrieve tool."""
+    assert not [name for said in talk.said for name in said.names if name != "Bash"]
+
+
+def url_of(proxy: Edge) -> str:
+    """Where a proxy listens."""
+    return f"http://127.0.0.1:{proxy.port}"
 
 
 # --- what must hold of the requests that the provider got -------------------------------------------
