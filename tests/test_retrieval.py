@@ -71,9 +71,13 @@ SHAPES: dict[str, Sequence[Turn]] = {
 }
 
 
-@STREAMED
+PLAIN = ("alone", "between the client's", "two silent rounds", "alone, then beside", "of two logs")
+
+
 @BY_KIND
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("shape", "stream"), [*((shape, True) for shape in SHAPES), *((shape, False) for shape in PLAIN)]
+)
 async def test_the_model_gets_the_original_and_the_client_never_sees_the_tool(
     kind: str, stream: bool, shape: str
 ) -> None:
@@ -118,29 +122,27 @@ def wanted(call: ToolCall) -> str:
     return original
 
 
+WRONG = [
+    (ToolCall(TOOL, {"hash": "0" * 24}), "Run the command again"),
+    (ToolCall(TOOL, {"hash": "none"}), "24 hex digits"),
+    (ToolCall(TOOL, {}), '"hash"'),
+    (ToolCall(TOOL, {"hash": ["x"]}), '"hash"'),
+    (fetch(LOG, lines="9000-"), "not within"),
+    (fetch(LOG, lines="x"), "range"),
+    (fetch(LOG, match="nowhere"), "[0 of 302 lines"),
+]
+
+
 @STREAMED
 @BY_KIND
-@pytest.mark.parametrize(
-    ("call", "told"),
-    [
-        (ToolCall(TOOL, {"hash": "0" * 24}), "Run the command again"),
-        (ToolCall(TOOL, {"hash": "none"}), "24 hex digits"),
-        (ToolCall(TOOL, {}), '"hash"'),
-        (ToolCall(TOOL, {"hash": ["x"]}), '"hash"'),
-        (fetch(LOG, lines="9000-"), "not within"),
-        (fetch(LOG, lines="x"), "range"),
-        (fetch(LOG, match="nowhere"), "[0 of 302 lines"),
-    ],
-)
-async def test_what_cannot_be_given_is_told_to_the_model_with_the_next_step(
-    kind: str, stream: bool, call: ToolCall, told: str
-) -> None:
-    turns = [Turn("", (run("log 0"),)), Turn("All.", (call,)), Turn("Done.")]
+async def test_what_cannot_be_given_is_told_to_the_model_with_the_next_step(kind: str, stream: bool) -> None:
+    turns = [Turn("", (run("log 0"),)), Turn("All.", tuple(call for call, _ in WRONG)), Turn("Done.")]
     async with Origin(Script.single(turns)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
-        await play(talk, f"http://127.0.0.1:{proxy.port}", stream=stream)
+        await play(talk, url_of(proxy), stream=stream)
         unseen(talk)
         check_requests(bodies(origin))
-        assert told in texts(origin.requests[-1].body)[-1]
+        for (_, told), text in zip(WRONG, texts(origin.requests[-1].body)[1:], strict=True):
+            assert told in text
 
 
 @STREAMED

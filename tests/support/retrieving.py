@@ -95,7 +95,12 @@ class MessagesTalk:
     history: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sdk = anthropic.AsyncAnthropic(api_key=self.key, max_retries=0, default_headers=_headers(self.alone))
+        self.sdk = anthropic.AsyncAnthropic(
+            api_key=self.key,
+            max_retries=0,
+            default_headers=_headers(self.alone),
+            http_client=anthropic.DefaultAsyncHttpxClient(verify=False),
+        )
         self.tell(self.prompt)
 
     async def close(self) -> None:
@@ -149,7 +154,12 @@ class ChatTalk:
     history: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sdk = openai.AsyncOpenAI(api_key=self.key, max_retries=0, default_headers=_headers(self.alone))
+        self.sdk = openai.AsyncOpenAI(
+            api_key=self.key,
+            max_retries=0,
+            default_headers=_headers(self.alone),
+            http_client=openai.DefaultAsyncHttpxClient(verify=False),
+        )
         self.tell(self.prompt)
 
     async def close(self) -> None:
@@ -203,7 +213,12 @@ class ResponsesTalk:
     history: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sdk = openai.AsyncOpenAI(api_key=self.key, max_retries=0, default_headers=_headers(self.alone))
+        self.sdk = openai.AsyncOpenAI(
+            api_key=self.key,
+            max_retries=0,
+            default_headers=_headers(self.alone),
+            http_client=openai.DefaultAsyncHttpxClient(verify=False),
+        )
         self.tell(self.prompt)
 
     async def close(self) -> None:
@@ -255,7 +270,12 @@ class ContentsTalk:
     history: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        options = types.HttpOptions(headers=_headers(self.alone), retry_options=types.HttpRetryOptions(attempts=1))
+        options = types.HttpOptions(
+            headers=_headers(self.alone),
+            retry_options=types.HttpRetryOptions(attempts=1),
+            client_args={"verify": False},
+            async_client_args={"verify": False},
+        )
         self.sdk = genai.Client(api_key=self.key, http_options=options)
         self.tell(self.prompt)
 
