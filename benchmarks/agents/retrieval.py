@@ -116,5 +116,5 @@ def seen(outcome: Outcome, sent: Sequence[WireRequest], calls: Sequence[Asked]) 
 
 
 def _unanswered(raw: bytes) -> int:
-    called = Counter(re.findall(rb'"(?:toolu_|call_)[^"]+"', raw))
+    called = Counter(re.findall(rb'"(?:toolu_|call_)(?!id")[^"]+"', raw))
     return sum(count != 2 for count in called.values())
