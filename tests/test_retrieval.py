@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -186,6 +187,16 @@ async def test_turns_of_the_same_words_are_told_apart(kind: str, stream: bool) -
         assert talk.said[-1].texts == ("Over.",)
         check_requests(bodies(origin))
         assert [text[:10] for text in texts(origin.requests[-1].body)[1:]] == [f"[lines {n}-{n}" for n in range(1, 4)]
+
+
+async def test_a_client_that_gives_calls_ids_of_its_own_gets_its_turns_back() -> None:
+    async with Origin(Script.single(LOOP)) as origin, edge(origin.url) as proxy, begun("parts", own_ids=True) as talk:
+        await play(talk, url_of(proxy), stream=True)
+        unseen(talk)
+        prompts = [json.loads(body)["contents"] for body in bodies(origin)]
+        asked = [str(prompt).count(f"'name': '{TOOL}'") for prompt in prompts]
+        assert asked == sorted(asked)
+        assert asked[-1] == 2 * sum(call.name == TOOL for turn in LOOP for call in turn.calls)
 
 
 # --- the store ------------------------------------------------------------------------------------

@@ -88,6 +88,7 @@ def seen(outcome: Outcome, sent: Sequence[WireRequest], calls: Sequence[Asked]) 
     `client_saw_it`: the client named the tool, or a marker. `unanswered`: calls that do not have exactly one result.
     """
     given = "\n".join(result_texts(calls[-1])) if calls else ""
+    prefix = prefix_report([replace(call, body=_object(_said(call.body))) for call in calls])
     known = [plain_request_body(request) for request in sent]
     report: Json = {
         "exit": outcome.exit,
@@ -99,7 +100,7 @@ def seen(outcome: Outcome, sent: Sequence[WireRequest], calls: Sequence[Asked]) 
         "markers": len(set(_MARKER.findall(calls[-1].raw))) if calls else 0,
         "client_saw_it": any(TOOL.encode() in body or b"<<ccr:" in body for body in known),
         "given": [said for said in _SAID if said in given],
-        "prefix": prefix_report(calls),
+        "prefix": prefix,
         "unanswered": _unanswered(calls[-1].raw) if calls else 0,
     }
     report["passed"] = (
@@ -110,9 +111,22 @@ def seen(outcome: Outcome, sent: Sequence[WireRequest], calls: Sequence[Asked]) 
         and report["given"] == [*_SAID]
         and report["markers"] == 2
         and report["unanswered"] == 0
-        and set(prefix_report(calls)) == {"same"}
+        and set(prefix) == {"same"}
     )
     return report
+
+
+def _said(value: object) -> object:
+    """A value without what clients add or leave out when they send a turn back: fields without a value, thoughts."""
+    if isinstance(value, dict):
+        return {key: _said(part) for key, part in value.items() if part is not None}
+    if isinstance(value, list):
+        return [_said(one) for one in value if not (isinstance(one, dict) and one.get("thought") is True)]
+    return value
+
+
+def _object(value: object) -> Json:
+    return value if isinstance(value, dict) else {}
 
 
 def _unanswered(raw: bytes) -> int:

@@ -266,6 +266,7 @@ class ContentsTalk:
     key: str = "AIza-scripted"
     prompt: str = PROMPT
     alone: bool = False
+    own_ids: bool = False  # calls that come without an id get one
     said: list[Said] = field(default_factory=list)
     history: list[Any] = field(default_factory=list)
 
@@ -306,6 +307,8 @@ class ContentsTalk:
         found = [answer.candidates[0] for answer in answers if answer.candidates]
         parts: list[Any] = [part for one in found if one.content for part in one.content.parts or []]
         calls = [part.function_call for part in parts if part.function_call]
+        for number, call in enumerate(calls if self.own_ids else ()):
+            call.id = f"{call.name}_{len(self.said)}_{number}"
         commands = [(call.args or {}).get("command", "") for call in calls]
         self.said.append(
             Said(
@@ -323,7 +326,11 @@ class ContentsTalk:
                 types.Content(
                     role="user",
                     parts=[
-                        types.Part.from_function_response(name=call.name, response={"output": self.outputs(command)})
+                        types.Part(
+                            function_response=types.FunctionResponse(
+                                id=call.id, name=call.name, response={"output": self.outputs(command)}
+                            )
+                        )
                         for call, command in zip(calls, commands, strict=True)
                     ],
                 )
