@@ -13,6 +13,7 @@ import pytest
 from google.genai import errors as genai_errors
 
 from headroom.edge import Edge
+from headroom.events import Event, Request
 from headroom.faults import StoreDown
 from headroom.store import MemoryStore, Name
 from tests.support import origin as scripted
@@ -227,6 +228,8 @@ async def test_a_client_that_leaves_while_an_original_is_fetched_leaves_nothing(
 
     async with Origin(Script.single(TURNS)) as origin, edge(origin.url) as proxy:
         await ask(proxy.port, request(first_request()), b"POST")
+        events: list[Event] = []
+        monkeypatch.setattr(proxy, "sink", events.append)
         monkeypatch.setattr(proxy.ledger, "original", endless)
         async with await connect(proxy.port) as client, asyncio.timeout(LIMIT):
             await client.send(request(second_request(stream=stream)))
@@ -236,6 +239,7 @@ async def test_a_client_that_leaves_while_an_original_is_fetched_leaves_nothing(
         await idle(proxy)
         assert len(origin.requests) == 2
         assert not proxy.clients
+        assert [event.outcome for event in events if isinstance(event, Request)] == ["aborted"]
 
 
 @STREAMED
