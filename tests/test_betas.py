@@ -1,0 +1,106 @@
+"""Feature tokens: merged in the order in which they were first seen, and sent on in their conversation only."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headroom.betas import StickyTokens, merge, split
+from headroom.ledger import Ledger
+from headroom.store import MemoryStore, Store
+from tests.support.embedded import edge_to
+from tests.support.loops import sdk_loop
+from tests.support.outputs import invented
+from tests.support.sessions import Session, scripted_origin
+
+ONE, TWO = b"1" * 32, b"2" * 32
+FIELD = b"anthropic-beta"
+
+
+def sticky(store: Store | None = None) -> StickyTokens:
+    return StickyTokens(Ledger(store or MemoryStore(3600.0), 1 << 20, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("client", "more", "merged"),
+    [
+        (b"A-1, b-2,a-1", b"B-2,c-3", b"A-1,b-2,c-3"),
+        (b"", b"x", b"x"),
+        (b"x", b"", b"x"),
+        (b" , ,", b"", b""),
+        (b"b,a", b"a,b", b"b,a"),
+    ],
+)
+def test_tokens_keep_their_order_and_their_first_spelling(client: bytes, more: bytes, merged: bytes) -> None:
+    assert merge(split(client), split(more)) == merged
+
+
+async def test_a_token_once_sent_is_sent_on_in_its_conversation() -> None:
+    tokens = sticky()
+    assert await tokens.of(ONE, FIELD, b"a,b") == b"a,b"
+    assert await tokens.of(ONE, FIELD, b"c") == b"a,b,c"
+    assert await tokens.of(ONE, FIELD, b"B, a") == b"a,b,c"
+    assert await tokens.of(TWO, FIELD, b"c") == b"c"
+    assert await tokens.of(ONE, b"openai-beta", b"z") == b"z"
+
+
+async def test_what_is_already_as_it_was_is_the_very_object() -> None:
+    tokens = sticky()
+    value = b"a, b"
+    assert await tokens.of(ONE, FIELD, value) is value
+    assert await tokens.of(ONE, FIELD, value) is value
+
+
+async def test_every_worker_sends_the_same() -> None:
+    store = MemoryStore(3600.0)
+    one, two = sticky(store), sticky(store)
+    await asyncio.gather(one.of(ONE, FIELD, b"a,b"), two.of(ONE, FIELD, b"c"))
+    assert await one.of(ONE, FIELD, b"a") == await two.of(ONE, FIELD, b"a")
+    assert set(split(await one.of(ONE, FIELD, b"a"))) == {b"a", b"b", b"c"}
+
+
+@given(st.lists(st.lists(st.sampled_from([b"a", b"b", b"C", b"c", b"d"]), max_size=5), max_size=8))
+def test_no_token_ever_leaves_and_none_changes_its_place(requests: list[list[bytes]]) -> None:
+    async def run() -> None:
+        tokens = sticky()
+        before: list[bytes] = []
+        for given_ in requests:
+            if not given_:
+                continue
+            sent = split(await tokens.of(ONE, FIELD, b",".join(given_)))
+            lowered = [token.lower() for token in sent]
+            assert lowered[: len(before)] == before
+            assert {token.lower() for token in given_} <= set(lowered)
+            before = list(dict.fromkeys(lowered))
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("key", "setting", "second"),
+    [
+        (b"sk-ant-api03-x", "enabled", b"a,b"),
+        (b"sk-ant-api03-x", "disabled", b"b"),
+    ],
+)
+async def test_only_callers_who_pay_per_token_have_them_kept(key: bytes, setting: str, second: bytes) -> None:
+    bodies = list(sdk_loop(1, 3, [invented("search", 1, 3_000)] * 3))
+    async with scripted_origin() as origin, edge_to(origin.url, beta_header_sticky=setting) as proxy:
+        session = Session(origin, key=key)
+        await session.turn(proxy.port, bodies[0], b"anthropic-beta: a")
+        await session.turn(proxy.port, bodies[1], b"anthropic-beta: b")
+        fields = dict(origin.requests[-1].headers)
+        assert {name.lower(): value for name, value in fields.items()}[FIELD] == second
+
+
+async def test_a_login_sends_its_tokens_as_they_are() -> None:
+    bodies = list(sdk_loop(1, 3, [invented("search", 1, 3_000)] * 3))
+    async with scripted_origin() as origin, edge_to(origin.url) as proxy:
+        session = Session(origin, login=True)
+        who = b"authorization: Bearer sk-ant-oat01-x"
+        for body, value in zip(bodies, (b"a", b"b"), strict=False):
+            await session.turn(proxy.port, body, who, b"anthropic-beta: " + value)
+            assert (b"anthropic-beta", value) in [(n.lower(), v) for n, v in origin.requests[-1].headers]
