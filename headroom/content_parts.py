@@ -101,8 +101,8 @@ def role(item: bytes) -> str:
 def anchor(parts: Iterable[Part]) -> bytes:
     """The digest that a turn is known by: of its last call, or of its text; empty where nothing is visible.
 
-    Of the call's id if it has one, else of its name and arguments. The text before a call is left out, since a client
-    may keep it in a content of its own.
+    Of the call's name and arguments, not of its id: a client gives an id of its own to a call that came without. The
+    text before a call is left out, since a client may keep it in a content of its own.
     """
     seen = [one for one in parts if one.units and not one.hidden]
     calls = [one for one in seen if one.call]
@@ -166,9 +166,6 @@ def _decoded(one: Part) -> bytes:
 
 
 def _call_identity(one: Part) -> bytes:
-    call_id = one.call_id
-    if call_id:
-        return b"id\0" + call_id.encode()
     start, end = member(one.call, "args")
     given = one.call[start:end]
     try:

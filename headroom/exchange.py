@@ -234,7 +234,8 @@ class Exchange:
         if self._task is not None:
             self._task.cancel()
         # A client that closes after the answer's own end, before its last framing byte, has got what it wanted.
-        complete = self._phase is Phase.RELAY and self._listener.finish() == "complete"
+        heard = self._phase is Phase.RELAY and self._listener.finish() == "complete"
+        complete = heard and (self._woven is None or self._woven.told)
         self._close("complete" if complete else "aborted", "" if complete else fault.name)
 
     def client_writable(self, writable: bool) -> None:

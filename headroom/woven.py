@@ -85,6 +85,11 @@ class Woven:
         self._unpack: Unpacker | None = unpacker(self._coding, self._event_limit) if self._coding else None
         self._splitter = SseSplitter(self._event_limit)
 
+    @property
+    def told(self) -> bool:
+        """Whether the client has had the ending of a streamed answer; as far as it is known of one that goes unread."""
+        return self._deaf or (self._weaver is not None and self._weaver.done and not self._ending)
+
     # A round's answer.
 
     def data(self, pieces: Iterable[bytes]) -> None:

@@ -36,6 +36,7 @@ from benchmarks.agents.compare import (
     tool_names,
 )
 from benchmarks.agents.project import FACTS
+from benchmarks.agents.retrieval import FetchingOrigin, fetching, seen
 from benchmarks.agents.session import Outcome, prepare, run
 from benchmarks.agents.tap import Tap
 from tests.support.dialects import exchange, route
@@ -134,10 +135,10 @@ def passed(one: Json, script: Script) -> bool:
     return one["exit"] == 0 and one["answer_ok"] is True and one["turns"] == wanted
 
 
-async def report(agent: Agent, place: Place, origin: Origin, proxy: int, record: Path | None) -> Json:
+async def report(agent: Agent, place: Place, origin: FetchingOrigin, proxy: int, record: Path | None) -> Json:
     """Direct run, then the proxied run when `proxy` is a port, as one report."""
     script = Script.single(agent.turns(place.project), MATCH)
-    origin.script = script
+    origin.template = origin.script = script
     last = await measure(agent, place, origin, origin.port)
     if record is not None:
         save_requests(last.received, record / agent.name)
@@ -152,6 +153,16 @@ async def report(agent: Agent, place: Place, origin: Origin, proxy: int, record:
     lines = _summary(agent, place, list(sides.values()))
     lines |= {"passed": good, **sides, "passage": through}
     return lines if good else {**lines, "errors": last.outcome.errors[-2000:]}
+
+
+async def report_fetching(agent: Agent, place: Place, origin: FetchingOrigin, proxy: int) -> Json:
+    """A run through the proxy in which the model fetches what was left out, as a report."""
+    script = Script.single(agent.turns(place.project), MATCH)
+    origin.template = origin.script = script
+    last = await measure(agent, place, origin, proxy)
+    found = seen(last.outcome, last.sent, model_calls(last.received, script))
+    lines: Json = {"agent": agent.name, "version": version_of(agent, place), **found}
+    return lines if found["passed"] else {**lines, "errors": last.outcome.errors[-2000:]}
 
 
 def _summary(agent: Agent, place: Place, sides: list[Json]) -> Json:
@@ -253,6 +264,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir(), "demo"))
     parser.add_argument("--origin-port", type=int, default=0, help="0 picks a free port")
     parser.add_argument("--repeat", type=int, default=1, help="runs of every agent")
+    parser.add_argument("--fetching", action="store_true", help="the model fetches what the proxy left out")
     parser.add_argument("--record", type=Path, help="save the direct run's requests here")
     proxy = parser.add_mutually_exclusive_group()
     proxy.add_argument("--base-url", help="a running proxy that forwards to --origin-port")
@@ -270,10 +282,13 @@ async def run_all(asked: argparse.Namespace) -> bool:
         install(agents, asked.packages)
     place = Place(asked.packages, asked.work, asked.work / "project", "", asked.python)
     good = True
-    origin = Origin(Script(), port=asked.origin_port)
+    origin = FetchingOrigin(Script(), port=asked.origin_port)
     async with origin, _proxy_port(asked, origin) as port:
         for agent in agents * asked.repeat:
-            lines = await report(agent, place, origin, port, asked.record)
+            if asked.fetching:
+                lines = await report_fetching(fetching(agent), place, origin, port)
+            else:
+                lines = await report(agent, place, origin, port, asked.record)
             print(json.dumps(lines), flush=True)
             good = good and lines["passed"] is True
     return good

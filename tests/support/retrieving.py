@@ -95,7 +95,12 @@ class MessagesTalk:
     history: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sdk = anthropic.AsyncAnthropic(api_key=self.key, max_retries=0, default_headers=_headers(self.alone))
+        self.sdk = anthropic.AsyncAnthropic(
+            api_key=self.key,
+            max_retries=0,
+            default_headers=_headers(self.alone),
+            http_client=anthropic.DefaultAsyncHttpxClient(verify=False),
+        )
         self.tell(self.prompt)
 
     async def close(self) -> None:
@@ -149,7 +154,12 @@ class ChatTalk:
     history: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sdk = openai.AsyncOpenAI(api_key=self.key, max_retries=0, default_headers=_headers(self.alone))
+        self.sdk = openai.AsyncOpenAI(
+            api_key=self.key,
+            max_retries=0,
+            default_headers=_headers(self.alone),
+            http_client=openai.DefaultAsyncHttpxClient(verify=False),
+        )
         self.tell(self.prompt)
 
     async def close(self) -> None:
@@ -203,7 +213,12 @@ class ResponsesTalk:
     history: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sdk = openai.AsyncOpenAI(api_key=self.key, max_retries=0, default_headers=_headers(self.alone))
+        self.sdk = openai.AsyncOpenAI(
+            api_key=self.key,
+            max_retries=0,
+            default_headers=_headers(self.alone),
+            http_client=openai.DefaultAsyncHttpxClient(verify=False),
+        )
         self.tell(self.prompt)
 
     async def close(self) -> None:
@@ -251,11 +266,17 @@ class ContentsTalk:
     key: str = "AIza-scripted"
     prompt: str = PROMPT
     alone: bool = False
+    own_ids: bool = False  # calls that come without an id get one
     said: list[Said] = field(default_factory=list)
     history: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        options = types.HttpOptions(headers=_headers(self.alone), retry_options=types.HttpRetryOptions(attempts=1))
+        options = types.HttpOptions(
+            headers=_headers(self.alone),
+            retry_options=types.HttpRetryOptions(attempts=1),
+            client_args={"verify": False},
+            async_client_args={"verify": False},
+        )
         self.sdk = genai.Client(api_key=self.key, http_options=options)
         self.tell(self.prompt)
 
@@ -286,6 +307,8 @@ class ContentsTalk:
         found = [answer.candidates[0] for answer in answers if answer.candidates]
         parts: list[Any] = [part for one in found if one.content for part in one.content.parts or []]
         calls = [part.function_call for part in parts if part.function_call]
+        for number, call in enumerate(calls if self.own_ids else ()):
+            call.id = f"{call.name}_{len(self.said)}_{number}"
         commands = [(call.args or {}).get("command", "") for call in calls]
         self.said.append(
             Said(
@@ -303,7 +326,11 @@ class ContentsTalk:
                 types.Content(
                     role="user",
                     parts=[
-                        types.Part.from_function_response(name=call.name, response={"output": self.outputs(command)})
+                        types.Part(
+                            function_response=types.FunctionResponse(
+                                id=call.id, name=call.name, response={"output": self.outputs(command)}
+                            )
+                        )
                         for call, command in zip(calls, commands, strict=True)
                     ],
                 )
