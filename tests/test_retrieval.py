@@ -32,6 +32,7 @@ from tests.support.retrieving import (
     TOOL,
     begun,
     bodies,
+    certificates_read_once,  # noqa: F401 - used by every test here
     check_markers,
     check_pairs,
     check_requests,

@@ -29,6 +29,7 @@ from tests.support.retrieving import (
     TOOL,
     begun,
     bodies,
+    certificates_read_once,  # noqa: F401 - used by every test here
     check_requests,
     edge,
     fetch,

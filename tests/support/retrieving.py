@@ -16,10 +16,12 @@ from typing import Any, Protocol
 
 import anthropic
 import openai
+import pytest
 from google import genai
 from google.genai import types
 
 from headroom.edge import Edge
+from headroom.wire.tls import client_context
 from headroom.zones import marker
 from tests.support.embedded import edge_to
 from tests.support.origin import Origin
@@ -350,6 +352,15 @@ STOPS = {  # how an answer says that it calls a tool, and that it is over
     "items": ("completed", "completed"),
     "parts": ("STOP", "STOP"),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def certificates_read_once() -> Iterator[None]:
+    """Reading the system's authorities takes longer than most tests, and nothing here is encrypted."""
+    context = client_context(None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("headroom.edge.client_context", lambda ca_file: context)
+        yield
 
 
 # --- a conversation through a proxy -----------------------------------------------------------------
