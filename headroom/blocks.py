@@ -16,17 +16,13 @@ import msgspec
 
 from headroom.block_pieces import Content, anchor, find_content, identity, text_block
 from headroom.block_weavers import BlockWeaver, PlainBlockWeaver, message
-from headroom.weave import PlainWeaver, Round, Turn, Weaver
+from headroom.weave import TOOL_DESCRIPTION, TOOL_PARAMETERS, PlainWeaver, Round, Turn, Weaver
 from headroom.zones.places import UNREADABLE, Span
 from headroom.zones.splice import Edit
 
-_TOOL = (
-    b'{"name":"headroom_retrieve","description":"Some tool results are shown in part and end in a marker <<ccr:HASH>>. '
-    b"This returns what the marker stands for: all of it, a range of its lines, or only its lines that contain a text. "
-    b'Use it only if the part that is shown is not enough.","input_schema":{"type":"object","properties":{'
-    b'"hash":{"type":"string","description":"The HASH in the marker."},'
-    b'"lines":{"type":"string","description":"The lines to return, such as 120-180."},'
-    b'"match":{"type":"string","description":"Return only lines that contain this text."}},"required":["hash"]}}'
+_TOOL = b'{"name":"headroom_retrieve","description":"%b","input_schema":%b}' % (
+    TOOL_DESCRIPTION,
+    TOOL_PARAMETERS,
 )
 _OPEN_TEXT, _CLOSE_TEXT = text_block(b"\0").split(b"\0")
 

@@ -19,17 +19,13 @@ import msgspec
 
 from headroom.content_parts import Part, anchor, content, find_parts, offset, part, parts_of, role
 from headroom.content_weavers import ContentWeaver, PlainContentWeaver
-from headroom.weave import PlainWeaver, Round, Turn, Weaver
+from headroom.weave import TOOL_DESCRIPTION, TOOL_PARAMETERS, PlainWeaver, Round, Turn, Weaver
 from headroom.zones.places import Span
 from headroom.zones.splice import Edit
 
-_TOOL = (
-    b'{"functionDeclarations":[{"name":"headroom_retrieve","description":"Some tool results are shown in part and end '
-    b"in a marker <<ccr:HASH>>. This returns what the marker stands for: all of it, a range of its lines, or only its "
-    b'lines that contain a text. Use it only if the part that is shown is not enough.","parameters":{"type":"object",'
-    b'"properties":{"hash":{"type":"string","description":"The HASH in the marker."},'
-    b'"lines":{"type":"string","description":"The lines to return, such as 120-180."},'
-    b'"match":{"type":"string","description":"Return only lines that contain this text."}},"required":["hash"]}}]}'
+_TOOL = b'{"functionDeclarations":[{"name":"headroom_retrieve","description":"%b","parameters":%b}]}' % (
+    TOOL_DESCRIPTION,
+    TOOL_PARAMETERS,
 )
 
 

@@ -15,17 +15,13 @@ import msgspec
 
 from headroom.delta_turns import anchor, assistant, read_message, text_of, token
 from headroom.delta_weavers import DeltaWeaver, PlainDeltaWeaver
-from headroom.weave import PlainWeaver, Round, Turn, Weaver
+from headroom.weave import TOOL_DESCRIPTION, TOOL_PARAMETERS, PlainWeaver, Round, Turn, Weaver
 from headroom.zones.places import Span, elements, members
 from headroom.zones.splice import Edit
 
-_TOOL = (
-    b'{"type":"function","function":{"name":"headroom_retrieve","description":"Some tool results are shown in part and '
-    b"end in a marker <<ccr:HASH>>. This returns what the marker stands for: all of it, a range of its lines, or only "
-    b'its lines that contain a text. Use it only if the part that is shown is not enough.","parameters":{"type":'
-    b'"object","properties":{"hash":{"type":"string","description":"The HASH in the marker."},'
-    b'"lines":{"type":"string","description":"The lines to return, such as 120-180."},'
-    b'"match":{"type":"string","description":"Return only lines that contain this text."}},"required":["hash"]}}}'
+_TOOL = b'{"type":"function","function":{"name":"headroom_retrieve","description":"%b","parameters":%b}}' % (
+    TOOL_DESCRIPTION,
+    TOOL_PARAMETERS,
 )
 
 

@@ -12,19 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from headroom import spoken
 from headroom.rounds import Answer, Changes, Rounds, pieces_of
 from headroom.spoken import Piece
-from headroom.weave import TOOL_NAME, Call, Loom, PlainWeaver, Turn, Weaver
+from headroom.weave import TOOL_DESCRIPTION, TOOL_NAME, TOOL_PARAMETERS, Call, Loom, PlainWeaver, Turn, Weaver
 from headroom.wire.sse import parse_event
 from headroom.zones.places import Span, members, replaced
 from headroom.zones.splice import Edit
 
-_TOOL = (
-    b'{"type":"function","name":"headroom_retrieve","description":"Some tool results are shown in part and end in a '
-    b"marker <<ccr:HASH>>. This returns what the marker stands for: all of it, a range of its lines, or only its lines "
-    b'that contain a text. Use it only if the part that is shown is not enough.","parameters":{"type":"object",'
-    b'"properties":{"hash":{"type":"string","description":"The HASH in the marker."},'
-    b'"lines":{"type":"string","description":"The lines to return, such as 120-180."},'
-    b'"match":{"type":"string","description":"Return only lines that contain this text."}},"required":["hash"]},'
-    b'"strict":false}'
+_TOOL = b'{"type":"function","name":"headroom_retrieve","description":"%b","parameters":%b,"strict":false}' % (
+    TOOL_DESCRIPTION,
+    TOOL_PARAMETERS,
 )
 
 _NAME = TOOL_NAME.encode()

@@ -23,6 +23,15 @@ import msgspec
 from headroom.zones.splice import Edit
 
 TOOL_NAME = "headroom_retrieve"
+# Every conversation pays for these words, also one in which nothing is ever left out: they are few.
+TOOL_DESCRIPTION = (
+    b"A result that ends in <<ccr:HASH>> is shown in part. Fetches all of it, a range of lines, or lines with a text, "
+    b"if the part is not enough."
+)
+TOOL_PARAMETERS = (
+    b'{"type":"object","properties":{"hash":{"type":"string"},"lines":{"type":"string","description":"like 120-180"},'
+    b'"match":{"type":"string"}},"required":["hash"]}'
+)
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):

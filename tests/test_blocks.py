@@ -426,12 +426,10 @@ def test_events_that_need_no_change_are_the_same_object(rounds: list[list[Json]]
 
 def test_the_tool_is_the_same_bytes_for_ever() -> None:
     assert LOOM.tool() == (
-        b'{"name":"headroom_retrieve","description":"Some tool results are shown in part and end in a marker '
-        b"<<ccr:HASH>>. This returns what the marker stands for: all of it, a range of its lines, or only its lines "
-        b'that contain a text. Use it only if the part that is shown is not enough.","input_schema":{"type":"object",'
-        b'"properties":{"hash":{"type":"string","description":"The HASH in the marker."},"lines":{"type":"string",'
-        b'"description":"The lines to return, such as 120-180."},"match":{"type":"string","description":"Return only '
-        b'lines that contain this text."}},"required":["hash"]}}'
+        b'{"name":"headroom_retrieve","description":"A result that ends in <<ccr:HASH>> is shown in part. Fetc'
+        b'hes all of it, a range of lines, or lines with a text, if the part is not enough.","input_schema":{"'
+        b'type":"object","properties":{"hash":{"type":"string"},"lines":{"type":"string","description":"like 1'
+        b'20-180"},"match":{"type":"string"}},"required":["hash"]}}'
     )
     assert json.loads(LOOM.tool())["name"] == TOOL_NAME
 

@@ -26,12 +26,10 @@ LOOM: Loom = ContentLoom()
 ASKED: list[Json] = [{"role": "user", "parts": [{"text": "the question"}]}]
 BODY = compact({"contents": ASKED, "tools": []}).encode()
 TOOL = (
-    b'{"functionDeclarations":[{"name":"headroom_retrieve","description":"Some tool results are shown in part and end '
-    b"in a marker <<ccr:HASH>>. This returns what the marker stands for: all of it, a range of its lines, or only its "
-    b'lines that contain a text. Use it only if the part that is shown is not enough.","parameters":{"type":"object",'
-    b'"properties":{"hash":{"type":"string","description":"The HASH in the marker."},'
-    b'"lines":{"type":"string","description":"The lines to return, such as 120-180."},'
-    b'"match":{"type":"string","description":"Return only lines that contain this text."}},"required":["hash"]}}]}'
+    b'{"functionDeclarations":[{"name":"headroom_retrieve","description":"A result that ends in <<ccr:HASH'
+    b">> is shown in part. Fetches all of it, a range of lines, or lines with a text, if the part is not e"
+    b'nough.","parameters":{"type":"object","properties":{"hash":{"type":"string"},"lines":{"type":"string'
+    b'","description":"like 120-180"},"match":{"type":"string"}},"required":["hash"]}}]}'
 )
 
 

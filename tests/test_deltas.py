@@ -21,12 +21,10 @@ Said = tuple[str, list[tuple[str, str]]]
 
 def test_the_tool_is_these_bytes() -> None:
     assert LOOM.tool() == (
-        b'{"type":"function","function":{"name":"headroom_retrieve","description":"Some tool results are shown in '
-        b"part and end in a marker <<ccr:HASH>>. This returns what the marker stands for: all of it, a range of its "
-        b"lines, or only its lines that contain a text. Use it only if the part that is shown is not enough."
-        b'","parameters":{"type":"object","properties":{"hash":{"type":"string","description":"The HASH in the '
-        b'marker."},"lines":{"type":"string","description":"The lines to return, such as 120-180."},"match":{"type":'
-        b'"string","description":"Return only lines that contain this text."}},"required":["hash"]}}}'
+        b'{"type":"function","function":{"name":"headroom_retrieve","description":"A result that ends in <<ccr'
+        b":HASH>> is shown in part. Fetches all of it, a range of lines, or lines with a text, if the part is "
+        b'not enough.","parameters":{"type":"object","properties":{"hash":{"type":"string"},"lines":{"type":"s'
+        b'tring","description":"like 120-180"},"match":{"type":"string"}},"required":["hash"]}}}'
     )
 
 

@@ -343,12 +343,10 @@ MIXED = Rounds(
 
 def test_the_tool_is_the_same_bytes_for_ever() -> None:
     assert LOOM.tool() == (
-        b'{"type":"function","name":"headroom_retrieve","description":"Some tool results are shown in part and end in '
-        b"a marker <<ccr:HASH>>. This returns what the marker stands for: all of it, a range of its lines, or only its "
-        b'lines that contain a text. Use it only if the part that is shown is not enough.","parameters":{"type":'
-        b'"object","properties":{"hash":{"type":"string","description":"The HASH in the marker."},"lines":{"type":'
-        b'"string","description":"The lines to return, such as 120-180."},"match":{"type":"string","description":'
-        b'"Return only lines that contain this text."}},"required":["hash"]},"strict":false}'
+        b'{"type":"function","name":"headroom_retrieve","description":"A result that ends in <<ccr:HASH>> is s'
+        b'hown in part. Fetches all of it, a range of lines, or lines with a text, if the part is not enough."'
+        b',"parameters":{"type":"object","properties":{"hash":{"type":"string"},"lines":{"type":"string","desc'
+        b'ription":"like 120-180"},"match":{"type":"string"}},"required":["hash"]},"strict":false}'
     )
     assert json.loads(LOOM.tool())["name"] == TOOL_NAME
 
