@@ -11,6 +11,7 @@ from typing import Final
 
 from blake3 import blake3
 
+from headroom.faults import StoreDown
 from headroom.ledger import Ledger
 
 MOST: Final = 64  # additions to one conversation's tokens that are kept
@@ -47,11 +48,17 @@ class StickyTokens:
         given = split(value)
         known = await self._known(conversation, field)
         merged = merge(known, given)
-        added = split(merged)[len(known) :]
-        if added:
-            known = await self._add(conversation, field, known, added)
-            merged = merge(known, given)
         return value if split(merged) == given else merged
+
+    async def keep(self, conversation: bytes, field: bytes, value: bytes) -> None:
+        """Keep what was sent, once the provider has taken it: a token that it refuses must not be sent for ever."""
+        try:
+            known = await self._known(conversation, field)
+            added = split(merge(known, split(value)))[len(known) :]
+            if added:
+                await self._add(conversation, field, known, added)
+        except StoreDown:
+            pass
 
     async def _known(self, conversation: bytes, field: bytes) -> list[bytes]:
         known: list[bytes] = []

@@ -222,7 +222,8 @@ class Edge:
             )
         if not loopback and self._token and not token:
             return self._turn_away(client, head, Unauthorized("send the proxy's token as x-headroom-proxy-token"))
-        found = plan.plan(head, self.config, loopback=loopback)
+        local = loopback and control.names_loopback(head.fields.get(b"host", b""))
+        found = plan.plan(head, self.config, loopback=local)
         if isinstance(found, plan.Refusal):
             fault: Fault = NotFound(found.reason) if found.status == 404 else _Misdirected(found.reason)
             return self._turn_away(client, head, fault, found.dialect)

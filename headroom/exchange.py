@@ -122,6 +122,7 @@ class Exchange:
         "_status",
         "_target",
         "_task",
+        "_tokens",
         "_unsent",
         "_upstream_id",
         "_usages",
@@ -162,6 +163,7 @@ class Exchange:
         self._homeward = b""
         self._sent_body = b""
         self._fields: tuple[tuple[bytes, bytes], ...] = ()
+        self._tokens: list[tuple[bytes, bytes, bytes]] = []
         self._woven: Woven | None = None
         self._woven_head: ResponseHead | None = None
         self._usages: list[Usage] = []
@@ -277,10 +279,10 @@ class Exchange:
                 receipt = Receipt(body, note=fault.name)
         fields, dialect = head.fields, self._plan.dialect
         auth = classify(fields)
-        if self._plan.origin.name in LOGIN_APIS and auth is AuthMode.PAYG:
+        if self._plan.api in LOGIN_APIS and auth is AuthMode.PAYG:
             auth = AuthMode.OAUTH
         self._auth = auth
-        tool = self._house.tool_mode if POLICIES[auth].reversible else "off"
+        tool = self._house.tool_mode if POLICIES[auth].reversible and self._plan.woven else "off"
         caller, session = conversation.caller(fields), conversation.session(fields, dialect)
         for decide in (True, False):
             if receipt is not None:
@@ -326,14 +328,17 @@ class Exchange:
         if sticky is None or not receipt.conversation or not POLICIES[AuthMode(self._auth)].sticky_tokens:
             return ()
         changed: list[tuple[bytes, bytes]] = []
+        # Two callers may open alike; what one of them asks for is not for the other.
+        owner = receipt.conversation + conversation.caller(fields)
         for name in TOKEN_FIELDS:
             value = fields.get(name)
             if value is None or len(list(fields.places(name))) > 1:
                 continue
             try:
-                merged = await sticky.of(receipt.conversation, name, value)
+                merged = await sticky.of(owner, name, value)
             except StoreDown:
                 continue
+            self._tokens.append((owner, name, merged))
             if merged is not value:
                 changed.append((name, merged))
         return tuple(changed)
@@ -413,6 +418,10 @@ class Exchange:
             if found is not None:
                 self._upstream_id = found
                 break
+        sticky = self._house.sticky_tokens
+        if sticky is not None and head.status == 200:
+            for sent in self._tokens:
+                self._house.shrinker.ledger.later(sticky.keep(*sent))
         if head.status == 101:
             if self._may_switch:
                 self._switch(head)

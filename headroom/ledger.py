@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -184,9 +184,12 @@ class Ledger:
 
     def renew(self, names: Sequence[Name]) -> None:
         """Renew the time to live of entries that were seen, in the background."""
-        if not names:
-            return
-        task = asyncio.get_running_loop().create_task(self._touch(names))
+        if names:
+            self.later(self._touch(names))
+
+    def later(self, work: Coroutine[None, None, None]) -> None:
+        """Do `work`, which raises nothing, in the background."""
+        task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
@@ -219,6 +222,8 @@ class Ledger:
             known = (await self._bounded(self._store.get([name]))).get(name)
             if known is not None:
                 self._stick(key, known)
+        if known is not None:
+            self.renew(self.due([(SPACE_STICKY, key)], time.monotonic()))
         return known
 
     async def stickies(self, keys: Sequence[bytes]) -> list[bytes | None]:
@@ -228,6 +233,8 @@ class Ledger:
             stored = await self._bounded(self._store.get(unknown))
             for (_, key), value in stored.items():
                 self._stick(key, value)
+        seen = [(SPACE_STICKY, key) for key in keys if key in self._sticky]
+        self.renew(self.due(seen, time.monotonic()))
         return [self._sticky.get(key) for key in keys]
 
     async def stick(self, key: bytes, value: bytes) -> bytes:
@@ -254,7 +261,9 @@ class Ledger:
             stored = await self._bounded(self._store.get([(SPACE_HIDDEN, key) for key in unknown]))
             for key in unknown:
                 self._hide(key, stored.get((SPACE_HIDDEN, key), b""))
-        return {key: value for key in keys if (value := self._hidden.get(key))}
+        found = {key: value for key in keys if (value := self._hidden.get(key))}
+        self.renew(self.due([(SPACE_HIDDEN, key) for key in found], time.monotonic()))
+        return found
 
     async def hide(self, key: bytes, value: bytes) -> None:
         """Keep what a client does not see of a turn. Raises StoreDown."""

@@ -53,7 +53,10 @@ def tools_of(body: bytes, under: str = "") -> Tools | None:
         return None
     if not isinstance(tools, list) or not tools:
         return None
-    return Tools(address(raw) - address(body) + len(raw) - 1, frozenset(_names(tools)))
+    names = frozenset(_names(tools))
+    if not names:
+        return None  # the provider's own tools alone, beside which some refuse functions
+    return Tools(address(raw) - address(body) + len(raw) - 1, names)
 
 
 def instructions_of(body: bytes) -> list[bytes]:

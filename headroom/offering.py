@@ -69,6 +69,8 @@ class Offering:
         tools = tools_of(body, dialect.shape.under)
         if tools is None:
             return None
+        if dialect.most_tools and len(tools.names) >= dialect.most_tools:
+            return None
         if any(name == TOOL_NAME or name.endswith("__" + TOOL_NAME) for name in tools.names):
             return Offer((), ours=False, certain=True)
         key = blake3(b"tool" + located.conversation).digest()
@@ -105,9 +107,15 @@ class Offering:
         anchors = loom.anchors(raws) if loom.together else [self._anchor(raw, loom) for raw in raws]
         seen: Counter[bytes] = Counter()
         keys: list[bytes] = []
-        for anchor in anchors:
-            keys.append(_key(located.conversation, anchor, seen[anchor]) if anchor else b"")
-            seen[anchor] += 1
+        slots = [*located.old, *located.fresh]
+        call, at = b"", 0
+        for index, anchor in enumerate(anchors):
+            while at < len(slots) and slots[at].item < index:
+                call = slots[at].call_id.encode() or call
+                at += 1
+            named = call + anchor
+            keys.append(_key(located.conversation, named, seen[named]) if anchor else b"")
+            seen[named] += 1
         return keys
 
     async def hidden(self, body: bytes, locator: Locator, dialect: Dialect, keys: Sequence[bytes]) -> list[Edit]:
@@ -133,9 +141,11 @@ class Offering:
                 edits.append(Edit(start + edit.start, start + edit.end, edit.token))
         return edits
 
-    async def keep(self, conversation: bytes, places: Sequence[bytes], at: int, anchor: bytes, turn: Turn) -> None:
-        """Keep a turn that the client sees in part, which follows on `places`. Raises StoreDown."""
+    async def keep(self, conversation: bytes, places: Sequence[bytes], at: int, anchor: bytes, turn: Turn, call: bytes) -> None:
+        """Keep a turn that the client sees in part, which follows on `places` and on the result of `call`: two runs
+        may open alike and end alike, but no two have a call's id in common. Raises StoreDown."""
         before = frozenset(places)
+        anchor = call + anchor
         number = 0
         while (key := _key(conversation, anchor, number)) in before:
             number += 1

@@ -22,7 +22,8 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     """Where a request goes and how.
 
     `relay`: pieces are passed on as they come. `rewrite`: the body is held, located and spliced. `target` is the
-    request target at the origin. `bypass` says that the client opted out.
+    request target at the origin. `bypass` says that the client opted out. `api` is the key in `providers.APIS`. `woven`: calls of the retrieve tool
+    in its answer can be answered.
     """
 
     mode: Literal["relay", "rewrite"]
@@ -31,6 +32,8 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     origin: Origin
     target: bytes
     bypass: bool = False
+    api: str = ""
+    woven: bool = True
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
@@ -92,6 +95,8 @@ def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal
         origin,
         origin.prefix + forward.encode("latin-1") + mark + query,
         bypass,
+        api,
+        not forward.endswith(providers.ARRAY_STREAMS[0]) or providers.ARRAY_STREAMS[1] in query,
     )
 
 

@@ -81,6 +81,7 @@ class Dialect:
     session_fields: tuple[bytes, ...] = ()
     loom: str = ""
     bare_prompt: bool = False
+    most_tools: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +221,7 @@ OPENAI_CHAT = Dialect(
     errors=ERRORS_OPENAI,
     session_fields=(b"session-id", b"x-session-id"),
     loom="deltas",
+    most_tools=128,
 )
 OPENAI_RESPONSES = Dialect(
     name="openai_responses",
@@ -311,6 +313,7 @@ OPENAI_RESPONSES = Dialect(
     errors=ERRORS_OPENAI,
     session_fields=(b"session-id", b"x-session-id"),
     loom="items",
+    most_tools=128,
     bare_prompt=True,
 )
 _CONTENTS = Shape(
@@ -344,6 +347,7 @@ GEMINI = Dialect(
     errors=ERRORS_GEMINI,
     session_fields=(b"x-session-id",),
     loom="parts",
+    most_tools=128,
 )
 CLOUDCODE = replace(GEMINI, name="cloudcode", loom="", shape=replace(_CONTENTS, under="request"))
 DIALECTS: Final = (ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, GEMINI, CLOUDCODE)
@@ -542,7 +546,10 @@ TOOL_CALLS: Final[Mapping[str, tuple[CallShape, ...]]] = {
 CREDENTIAL_FIELDS: Final = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
 """Request fields that say who is asking. Their digest enters conversation keys; their values go nowhere."""
 
-LOGIN_APIS: Final = ("bedrock", "vertex")
+ARRAY_STREAMS: Final = (":streamGenerateContent", b"alt=sse")
+"""How paths end whose answer is one JSON array that grows, unless the query says otherwise: it cannot be woven."""
+
+LOGIN_APIS: Final = ("bedrock", "vertex", "chatgpt", "cloudcode")
 """Origins whose callers are never paid for by an API key of the model's provider."""
 KEY_FIELDS: Final = (b"x-api-key", b"x-goog-api-key", b"api-key")
 SIGNED_CREDENTIALS: Final = (b"AWS4-",)

@@ -101,6 +101,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     answers_calls: bool = False
     conversation: bytes = b""
     places: tuple[bytes, ...] = ()
+    last_call: bytes = b""
     forwarded: Callable[[], Forwarded] | None = None
     locate_ms: float = 0.0
     store_ms: float = 0.0
@@ -249,6 +250,7 @@ class Shrinker:
             offered=offer is not None,
             answers_calls=offer is not None and offer.ours,
             places=tuple(places),
+            last_call=last_call(located),
             store_ms=store_ms,
             press_ms=press_ms,
         )
@@ -418,7 +420,7 @@ class Shrinker:
 
     async def keep_turn(self, receipt: Receipt, anchor: bytes, turn: Turn) -> None:
         """Keep a turn that the client sees in part, which answers the request of `receipt`. Raises StoreDown."""
-        await self._offering.keep(receipt.conversation, receipt.places, receipt.items, anchor, turn)
+        await self._offering.keep(receipt.conversation, receipt.places, receipt.items, anchor, turn, receipt.last_call)
 
     async def _press(self, texts: Sequence[Text], work: _Fresh) -> list[tuple[Verdict, float]]:
         """Verdicts on the first texts and their ms, in order: all of them, unless the deadline came first."""
@@ -488,6 +490,11 @@ class _Fresh:
     def text_key(self, slot: Slot) -> bytes:
         """The name of the slot's text within its conversation."""
         return text_key(self.located.conversation, self.token(slot))
+
+
+def last_call(located: Located) -> bytes:
+    """The id of the last call whose result is in a body; empty where none has one."""
+    return next((s.call_id.encode() for s in reversed([*located.old, *located.fresh]) if s.call_id), b"")
 
 
 def _forwarded(
