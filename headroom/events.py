@@ -173,7 +173,8 @@ class PrefixBroken(Event, frozen=True, kw_only=True):
 
 
 class Retrieved(Event, frozen=True, kw_only=True):
-    """An original was asked for by its hash. What it holds is told to nobody but the one who asked."""
+    """An original was asked for. What it holds is told to nobody but the one who asked; `hash` is how its hash begins:
+    all of it would be enough to ask for it."""
 
     id: str
     hash: str

@@ -547,7 +547,7 @@ class Exchange:
         try:
             asked = asking(call.arguments)
             original = await house.shrinker.ledger.original(asked.hash)
-            told = Retrieved(id=self.id, hash=asked.hash, found=original is not None)
+            told = Retrieved(id=self.id, hash=asked.hash[:8], found=original is not None)
             house.counters(told)
             house.sink(told)
             if original is None:

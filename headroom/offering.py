@@ -141,7 +141,9 @@ class Offering:
                 edits.append(Edit(start + edit.start, start + edit.end, edit.token))
         return edits
 
-    async def keep(self, conversation: bytes, places: Sequence[bytes], at: int, anchor: bytes, turn: Turn, call: bytes) -> None:
+    async def keep(
+        self, conversation: bytes, places: Sequence[bytes], at: int, anchor: bytes, turn: Turn, call: bytes
+    ) -> None:
         """Keep a turn that the client sees in part, which follows on `places` and on the result of `call`: two runs
         may open alike and end alike, but no two have a call's id in common. Raises StoreDown."""
         before = frozenset(places)

@@ -22,8 +22,8 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     """Where a request goes and how.
 
     `relay`: pieces are passed on as they come. `rewrite`: the body is held, located and spliced. `target` is the
-    request target at the origin. `bypass` says that the client opted out. `api` is the key in `providers.APIS`. `woven`: calls of the retrieve tool
-    in its answer can be answered.
+    request target at the origin. `bypass` says that the client opted out. `api` is the key in `providers.APIS`.
+    `woven`: calls of the retrieve tool in its answer can be answered.
     """
 
     mode: Literal["relay", "rewrite"]

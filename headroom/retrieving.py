@@ -168,7 +168,7 @@ class Retrieving:
         """Raises BadAsking, Missing and StoreDown."""
         text = await self._ledger.original(asked.hash)
         found = text is not None
-        self._sink(Retrieved(id=self._identify(head), hash=asked.hash, found=found))
+        self._sink(Retrieved(id=self._identify(head), hash=asked.hash[:8], found=found))
         at = datetime.now(UTC).isoformat(timespec="seconds")
         self._recent.append({"hash": asked.hash, "found": found, "at": at})
         if text is None:

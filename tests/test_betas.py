@@ -38,26 +38,40 @@ def test_tokens_keep_their_order_and_their_first_spelling(client: bytes, more: b
     assert merge(split(client), split(more)) == merged
 
 
+async def send(tokens: StickyTokens, conversation: bytes, value: bytes, field: bytes = FIELD) -> bytes:
+    """Send a value that the provider takes."""
+    sent = await tokens.of(conversation, field, value)
+    await tokens.keep(conversation, field, sent)
+    return sent
+
+
 async def test_a_token_once_sent_is_sent_on_in_its_conversation() -> None:
     tokens = sticky()
-    assert await tokens.of(ONE, FIELD, b"a,b") == b"a,b"
-    assert await tokens.of(ONE, FIELD, b"c") == b"a,b,c"
-    assert await tokens.of(ONE, FIELD, b"B, a") == b"a,b,c"
-    assert await tokens.of(TWO, FIELD, b"c") == b"c"
-    assert await tokens.of(ONE, b"openai-beta", b"z") == b"z"
+    assert await send(tokens, ONE, b"a,b") == b"a,b"
+    assert await send(tokens, ONE, b"c") == b"a,b,c"
+    assert await send(tokens, ONE, b"B, a") == b"a,b,c"
+    assert await send(tokens, TWO, b"c") == b"c"
+    assert await send(tokens, ONE, b"z", b"openai-beta") == b"z"
+
+
+async def test_a_token_that_the_provider_refused_is_not_sent_again() -> None:
+    tokens = sticky()
+    await send(tokens, ONE, b"a")
+    assert await tokens.of(ONE, FIELD, b"wrong") == b"a,wrong"
+    assert await send(tokens, ONE, b"b") == b"a,b"
 
 
 async def test_what_is_already_as_it_was_is_the_very_object() -> None:
     tokens = sticky()
     value = b"a, b"
-    assert await tokens.of(ONE, FIELD, value) is value
-    assert await tokens.of(ONE, FIELD, value) is value
+    assert await send(tokens, ONE, value) is value
+    assert await send(tokens, ONE, value) is value
 
 
 async def test_every_worker_sends_the_same() -> None:
     store = MemoryStore(3600.0)
     one, two = sticky(store), sticky(store)
-    await asyncio.gather(one.of(ONE, FIELD, b"a,b"), two.of(ONE, FIELD, b"c"))
+    await asyncio.gather(send(one, ONE, b"a,b"), send(two, ONE, b"c"))
     assert await one.of(ONE, FIELD, b"a") == await two.of(ONE, FIELD, b"a")
     assert set(split(await one.of(ONE, FIELD, b"a"))) == {b"a", b"b", b"c"}
 
@@ -70,7 +84,7 @@ def test_no_token_ever_leaves_and_none_changes_its_place(requests: list[list[byt
         for given_ in requests:
             if not given_:
                 continue
-            sent = split(await tokens.of(ONE, FIELD, b",".join(given_)))
+            sent = split(await send(tokens, ONE, b",".join(given_)))
             lowered = [token.lower() for token in sent]
             assert lowered[: len(before)] == before
             assert {token.lower() for token in given_} <= set(lowered)
