@@ -44,6 +44,9 @@ _BORDER = re.compile(
 )
 # What clients write where they have cut.
 _CUT = re.compile(r"\d (?:chars?|characters|tokens|lines|bytes) (?:truncated|omitted)\b")
+_BORDERS = frozenset("-=*_~#$<")  # what a border begins with
+_MARKS = _BORDERS | frozenset("{[`d")  # what anything begins with that ends a block, but for what says of a cut
+_LEAST_CUT = len("1 char omitted")
 _FENCE = "```"
 _DIFF = re.compile(
     r"[ +\-@\\]|diff --git |index [0-9a-f]|(?:new|deleted) file mode |(?:old|new) mode |similarity index "
@@ -117,8 +120,10 @@ def is_border(line: str) -> bool:
     """Whether `line` stands between two outputs rather than in one."""
     if len(line) > LONGEST_BORDER:
         return False
+    if line[:1] in _BORDERS and _BORDER.fullmatch(line.rstrip()) is not None:
+        return True
     cut = "truncated" in line or "omitted" in line
-    return _BORDER.fullmatch(line.rstrip()) is not None or (cut and _CUT.search(line) is not None)
+    return cut and _CUT.search(line) is not None
 
 
 def merged(lines: Sequence[str], found: Sequence[Block]) -> list[Block]:
@@ -258,7 +263,12 @@ def _next(places: Sequence[int], after: int) -> int | None:
 
 def _opens(line: str) -> bool:
     """Whether a block ends before `line`, whatever its own look."""
-    return not line or line.isspace() or is_marked(line) or is_border(line)
+    if not line or line.isspace():
+        return True
+    # Most short lines are told by how they begin.
+    if len(line) < _LEAST_CUT and line[0] not in _MARKS:
+        return False
+    return is_marked(line) or is_border(line)
 
 
 def _end_of_diff(lines: Sequence[str], begin: int) -> int:
@@ -275,7 +285,8 @@ def _by_look(lines: Sequence[str], begin: int, end: int) -> list[Block]:
     """The lines between two borders, cut where a long run of one look begins or ends."""
     if end - begin <= LEAST_RUN:
         return [_whole(lines, begin, end)]
-    looks = [line_kind(line) for line in lines[begin:end]]
+    known = {line: line_kind(line) for line in dict.fromkeys(lines[begin:end])}  # the same line looks the same
+    looks = [known[line] for line in lines[begin:end]]
     cuts = [begin]
     at = 0
     while at < len(looks):
