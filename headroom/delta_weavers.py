@@ -16,7 +16,11 @@ _NOTHING = (b"null", b'""', b"[]", b"{}")
 
 
 class DeltaWeaver:
-    """See headroom.weave.Weaver. An answer of several choices is passed on untouched."""
+    """See headroom.weave.Weaver. An answer of several choices is passed on untouched.
+
+    `calls` are there from the chunk that ends the round: what may come after it are counts, and not every provider
+    says that its stream is over.
+    """
 
     def __init__(self) -> None:
         self._rounds = Rounds()
