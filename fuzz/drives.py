@@ -13,6 +13,7 @@ import orjson
 
 from headroom import items, providers
 from headroom.blocks import BlockLoom
+from headroom.deltas import DeltaLoom
 from headroom.faults import BadCoding, BadRequest, NotJson
 from headroom.weave import TOOL_NAME, Loom, Round, Turn
 from headroom.wire.coding import decode
@@ -572,6 +573,58 @@ def drive_blocks(data: bytes) -> None:
         _put_back(loom, items, Turn(rounds))
 
 
+def drive_deltas(data: bytes) -> None:
+    """An answer of deltas is woven whatever it is; one without a retrieve call is passed on as it came."""
+    loom = DeltaLoom()
+    _weave(loom, data)
+    _weave_plain(loom, data)
+    made = loom.weaver()
+    made.feed(_DELTA_CALL)
+    made.settle(["x"])
+    if b"messages" in data:
+        try:
+            orjson.loads(made.continuation(data))
+        except ValueError:
+            pass
+    failed, done = (parse_event(raw) for raw in SseSplitter(1 << 30).feed(made.fail(500, data)))
+    assert failed is not None and members(failed.data).keys() == {"error"}
+    assert done is not None and done.data == b"[DONE]"
+    items = data.split(b"\n")
+    assert len(loom.anchors(items)) == len(items)
+    thought = b'"reasoning_content":"t"'
+    for mixed in (False, True):
+        rounds = (
+            Round(((0, b'{"id":"c1"}'), (0, b'{"id":"c2"}')), (b'{"tool_call_id":"c1"}', b"{}"), 1, False, thought),
+            Round(((mixed, b'{"id":"c3"}'),), (b'{"tool_call_id":"c3"}',), 2, mixed),
+        )
+        for turn in (Turn(rounds[:1]), Turn(rounds), Turn(rounds[1:])):
+            _put_back_deltas(loom, items, turn)
+
+
+def _put_back_deltas(loom: Loom, items: Sequence[bytes], turn: Turn) -> None:
+    """What is put back leaves JSON what was JSON; the model's text stays, unless its last round said nothing."""
+    for at in range(min(len(items), 9)):
+        edits = [edit for place, edit in loom.reinsert(items, at, turn) if place == at]
+        if not edits:
+            continue
+        back = splice(items[at], [], edits)
+        try:
+            before = orjson.loads(items[at])
+        except orjson.JSONDecodeError:
+            continue
+        after = orjson.loads(b"[%b]" % back)
+        made = [one for one in after if one.get("role") == "assistant"]
+        assert len(after) > len(made)
+        said = before.get("content")
+        if isinstance(said, str):
+            texts = [one["content"] or "" for one in made]
+            assert "".join(texts) == said or (texts[-1] == said and not before.get("tool_calls"))
+
+
+_DELTA_CALL = (
+    b'data: {"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c","function":'
+    b'{"name":"headroom_retrieve","arguments":"{}"}}]},"finish_reason":"tool_calls"}]}'
+)
 _RETRIEVES = [
     b'data: {"type":"content_block_start","index":0,"content_block":'
     b'{"type":"tool_use","id":"c","name":"headroom_retrieve"}}',

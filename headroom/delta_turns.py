@@ -18,7 +18,11 @@ from headroom.zones.places import UNREADABLE, Span, counts, member, replaced
 from headroom.zones.splice import to_token
 
 Edits = list[tuple[Span, bytes]]
+THOUGHTS = ("reasoning_content", "reasoning")  # members of a message in which a model thinks
 _GOES_ON = ("tool_calls", "stop", "function_call")
+
+
+_NULL = msgspec.Raw(b"null")
 
 
 class Function(msgspec.Struct, gc=False):
@@ -34,6 +38,7 @@ class ToolCall(msgspec.Struct, gc=False):
     index: int | None = None
     id: str | None = None
     function: Function | None = None
+    extra_content: msgspec.Raw = _NULL
 
 
 class Message(msgspec.Struct, gc=False):
@@ -42,6 +47,8 @@ class Message(msgspec.Struct, gc=False):
     role: str | None = None
     content: str | list[msgspec.Raw] | None = None
     tool_calls: list[ToolCall] | None = None
+    reasoning_content: msgspec.Raw = _NULL
+    reasoning: msgspec.Raw = _NULL
 
 
 class Choice(msgspec.Struct, gc=False):
@@ -57,7 +64,7 @@ class Answer(msgspec.Struct, gc=False):
     """A chunk, or a whole document."""
 
     choices: list[Choice] | None = None
-    error: msgspec.Raw = msgspec.Raw(b"null")
+    error: msgspec.Raw = _NULL
 
 
 class _TextPart(msgspec.Struct, gc=False):
@@ -68,6 +75,7 @@ class _TextPart(msgspec.Struct, gc=False):
 _read_answer = msgspec.json.Decoder(Answer).decode
 _read_message = msgspec.json.Decoder(Message).decode
 _read_part = msgspec.json.Decoder(_TextPart).decode
+_read_text = msgspec.json.Decoder(str).decode
 
 
 def read_answer(data: bytes) -> Answer | None:
@@ -99,6 +107,19 @@ def text_of(message: Message) -> str:
     return "".join(said)
 
 
+def thoughts_of(message: Message) -> dict[str, str]:
+    """What a message holds of the model's thoughts, by member; those that are not empty."""
+    found: dict[str, str] = {}
+    for key, raw in zip(THOUGHTS, (message.reasoning_content, message.reasoning), strict=True):
+        try:
+            text = _read_text(raw)
+        except UNREADABLE:
+            continue
+        if text:
+            found[key] = text
+    return found
+
+
 def anchor(text: str, calls: Iterable[ToolCall]) -> bytes:
     """What a turn is found by; ``b""`` where nothing of it is visible."""
     said: list[str | list[str]] = [text]
@@ -121,32 +142,34 @@ def token(text: str) -> bytes:
         return to_token(text.encode("utf-8", "replace").decode())
 
 
-def assistant(text: str, calls: Iterable[bytes]) -> bytes:
-    """The model's message with these calls, as clients write it."""
+def assistant(text: str, calls: Iterable[bytes], thought: bytes = b"") -> bytes:
+    """The model's message with these calls, as clients write it. `thought`: see headroom.weave.Round."""
     said = token(text) if text else b"null"
-    return b'{"role":"assistant","content":%b,"tool_calls":[%b]}' % (said, b",".join(calls))
+    more = b"%b," % thought if thought else b""
+    return b'{"role":"assistant","content":%b,%b"tool_calls":[%b]}' % (said, more, b",".join(calls))
 
 
 class Spoken(msgspec.Struct, gc=False):
-    """One call of a round. `place`: the client's calls before it."""
+    """One call of a round. `place`: the client's calls before it. `index`: what its pieces are numbered by, without
+    the hidden calls. `hidden`: whether the client never sees it, which is known from its first piece on. `extra`: a
+    signature that has to come back with it."""
 
     id: str
     name: str
     arguments: list[str]
     place: int
-
-    @property
-    def hidden(self) -> bool:
-        """Whether the client never sees it."""
-        return self.name == TOOL_NAME
+    index: int
+    hidden: bool
+    extra: bytes = b""
 
     @property
     def raw(self) -> bytes:
         """The call as a message holds it."""
-        return b'{"id":%b,"type":"function","function":{"name":%b,"arguments":%b}}' % (
+        return b'{"id":%b,"type":"function","function":{"name":%b,"arguments":%b}%b}' % (
             token(self.id),
             token(self.name),
             token("".join(self.arguments)),
+            b',"extra_content":%b' % self.extra if self.extra else b"",
         )
 
     @property
@@ -160,6 +183,7 @@ class Said(msgspec.Struct):
 
     text: list[str] = msgspec.field(default_factory=list)
     calls: list[Spoken] = msgspec.field(default_factory=list)
+    thoughts: dict[str, list[str]] = msgspec.field(default_factory=dict)
     slots: dict[int, Spoken] = msgspec.field(default_factory=dict)
     used: dict[tuple[str, ...], int] = msgspec.field(default_factory=dict)
 
@@ -168,15 +192,23 @@ class Said(msgspec.Struct):
         text = text_of(message)
         if text:
             self.text.append(text)
+        for key, thought in thoughts_of(message).items():
+            self.thoughts.setdefault(key, []).append(thought)
         pieces: list[Spoken] = []
         for at, piece in enumerate(message.tool_calls or ()):
             index = piece.index if piece.index is not None else at
             function = piece.function or Function()
             spoken = self.slots.get(index)
             if spoken is None or (piece.id and function.name and piece.id != spoken.id):
-                spoken = Spoken(piece.id or "", function.name or "", [], self.visible)
+                before = sum(one.hidden for slot, one in self.slots.items() if slot < index)
+                hidden = function.name == TOOL_NAME
+                spoken = Spoken(piece.id or "", function.name or "", [], self.visible, index - before, hidden)
                 self.calls.append(spoken)
                 self.slots[index] = spoken
+            elif not spoken.name and not spoken.hidden:
+                spoken.name = function.name or ""
+            if piece.extra_content != _NULL:
+                spoken.extra = bytes(piece.extra_content)
             if function.arguments:
                 spoken.arguments.append(function.arguments)
             pieces.append(spoken)
@@ -206,6 +238,7 @@ class Rounds:
         self.mixed = False
         self.said = Said()
         self.told = ""
+        self.thought: dict[str, str] = {}
         self._kept: list[Round] = []
         self._messages: list[bytes] = []
         self._totals: dict[tuple[str, ...], int] = {}
@@ -216,9 +249,14 @@ class Rounds:
         return self.said.hides and finish in _GOES_ON
 
     def wait(self) -> None:
-        """The round has come to its end, and waits for results."""
+        """The round has come to its end, and waits for results; what follows it are counts."""
         self.waiting = tuple(Call(one.id, "".join(one.arguments).encode()) for one in self.said.calls if one.hidden)
         self.mixed = self.said.visible > 0
+
+    def drop(self) -> None:
+        """The round is not answered after all."""
+        self.waiting = ()
+        self.mixed = False
 
     def settle(self, results: Sequence[str]) -> None:
         """The waiting round is answered; the next begins."""
@@ -228,10 +266,17 @@ class Rounds:
             b'{"role":"tool","tool_call_id":%b,"content":%b}' % (token(one.id), token(result))
             for one, result in zip(hidden, results, strict=True)
         )
+        thoughts = {key: "".join(found) for key, found in said.thoughts.items()}
+        thought = b",".join(b"%b:%b" % (token(key), token(found)) for key, found in thoughts.items())
         self.told += text
+        for key, found in thoughts.items():
+            self.thought[key] = self.thought.get(key, "") + found
         self._calls += [one for one in said.calls if not one.hidden]
-        self._kept.append(Round(tuple((one.place, one.raw) for one in hidden), answers, len(self.told), self.mixed))
-        self._messages += (assistant(text, [one.raw for one in said.calls]), *answers)
+        inserts = tuple((one.place, one.raw) for one in hidden)
+        # The message of a mixed round is the client's, with its thoughts.
+        kept = b"" if self.mixed else thought
+        self._kept.append(Round(inserts, answers, len(self.told), self.mixed, kept))
+        self._messages += (assistant(text, [one.raw for one in said.calls], thought), *answers)
         for path, count in said.used.items():
             self._totals[path] = self._totals.get(path, 0) + count
         self.waiting, self.mixed, self.said = (), False, Said()

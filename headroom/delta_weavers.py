@@ -11,11 +11,16 @@ from headroom.zones.places import Span, elements, member, members, replaced
 
 _NAME = TOOL_NAME.encode()
 _DONE = b"[DONE]"
+_UNNAMED = (b'""', b"0", b"null")
 _NOTHING = (b"null", b'""', b"[]", b"{}")
 
 
 class DeltaWeaver:
-    """See headroom.weave.Weaver. An answer of several choices is passed on untouched."""
+    """See headroom.weave.Weaver. An answer of several choices is passed on untouched.
+
+    `calls` are there from the chunk that ends the round: what may come after it are counts, and not every provider
+    says that its stream is over.
+    """
 
     def __init__(self) -> None:
         self._rounds = Rounds()
@@ -28,6 +33,8 @@ class DeltaWeaver:
         self._untouched = True
         self._first = True
         self._waits = False
+        self._altered = False  # whether the client got something else than the provider sent
+        self._lost = False
 
     @property
     def calls(self) -> Sequence[Call]:
@@ -46,8 +53,8 @@ class DeltaWeaver:
 
     def feed(self, raw: bytes) -> bytes:
         """See Weaver. Cost while nothing is hidden: two searches of each event's bytes."""
-        if self._deaf:
-            return raw
+        if self._deaf or self._lost:
+            return b"" if self._lost else raw
         if self._untouched and _NAME not in raw:
             if raw.startswith((b"data: [DONE]", b"data:[DONE]")):
                 self._done = True
@@ -55,25 +62,34 @@ class DeltaWeaver:
             else:
                 self._events.append(raw)
             return raw
-        if self.calls:
-            self._ending.append(raw)
-            return b""
         event = parse_event(raw, first=True)
         if event is None:
             return raw
         if event.data.strip() == _DONE:
             return self._over(raw)
-        if self._untouched:
-            self._deaf = not self._recall()
-            if self._deaf:
-                return raw
-        return self._chunk(raw, event.data)
+        if self._untouched and not self._recall():
+            return self._give_up(raw)
+        woven = self._chunk(raw, event.data)
+        self._altered = self._altered or (woven is not raw and woven != b"")
+        return woven
+
+    def _give_up(self, raw: bytes) -> bytes:
+        """The answer cannot be woven. It goes on as it comes, with what was held; where the client got another answer
+        already it ends here, without an ending."""
+        self._rounds.drop()
+        self._lost = self._altered or not self._first
+        if self._lost:
+            return b""
+        self._deaf = self._done = True
+        released = b"".join((*self._held, raw)) if self._held else raw
+        self._held.clear()
+        return released
 
     def _over(self, raw: bytes) -> bytes:
         """The round's last event."""
         if self._waits:
+            self._hold(raw)
             self._ending.append(raw)
-            self._rounds.wait()
             return b""
         self._done = True
         return raw
@@ -97,7 +113,8 @@ class DeltaWeaver:
     def _remember(self, data: bytes) -> None:
         if not self._envelope:
             fields = members(data)
-            self._envelope = {key: data[slice(*fields[key])] for key in ("id", "created") if key in fields}
+            named = {key: data[slice(*fields[key])] for key in ("id", "created") if key in fields}
+            self._envelope = {key: value for key, value in named.items() if value not in _UNNAMED}
         if b'"usage"' in data:
             self._rounds.said.count(data)
 
@@ -107,15 +124,13 @@ class DeltaWeaver:
         if answer is None:
             return raw
         choices = answer.choices or []
-        if self._first and (len(choices) > 1 or any(choice.index for choice in choices)):
-            self._deaf = True
-            released = b"".join((*self._held, raw))
-            self._held.clear()
-            return released if len(released) != len(raw) else raw
+        if len(choices) > 1 or any(choice.index for choice in choices):
+            return self._give_up(raw)
         self._remember(data)
         edits = self._rounds.summed(data) + self._renamed(data)
         if bytes(answer.error) != b"null":
-            self._done = True
+            self._rounds.drop()
+            self._done, self._waits = True, False
             return raw
         if not choices:
             return self._counted(raw, data, edits)
@@ -137,29 +152,29 @@ class DeltaWeaver:
             if not any(piece.hidden for piece in pieces):
                 return raw
             self._untouched = False
-        begin, end = (elements(data, *member(data, "choices")) or [(0, 0)])[0]
-        fields = {key: (begin + a, begin + b) for key, (a, b) in members(data[begin:end]).items()}
-        shown = False
-        if "delta" in fields:
-            start, stop = fields["delta"]
-            delta, shown = self._delta(data[start:stop], pieces)
-            if delta != data[start:stop]:
-                edits.append(((start, stop), delta))
-        if choice.finish_reason and "finish_reason" in fields and self._rounds.ends(choice.finish_reason):
-            self._waits = True
+        fields = _choice_of(data)
+        hides = any(piece.hidden for piece in pieces)
+        ends = self._rounds.ends(choice.finish_reason or "")
+        start, stop = fields.get("delta", (0, 0))
+        if (self._waits and pieces) or (hides and not members(data[start:stop])) or (ends and not fields):
+            return self._give_up(raw)  # calls after the ending, or a key twice
+        delta, shown = self._delta(data[start:stop], pieces)
+        if delta != data[start:stop]:
+            edits.append(((start, stop), delta))
+        if ends or self._waits:
             self._hold(raw)
-            if self._rounds.said.visible:
+            self._waits = True
+            self._rounds.wait()
+            if self._rounds.mixed:
                 self._ending.append(_edited(raw, data, edits))
                 return b""
-            return _edited(raw, data, [*edits, (fields["finish_reason"], b"null")]) if shown else b""
-        if self._waits:
-            self._hold(raw)
-            self._ending.append(_edited(raw, data, edits))
-            return b""
+            if not shown:
+                return b""
+            return _edited(raw, data, [*edits, (fields["finish_reason"], b"null")] if choice.finish_reason else edits)
         if choice.finish_reason:
-            self._done = not self._first or self._done
+            self._done = True
             return _edited(raw, data, edits)
-        if not shown and (edits or any(piece.hidden for piece in pieces)):
+        if not shown and (edits or hides):
             self._hold(raw)
             return b""
         return _edited(raw, data, edits)
@@ -210,7 +225,7 @@ class DeltaWeaver:
         self._done = True
         start, end = member(body, "error")
         error = b" ".join(body[start:end].splitlines())
-        if not error:
+        if error in _NOTHING or not error:
             kind = b"invalid_request_error" if 400 <= status < 500 else b"server_error"
             error = b'{"message":"The answer could not be continued.","type":"%b","param":null,"code":null}' % kind
         return b'data: {"error":%b}\n\ndata: [DONE]\n\n' % error
@@ -233,6 +248,7 @@ class PlainDeltaWeaver:
         self._woven: bytes | None = None
         self._untouched = True
         self._readable = False
+        self._ends = False
 
     @property
     def calls(self) -> Sequence[Call]:
@@ -254,12 +270,17 @@ class PlainDeltaWeaver:
         answer = read_answer(document)
         if answer is None or not answer.choices or len(answer.choices) > 1 or answer.choices[0].message is None:
             return
+        fields = _choice_of(document)
+        if not members(document[slice(*fields.get("message", (0, 0)))]):
+            return
         self._readable = True
+        self._ends = False
         self._rounds.said.take(answer.choices[0].message)
         self._rounds.said.count(document)
         if self._rounds.said.hides:
             self._untouched = False
-        if self._rounds.ends(answer.choices[0].finish_reason or ""):
+        self._ends = self._rounds.ends(answer.choices[0].finish_reason or "")
+        if self._ends:
             self._rounds.wait()
 
     def settle(self, results: Sequence[str]) -> None:
@@ -284,28 +305,30 @@ class PlainDeltaWeaver:
     def _write(self) -> bytes:
         """The last document with all that is visible, and its counts added up."""
         data, said = self._document, self._rounds.said
-        choices = elements(data, *member(data, "choices")) if self._readable else None
-        if not choices:
+        if not self._readable:
             return data
-        begin, end = choices[0]
-        fields = {key: (begin + a, begin + b) for key, (a, b) in members(data[begin:end]).items()}
-        if "message" not in fields:
-            return data
+        fields = _choice_of(data)
         start, stop = fields["message"]
-        kept: list[bytes] = []
-        for key, (a, b) in members(data[start:stop]).items():
-            value = data[start + a : start + b]
-            if key == "content" and self._rounds.told:
-                value = token(self._rounds.told + "".join(said.text))
-            if key == "tool_calls" and said.hides:
-                value = _shown_calls(value, said.calls, renumber=False)
-                if value == b"[]":
-                    continue
-            kept.append(b"%b:%b" % (token(key), value))
-        edits = [((start, stop), b"{%b}" % b",".join(kept)), *self._rounds.summed(data)]
-        if said.hides and not said.visible and "finish_reason" in fields:
+        values = {key: data[start + a : start + b] for key, (a, b) in members(data[start:stop]).items()}
+        if self._rounds.told:
+            values["content"] = token(self._rounds.told + "".join(said.text))
+        for key, thought in self._rounds.thought.items():
+            values[key] = token(thought + "".join(said.thoughts.get(key, ())))
+        if said.hides and "tool_calls" in values:
+            values["tool_calls"] = _shown_calls(values["tool_calls"], said.calls, renumber=False)
+            if values["tool_calls"] == b"[]":
+                del values["tool_calls"]
+        message = b"{%b}" % b",".join(b"%b:%b" % (token(key), value) for key, value in values.items())
+        edits = [((start, stop), message), *self._rounds.summed(data)]
+        if self._ends and not said.visible and "finish_reason" in fields:
             edits.append((fields["finish_reason"], b'"stop"'))
         return replaced(data, sorted(edits))
+
+
+def _choice_of(data: bytes) -> dict[str, Span]:
+    """Where the members of the first choice of a chunk or document are; empty where that cannot be told."""
+    begin, end = (elements(data, *member(data, "choices")) or [(0, 0)])[0]
+    return {key: (begin + a, begin + b) for key, (a, b) in members(data[begin:end]).items()}
 
 
 def _shown_calls(value: bytes, pieces: Sequence[Spoken], *, renumber: bool = True) -> bytes:
@@ -317,8 +340,8 @@ def _shown_calls(value: bytes, pieces: Sequence[Spoken], *, renumber: bool = Tru
             continue
         raw = value[start:end]
         at = members(raw).get("index") if renumber else None
-        if at is not None and raw[slice(*at)] != b"%d" % piece.place:
-            raw = replaced(raw, [(at, b"%d" % piece.place)])
+        if at is not None and raw[slice(*at)] != b"%d" % piece.index:
+            raw = replaced(raw, [(at, b"%d" % piece.index)])
         shown.append(raw)
     same = len(shown) == len(spans) and all(value[a:b] == raw for (a, b), raw in zip(spans, shown, strict=True))
     return value if same else b"[%b]" % b",".join(shown)

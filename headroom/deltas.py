@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headroom.delta_turns import anchor, assistant, read_message, text_of, token
+from headroom.delta_turns import anchor, assistant, read_message, text_of, thoughts_of, token
 from headroom.delta_weavers import DeltaWeaver, PlainDeltaWeaver
 from headroom.weave import TOOL_DESCRIPTION, TOOL_PARAMETERS, PlainWeaver, Round, Turn, Weaver
 from headroom.zones.places import Span, elements, members
@@ -60,14 +60,19 @@ class DeltaLoom:
         begin = 0
         for given in turn.rounds:
             if not given.mixed:
-                before += (assistant(said.text[begin : given.end], [raw for _, raw in given.inserts]), *given.answers)
+                calls = [raw for _, raw in given.inserts]
+                before += (assistant(said.text[begin : given.end], calls, given.thought), *given.answers)
                 begin = given.end
         edits = [Edit(0, 0, b",".join((*before, b"")))] if before else []
         if begin == len(said.text) and not said.calls:
-            return [(at, Edit(0, len(items[at]), b",".join(before)))]
+            # The last round said nothing. A message with neither text nor calls is none: the client's stays as it is.
+            return [(at, edit) for edit in edits]
+        edits += _thought_again(items[at], said, turn)
         if begin:
             rest = said.text[begin:]
             span = said.string if rest else said.content
+            if span is None:
+                return []
             edits.append(Edit(*span, token(rest) if rest else b"null"))
         final = turn.rounds[-1]
         if final.mixed:
@@ -81,12 +86,14 @@ class DeltaLoom:
 
 
 class _Said(msgspec.Struct, frozen=True, gc=False):
-    """The model's message as a client sends it: its text and where that stands, and where its calls are."""
+    """The model's message as a client sends it: its text and where that stands (None: in several places), where its
+    calls are, and what it thought."""
 
     text: str
-    string: Span
+    string: Span | None
     content: Span
     calls: list[Span]
+    thoughts: dict[str, str]
 
 
 def _said(item: bytes) -> _Said | None:
@@ -94,18 +101,31 @@ def _said(item: bytes) -> _Said | None:
     message, fields = read_message(item), members(item)
     if message is None or message.role != "assistant" or not fields:
         return None
-    content = string = fields.get("content", (0, 0))
+    content = fields.get("content", (0, 0))
+    string: Span | None = content
     if isinstance(message.content, list):
         found = elements(item, *content) or []
-        if len(found) != 1:
-            return None
-        start, end = found[0]
+        start, end = found[0] if len(found) == 1 else (0, 0)
         inner = members(item[start:end]).get("text")
-        if inner is None:
-            return None
-        string = (start + inner[0], start + inner[1])
+        string = None if inner is None else (start + inner[0], start + inner[1])
     calls = elements(item, *fields["tool_calls"]) if message.tool_calls else []
-    return None if calls is None else _Said(text_of(message), string, content, calls)
+    return None if calls is None else _Said(text_of(message), string, content, calls, thoughts_of(message))
+
+
+def _thought_again(item: bytes, said: _Said, turn: Turn) -> list[Edit]:
+    """Edits that leave a message, where its client sends back what was thought, the thoughts of the last round."""
+    fields = members(item)
+    earlier: dict[str, str] = {}
+    for given in turn.rounds:
+        message = read_message(b"{%b}" % given.thought)
+        for key, thought in thoughts_of(message).items() if message else ():
+            earlier[key] = earlier.get(key, "") + thought
+    edits: list[Edit] = []
+    for key, before in earlier.items():
+        if said.thoughts.get(key, "").startswith(before):
+            rest = said.thoughts[key][len(before) :]
+            edits.append(Edit(*fields[key], token(rest) if rest else b"null"))
+    return edits
 
 
 def _fits(rounds: Sequence[Round], length: int, calls: int) -> bool:

@@ -47,13 +47,15 @@ class Round(msgspec.Struct, frozen=True, gc=False, array_like=True):
     `inserts` are the calls that were taken out: how many visible pieces of the whole turn (all rounds so far) stand
     before each, and its piece as it has to be sent back. `answers` are the pieces that hold the results, one for each
     insert. `end` is the number of visible pieces of the turn when this round ended. `mixed`: the client's own tools
-    were called as well, so the round ended the turn.
+    were called as well, so the round ended the turn. `thought`: what the model thought, where that is no piece but
+    stands beside them: members of the round's message, raw.
     """
 
     inserts: tuple[tuple[int, bytes], ...]
     answers: tuple[bytes, ...]
     end: int
     mixed: bool
+    thought: bytes = b""
 
 
 class Turn(msgspec.Struct, frozen=True, gc=False, array_like=True):
