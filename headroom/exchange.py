@@ -36,7 +36,7 @@ from headroom.plan import Plan
 from headroom.policy import POLICIES, AuthMode, classify
 from headroom.providers import LOGIN_APIS, TOKEN_FIELDS, UPSTREAM_ID_FIELDS, Dialect
 from headroom.receipts import Forwarded, Receipts
-from headroom.retrieve import BadAsking, asking, missing, pick
+from headroom.retrieve import UNREADABLE, BadAsking, asking, missing, pick
 from headroom.shrink import Receipt, Shrinker
 from headroom.usage import JsonListener, Listener, StreamListener, Usage
 from headroom.weave import Call, Turn
@@ -547,16 +547,14 @@ class Exchange:
         try:
             asked = asking(call.arguments)
             original = await house.shrinker.ledger.original(asked.hash)
-            told = Retrieved(id=self.id, hash=asked.hash[:8], found=original is not None)
-            house.counters(told)
-            house.sink(told)
+            house.sink(Retrieved(id=self.id, hash=asked.hash[:8], found=original is not None))
             if original is None:
                 return missing(asked.hash, house.shrinker.ledger.ttl)
             return pick(original, asked.lines, asked.match)
         except BadAsking as error:
             return str(error)
         except StoreDown:
-            return "The originals cannot be read just now. Run the command again to get its output."
+            return UNREADABLE
 
     async def keep(self, anchor: bytes, turn: Turn) -> None:
         """See woven.Host."""

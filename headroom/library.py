@@ -31,9 +31,8 @@ from headroom.zones import marker, yardstick
 from headroom.zones.excerpt import excerpt
 from headroom.zones.forms import Style
 from headroom.zones.locate import Locator, Slot
-from headroom.zones.press import TITLES, Action, Floors, Verdict, press
+from headroom.zones.press import Action, Floors, Verdict, press
 from headroom.zones.splice import Edit, splice, to_text, to_token
-from headroom.zones.wrappers import peel
 
 Json: TypeAlias = "str | int | float | bool | Sequence[Json] | Mapping[str, Json] | None"
 Policy: TypeAlias = Literal["lossless", "reversible", "none"]
@@ -199,12 +198,7 @@ class _Judge:
             return None, str(Action.PRESSED_BEFORE)
         if marker.find_markers(text.rpartition("\n")[2]):
             return None, "marked"  # it was cut before, here or elsewhere
-        whole = (
-            slot.typed
-            or rule == "lossless"
-            or (rule != "reversible" and tool.lower() in WHOLE_TOOLS)
-            or peel(text)[1].startswith(TITLES)  # it was pressed before: an excerpt of that could not be read
-        )
+        whole = slot.typed or rule == "lossless" or (rule != "reversible" and tool.lower() in WHOLE_TOOLS)
         shorten = excerpt if self._cuts and not whole else press
         return shorten(text, self._floors, self._measure, self._style), ""
 

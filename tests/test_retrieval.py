@@ -162,6 +162,7 @@ async def test_after_three_rounds_the_model_is_told_that_there_are_no_more(kind:
         results = texts(origin.requests[-1].body)
         assert [text[:6] for text in results[1:4]] == ["[lines"] * 3
         assert results[4] == LIMIT_REACHED
+        assert proxy.board.total("headroom_retrievals", "found") == 3
         assert talk.said[-1].texts == ("Done.",)
 
 

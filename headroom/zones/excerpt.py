@@ -26,9 +26,9 @@ def excerpt(text: str, floors: Floors, yardstick: Yardstick, style: Style = Styl
     The shorter text ends with a marker that names `text`'s hash, which is to be kept before the shorter text goes
     anywhere. Deterministic. Cost: that of a cut where it leaves little, else about twice that of `press`.
     """
-    if marker.BEGIN in text or text.startswith(TITLES):
-        return press(text, floors, yardstick, style)
     head, core, tail = peel(text)
+    if marker.BEGIN in text or core.startswith(TITLES):  # it was cut or pressed before: that could not be read
+        return press(text, floors, yardstick, style)
     kind = sniff(core)
     large = len(core.encode("utf-8", "replace")) >= floors.of(kind)
     made = cut(core, kind) if large else None

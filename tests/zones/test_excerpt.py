@@ -45,6 +45,7 @@ def test_what_was_cut_or_pressed_before_is_not_cut() -> None:
     pressed = press(text, FREE, MEASURE).text
     assert pressed.startswith(TITLES)
     assert not excerpt(pressed, FREE, MEASURE).cut
+    assert not excerpt(f"Exit code: 0\nOutput:\n{pressed}", FREE, MEASURE).cut
 
 
 def test_the_style_of_a_text_with_nothing_to_leave_out_is_that_of_press() -> None:
