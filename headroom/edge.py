@@ -206,8 +206,9 @@ class Edge:
         """Take a request: one of our own endpoints, a refusal, or an exchange."""
         loopback = control.is_loopback(client.peer)
         token = bool(self._token) and control.has_token(head, self._token)
+        local = loopback and control.names_loopback(head.fields.get(b"host", b""))
+        trusted = token or local
         if head.method in (b"GET", b"HEAD"):
-            trusted = token or (loopback and control.names_loopback(head.fields.get(b"host", b"")))
             reply = self._control.answer(head, trusted=trusted)
             if reply is not None:
                 close = self.draining or not head.keep_alive
@@ -215,14 +216,13 @@ class Edge:
                 return _Answer(self, client, head, data)
         service = self.services.find(head)
         if service is not None:
-            if not (token or (loopback and control.names_loopback(head.fields.get(b"host", b"")))):
+            if not trusted:
                 return _Answer(self, client, head, control.render(control.NOT_FOUND))
             return Serving(
                 client, head, service, self.body_limit, self.sink, keep=head.keep_alive and not self.draining
             )
         if not loopback and self._token and not token:
             return self._turn_away(client, head, Unauthorized("send the proxy's token as x-headroom-proxy-token"))
-        local = loopback and control.names_loopback(head.fields.get(b"host", b""))
         found = plan.plan(head, self.config, loopback=local)
         if isinstance(found, plan.Refusal):
             fault: Fault = NotFound(found.reason) if found.status == 404 else _Misdirected(found.reason)

@@ -17,7 +17,7 @@ from headroom.looms import LOOMS
 from headroom.offer import Tools, tools_of, with_tool
 from headroom.providers import Dialect
 from headroom.weave import TOOL_NAME, Loom, Turn
-from headroom.zones.locate import Located, Locator
+from headroom.zones.locate import Located
 from headroom.zones.splice import Edit
 
 ANCHOR_LIMIT: Final = 50_000  # items whose anchors are remembered; about 150 bytes each
@@ -95,15 +95,15 @@ class Offering:
         edits = tuple(Edit(edit.start, edit.end, b"," + kept) for edit in offer.edits)
         return msgspec.structs.replace(offer, edits=edits, certain=True, tool=kept)
 
-    def places(self, body: bytes, located: Located, locator: Locator, dialect: Dialect) -> list[bytes]:
-        """For each item of the request, the key that something hidden beside it is kept under; empty for none.
+    def places(self, items: Sequence[tuple[int, bytes]], located: Located, dialect: Dialect) -> list[bytes]:
+        """For each of `items` (see `Locator.items`), the key of what is hidden beside it; empty for none.
 
         Of several that say the same, each has a key of its own: a model may say the same words on every turn.
         """
         loom = LOOMS.get(dialect.loom)
-        if loom is None or located.items == 0:
+        if loom is None or not items:
             return []
-        raws = [raw for _, raw in locator.items(body)]
+        raws = [raw for _, raw in items]
         anchors = loom.anchors(raws) if loom.together else [self._anchor(raw, loom) for raw in raws]
         seen: Counter[bytes] = Counter()
         keys: list[bytes] = []
@@ -118,8 +118,8 @@ class Offering:
             seen[named] += 1
         return keys
 
-    async def hidden(self, body: bytes, locator: Locator, dialect: Dialect, keys: Sequence[bytes]) -> list[Edit]:
-        """Edits that put back what the client never saw of this conversation, whose `places` are `keys`.
+    async def hidden(self, items: Sequence[tuple[int, bytes]], dialect: Dialect, keys: Sequence[bytes]) -> list[Edit]:
+        """Edits that put back what the client never saw of this conversation; `keys` are the `places` of `items`.
 
         Raises StoreDown.
         """
@@ -127,7 +127,6 @@ class Offering:
         if not found:
             return []
         loom = LOOMS[dialect.loom]
-        items = locator.items(body)
         raws = [raw for _, raw in items]
         edits: list[Edit] = []
         for index, key in enumerate(keys):

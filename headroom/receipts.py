@@ -7,7 +7,6 @@ counter that has to stay at zero say when it did.
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, Literal
@@ -19,7 +18,6 @@ from headroom.usage import Usage
 
 CONVERSATIONS: Final = 2_000  # conversations whose last request is remembered; about 100 bytes an item
 ITEMS: Final = 5_000  # items of one request that are compared
-_MARKER = re.compile(rb',?(?<!\\)"cache_control"\s{0,9}:\s{0,9}\{[^{}]{0,200}\}')
 
 Cause = Literal["new", "same", "client", "proxy"]
 
@@ -95,11 +93,6 @@ def compare(before: Forwarded | None, now: Forwarded) -> Comparison:
     if len(now.went) < len(before.went):
         return Comparison("client", digest, len(now.went), len(now.went))
     return Comparison("same", digest, len(before.went), len(now.went))
-
-
-def without_markers(raw: bytes) -> bytes:
-    """JSON text without its cache markers, as far as they can be told without parsing; for comparing only."""
-    return _MARKER.sub(b"", raw) if b'"cache_control"' in raw else raw
 
 
 def prefix(head: bytes, came: Sequence[bytes], went: Sequence[bytes]) -> Forwarded:

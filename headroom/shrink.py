@@ -23,13 +23,13 @@ from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, te
 from headroom.offer import instructions_of
 from headroom.offering import Mode, Offer, Offering
 from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
-from headroom.receipts import Forwarded, prefix, without_markers
+from headroom.receipts import Forwarded, prefix
 from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
 from headroom.weave import TOOL_NAME, Turn
 from headroom.zones import marker, yardstick
 from headroom.zones.excerpt import excerpt
 from headroom.zones.forms import Style
-from headroom.zones.locate import Located, Locator, Slot
+from headroom.zones.locate import Located, Locator, Slot, without_markers
 from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Verdict, press
 from headroom.zones.splice import Edit, splice, to_text, to_token
 
@@ -165,6 +165,7 @@ class Shrinker:
         """
         begun = time.perf_counter()
         names: Mapping[str, str] = {}
+        marked = dialect.shape.marker if dialect.shape is not None else ""
         try:
             located = self._locators[dialect.name].locate(body, caller, session)
         except NotJson as fault:
@@ -177,7 +178,7 @@ class Shrinker:
             long_after_short=located.long_after_short,
             unknown_types=located.unknown_types - self._told_types,
             conversation=located.conversation,
-            forwarded=partial(_forwarded, body, located, {}, (), None),
+            forwarded=partial(_forwarded, body, marked, located, {}, (), None),
             locate_ms=_since(begun),
         )
         # Each type is told once; a stream of made-up ones must neither fill the log nor the memory.
@@ -195,10 +196,10 @@ class Shrinker:
             try:
                 offer = await self._offering.offer(body, located, dialect, tool)
                 if offer is not None and offer.ours:
-                    locator = self._locators[dialect.name]
-                    places = self._offering.places(body, located, locator, dialect)
+                    items = self._locators[dialect.name].items(body)
+                    places = self._offering.places(items, located, dialect)
                     if offer.certain:
-                        hidden = await self._offering.hidden(body, locator, dialect, places)
+                        hidden = await self._offering.hidden(items, dialect, places)
             except StoreDown as fault:
                 note = fault.name
         old, fresh = [slot.key for slot in located.old], [slot.key for slot in located.fresh]
@@ -236,7 +237,7 @@ class Shrinker:
         receipt = self._splice(body, located, decisions, work.new, [*(offer.edits if offer else ()), *hidden])
         return msgspec.structs.replace(
             told,
-            forwarded=partial(_forwarded, body, located, decisions, hidden, offer),
+            forwarded=partial(_forwarded, body, marked, located, decisions, hidden, offer),
             body=receipt.body,
             decided=receipt.decided,
             replayed=receipt.replayed,
@@ -365,11 +366,10 @@ class Shrinker:
         jobs = [(slot, text) for slot, text in jobs if slot.key not in again]
         cuts = work.offer is not None and work.note == ""
         verdicts = await self._press([(text, cuts and self._may_cut(slot, names)) for slot, text in jobs], work)
-        for (slot, _), (verdict, ms) in zip(jobs, verdicts, strict=False):
+        for (slot, text), (verdict, ms) in zip(jobs, verdicts, strict=False):
             token = to_token(verdict.text) if verdict.action is Action.PRESSED else b""
             work.rows.append(_row(slot, names, verdict.action, verdict, len(token), ms))
             if token:
-                text = to_text(work.token(slot))
                 original = marker.key(text) if verdict.cut else ""
                 decision = Decision(token, verdict.before, verdict.after, verdict.form, original)
                 pressings.append(Pressing(slot.key, work.text_key(slot), decision, text if verdict.cut else ""))
@@ -384,9 +384,9 @@ class Shrinker:
             return "", "store_down"
         if self._fresh_frozen and self._frozen_rule and slot.item < work.located.frozen:
             return "", "frozen"
-        if self._policy.get(_tool(slot, names).lower()) == "none":
-            return "", "tool_policy"
         tool = _tool(slot, names)
+        if self._policy.get(tool.lower()) == "none":
+            return "", "tool_policy"
         if tool == TOOL_NAME or tool.endswith("__" + TOOL_NAME):
             return "", "retrieved"
         try:
@@ -498,9 +498,17 @@ def last_call(located: Located) -> bytes:
 
 
 def _forwarded(
-    body: bytes, located: Located, decisions: Mapping[bytes, Decision], hidden: Sequence[Edit], offer: Offer | None
+    body: bytes,
+    marked: str,
+    located: Located,
+    decisions: Mapping[bytes, Decision],
+    hidden: Sequence[Edit],
+    offer: Offer | None,
 ) -> Forwarded:
-    """A request's digests, as it came and as it goes; see receipts. Cost: a hash per item with something replaced."""
+    """A request's digests, as it came and as it goes; see receipts. `marked` is the key of cache markers.
+
+    Cost: a hash per item with something replaced.
+    """
     went = list(located.plain)
     put: dict[int, list[bytes]] = {}
     for slot in (*located.old, *located.fresh):
@@ -513,7 +521,7 @@ def _forwarded(
     for item, tokens in put.items():
         went[item] = blake3(went[item] + b"".join(tokens)).digest()
     tool = b"".join(edit.token for edit in offer.edits) if offer is not None else b""
-    head = blake3(b"\0".join(without_markers(part) for part in instructions_of(body)) + tool).digest()
+    head = blake3(b"\0".join(without_markers(part, marked) for part in instructions_of(body)) + tool).digest()
     return prefix(head, located.plain, went)
 
 

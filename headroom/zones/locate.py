@@ -407,8 +407,7 @@ class Locator:
             return blake3(b"%b\0%b" % (role.encode(), bytes(getattr(blocks[0], "text")))).digest()
         if not marked:
             return blake3(raw).digest()
-        pattern = rb',?(?<!\\)"%b"\s{0,9}:\s{0,9}\{[^{}]{0,200}\}' % self._shape.marker.encode()
-        return blake3(re.sub(pattern, b"", bytes(raw))).digest()
+        return blake3(without_markers(bytes(raw), self._shape.marker)).digest()
 
     def _unknown(self, kind: str) -> str:
         """The type of an item that the dialect does not know; items with a role and no type are messages."""
@@ -477,6 +476,15 @@ class Locator:
             return False
         inner = _decode(self._marker, marker)
         return inner is not None and _word(getattr(inner, self._shape.lifetime)) == self._shape.long_lifetime
+
+
+def without_markers(raw: bytes, marker: str) -> bytes:
+    """JSON text without its cache markers, whose key is `marker`, as far as they can be told without parsing; for
+    comparing only."""
+    key = b'"%b"' % marker.encode()
+    if not marker or key not in raw:
+        return raw
+    return re.sub(rb",?(?<!\\)%b\s{0,9}:\s{0,9}\{[^{}]{0,200}\}" % re.escape(key), b"", raw)
 
 
 def frozen_count(body: bytes, shape: Shape) -> int:
