@@ -34,6 +34,17 @@ TOOL_PARAMETERS = (
 )
 
 
+class Tool(msgspec.Struct, frozen=True, gc=False):
+    """A tool that the proxy offers and answers. `description` is text without quotes, `parameters` raw JSON Schema."""
+
+    name: str
+    description: bytes
+    parameters: bytes
+
+
+RETRIEVE = Tool(TOOL_NAME, TOOL_DESCRIPTION, TOOL_PARAMETERS)
+
+
 class Call(msgspec.Struct, frozen=True, gc=False):
     """One call of the retrieve tool. `arguments` is the JSON text of its arguments, as the model wrote it."""
 
