@@ -27,6 +27,7 @@ MEMO_LIMIT = 50_000  # items; about 300 bytes each
 _STEADY = 4  # items before the last model-made one that no client is known to touch again
 TYPED_FLOOR = 512  # bytes of token below which a typed text is never looked at
 LEAF_FLOOR = 64  # bytes of token below which a string of a result object is never looked at
+_NO_WORDS = re.compile(rb'"(?: |\\[nrt])*+["<]')  # a token without words of the user's own, by how it begins
 MAX_DEPTH = 16  # levels of a result object in which its strings are looked for
 UNKNOWN_LENGTH = 64  # characters of an unknown type that are told
 
@@ -53,7 +54,8 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     `opening` is the digest of what the user says in it, markers and the form of the content left out; empty for items
     that are not the user's. `lifetimes` says of each marker, in order, whether it asks for the long one. `unknown` is
     the item's type where the dialect does not know it. `plain` is a digest of the item without its markers, the same
-    whether a text stands alone or in a list of one.
+    whether a text stands alone or in a list of one. `words` is the last text token that the user's own words are in:
+    begin and end within the item, quotes included; empty where there is none.
     """
 
     by_model: bool
@@ -64,6 +66,15 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     lifetimes: tuple[bool, ...] = ()
     unknown: str = ""
     plain: bytes = b""
+    words: tuple[int, ...] = ()
+
+
+class Words(msgspec.Struct, frozen=True, gc=False):
+    """The token that holds the newest of the user's own words in an item: offsets in the body, quotes included."""
+
+    item: int
+    start: int
+    end: int
 
 
 class Slot(msgspec.Struct, frozen=True, gc=False):
@@ -86,7 +97,8 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     highest marked item plus one, or 0. `utf8` says whether the items are valid UTF-8. `conversation` names the
     conversation: the same on every turn, and another for another caller, session or opening. `span` is where the
     items are. `long_after_short`: a marker with the long lifetime follows one with the short. `unknown_types`: types
-    of fresh items that the dialect does not know. `plain`: see Facts, of each item.
+    of fresh items that the dialect does not know. `plain`: see Facts, of each item. `words` are those of all items that
+    have any, in order.
     """
 
     old: list[Slot]
@@ -100,6 +112,7 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     long_after_short: bool = False
     plain: list[bytes] = []
     unknown_types: frozenset[str] = frozenset()
+    words: list[Words] = []
 
 
 class _Buffer(ctypes.Structure):
@@ -212,7 +225,14 @@ class Locator:
         unknown = frozenset(known.unknown for known in facts[fresh_from:] if known.unknown)
         late = _long_after_short(facts)
         plain = [known.plain for known in facts]
-        return Located(old, fresh, len(facts), fresh_from, frozen, utf8, conversation, span, late, plain, unknown)
+        words = [
+            Words(index, read.starts[index] + known.words[0], read.starts[index] + known.words[1])
+            for index, known in enumerate(facts)
+            if known.words
+        ]
+        return Located(
+            old, fresh, len(facts), fresh_from, frozen, utf8, conversation, span, late, plain, unknown, words
+        )
 
     def _read_all(self, body: bytes) -> _Read:
         """Read a body from its first byte. Raises NotJson."""
@@ -394,8 +414,11 @@ class Locator:
         if by_model or not utf8:
             return Facts(by_model, marked, utf8, (), b"", lifetimes, plain=plain)
         spots = tuple(self._spots(item, role, content, blocks, address(raw)))
-        opening = self._opening(content, blocks) if role in shape.user_roles else b""
-        return Facts(False, marked, utf8, spots, opening, lifetimes, self._unknown(kind), plain)
+        if role not in shape.user_roles:
+            return Facts(False, marked, utf8, spots, b"", lifetimes, self._unknown(kind), plain)
+        opening = self._opening(content, blocks)
+        words = self._words(content, blocks, address(raw))
+        return Facts(False, marked, utf8, spots, opening, lifetimes, self._unknown(kind), plain, words)
 
     def _plain(
         self, raw: msgspec.Raw, role: str, content: msgspec.Raw, blocks: list[msgspec.Struct], marked: bool
@@ -419,6 +442,15 @@ class Locator:
         """A digest of an item's text that is the same whether it is one string or a list of one text block."""
         tokens = [content] if _is_string(content) else [getattr(block, "text") for block in blocks]
         return blake3(b"\0".join(bytes(token) for token in tokens if _is_string(token))).digest()
+
+    def _words(self, content: msgspec.Raw, blocks: list[msgspec.Struct], here: int) -> tuple[int, ...]:
+        """See Facts. What clients put beside the user's words begins with a tag (`<system-reminder>`,
+        `<environment_context>`); it is none of them."""
+        for token in [content] if _is_string(content) else [getattr(block, "text") for block in reversed(blocks)]:
+            if _is_string(token) and not _NO_WORDS.match(memoryview(token)[:64]):
+                start = address(token) - here
+                return start, start + len(token)
+        return ()
 
     def _spots(
         self, item: msgspec.Struct, role: str, content: msgspec.Raw, blocks: list[msgspec.Struct], here: int

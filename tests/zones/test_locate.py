@@ -518,3 +518,53 @@ def test_the_slots_of_real_requests_are_the_texts_that_decoding_finds(client: st
         slots = located.old + located.fresh
         assert [pair for pair in texts(sent.body, slots) if pair[0]] == naive_results(sent.body)
         assert splice(sent.body, [Edit(s.start, s.end, sent.body[s.start : s.end]) for s in slots]) == sent.body
+
+
+# The user's own words.
+
+
+def words(body: bytes) -> list[tuple[int, str]]:
+    """(item, text) of the tokens with the user's own words."""
+    return [(found.item, to_text(body[found.start : found.end])) for found in locate(body).words]
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("what is this", "what is this"),
+        ([{"type": "text", "text": "one"}, {"type": "text", "text": "two"}], "two"),
+        ([{"type": "text", "text": "one"}, {"type": "text", "text": "<system-reminder>two</system-reminder>"}], "one"),
+        ([{"type": "text", "text": "one"}, {"type": "text", "text": "\n \t<note>two</note>"}], "one"),
+        ([{"type": "text", "text": "one", "cache_control": MARKER}, {"type": "image", "source": {}}], "one"),
+        ([result("a", "of a tool"), {"type": "text", "text": "and mine"}], "and mine"),
+    ],
+)
+def test_the_users_own_words_are_the_last_text_that_is_no_clients_note(content: object, text: str) -> None:
+    assert words(request({"role": "user", "content": content})) == [(0, text)]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": ""},
+        {"role": "user", "content": "  \n"},
+        {"role": "user", "content": [result("a", "of a tool")]},
+        {"role": "user", "content": [result("a", [{"type": "text", "text": "of a tool"}])]},
+        {"role": "user", "content": [{"type": "text", "text": "<system-reminder>x</system-reminder>"}]},
+        {"role": "assistant", "content": "mine"},
+        {"role": "system", "content": "mine"},
+        {"role": "user", "content": 7},
+    ],
+)
+def test_results_notes_and_others_texts_are_not_the_users_words(message: object) -> None:
+    assert words(request(message)) == []
+
+
+def test_words_are_found_in_each_item_also_where_the_beginning_was_seen_before() -> None:
+    locator = Locator(SHAPE)
+    turns: list[object] = []
+    for number in range(12):
+        turns += [{"role": "user", "content": f"question {number} " + LONG}, called(f"c{number}")]
+        body = request(*turns)
+        found = [to_text(body[w.start : w.end]).split()[1] for w in locator.locate(body, CALLER).words]
+        assert found == [str(n) for n in range(number + 1)]
