@@ -174,6 +174,7 @@ ANTHROPIC = Dialect(
         marker="cache_control",
         lifetime="ttl",
         long_lifetime="1h",
+        system=("system",),
         session=("metadata", "user_id"),
     ),
     usage=UsageFields(
@@ -285,6 +286,7 @@ OPENAI_RESPONSES = Dialect(
                 "tool_search_output",
             }
         ),
+        system=("instructions",),
         session=("prompt_cache_key",),
     ),
     usage=UsageFields(
@@ -331,6 +333,7 @@ _CONTENTS = Shape(
     call=Call(path=(), tags=frozenset(), call_id="id", name=("name",)),
     model_roles=frozenset({"model"}),
     user_roles=frozenset({"user", "function", ""}),
+    system=("systemInstruction", "system_instruction"),
 )
 GEMINI = Dialect(
     name="gemini",

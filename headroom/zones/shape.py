@@ -49,8 +49,10 @@ class Shape:
     of blocks. `user_roles` holds an empty string where an item without a role is the user's.
 
     `marker` is the key of a cache breakpoint, `lifetime` the key in it that says for how long, `long_lifetime` the
-    longer value. `session` leads to what names the session, from the top. `known_types`: item types besides
-    `model_types` and the results' that are known to be passed on; an item of another type is worth a warning.
+    longer value. `system` are the fields of instructions and `tools` that of the tools, beside the items; items whose
+    role is one of `system_roles` are instructions as well. `session` leads to what names the session, from the top.
+    `known_types`: item types besides `model_types` and the results' that are known to be passed on; an item of another
+    type is worth a warning.
     """
 
     name: str
@@ -66,4 +68,7 @@ class Shape:
     marker: str = ""
     lifetime: str = ""
     long_lifetime: str = ""
+    system: tuple[str, ...] = ()
+    system_roles: frozenset[str] = field(default=frozenset({"system", "developer"}))
+    tools: str = "tools"
     session: tuple[str, ...] = ()
