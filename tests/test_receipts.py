@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headroom.edge import Edge
-from headroom.receipts import Forwarded, Receipts, compare
+from headroom.receipts import Forwarded, Head, Receipts, compare
 from headroom.usage import Usage
 from headroom.zones.locate import without_markers
 from tests.support.embedded import edge_to
@@ -17,7 +17,10 @@ from tests.support.sessions import Session, scripted_origin
 RESULTS = mixed(3, 22, 400, 6_000)
 
 
-def sent(*items: bytes, went: tuple[bytes, ...] | None = None, head: bytes = b"h") -> Forwarded:
+HEAD = Head(b"h")
+
+
+def sent(*items: bytes, went: tuple[bytes, ...] | None = None, head: Head = HEAD) -> Forwarded:
     return Forwarded(head, items, items if went is None else went)
 
 
@@ -28,7 +31,7 @@ def sent(*items: bytes, went: tuple[bytes, ...] | None = None, head: bytes = b"h
         (sent(b"a"), sent(b"a", b"b"), "same", 1),
         (sent(b"a", b"b"), sent(b"a", b"c"), "client", 1),
         (sent(b"a", b"b"), sent(b"a"), "client", 1),
-        (sent(b"a"), sent(b"a", head=b"other"), "client", -1),
+        (sent(b"a"), sent(b"a", head=Head(b"other")), "client", -1),
         (sent(b"a", b"b", went=(b"a", b"B")), sent(b"a", b"b", b"c"), "proxy", 1),
         (sent(b"a", b"b"), sent(b"a", b"b", b"c", went=(b"a", b"B", b"c")), "proxy", 1),
         (sent(b"a", b"b", went=(b"a", b"B")), sent(b"x", b"b", b"c"), "client", 0),
@@ -43,24 +46,24 @@ def test_who_changed_the_prefix_is_told_with_its_place(
 
 def test_equal_requests_have_equal_digests_and_others_others() -> None:
     assert compare(None, sent(b"a")).digest == compare(sent(b"x"), sent(b"a")).digest
-    assert compare(None, sent(b"a")).digest != compare(None, sent(b"a", head=b"x")).digest
+    assert compare(None, sent(b"a")).digest != compare(None, sent(b"a", head=Head(b"x"))).digest
 
 
 def test_what_the_provider_has_is_expected_to_be_read() -> None:
     receipts = Receipts()
-    first = receipts.note(b"c", sent(b"a", b"b"), Usage(uncached=10, read=0, write=990))
+    first = receipts.note(b"c", sent(b"a", b"b"), Usage(uncached=10, read=0, write=990)).prefix
     assert (first.cause, first.expected) == ("new", 0)
-    assert receipts.note(b"c", sent(b"a", b"b", b"c"), Usage(read=1000, write=100)).expected == 1000
-    assert receipts.note(b"c", sent(b"a", b"x", b"c"), None).expected == 1100 // 3
-    assert receipts.note(b"other", sent(b"a"), None).cause == "new"
+    assert receipts.note(b"c", sent(b"a", b"b", b"c"), Usage(read=1000, write=100)).prefix.expected == 1000
+    assert receipts.note(b"c", sent(b"a", b"x", b"c"), None).prefix.expected == 1100 // 3
+    assert receipts.note(b"other", sent(b"a"), None).prefix.cause == "new"
 
 
 def test_only_so_many_conversations_are_remembered() -> None:
     receipts = Receipts(limit=2)
     for name in (b"1", b"2", b"3"):
         receipts.note(name, sent(b"a"), None)
-    assert receipts.note(b"3", sent(b"a"), None).cause == "same"
-    assert receipts.note(b"1", sent(b"a"), None).cause == "new"
+    assert receipts.note(b"3", sent(b"a"), None).prefix.cause == "same"
+    assert receipts.note(b"1", sent(b"a"), None).prefix.cause == "new"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     `opening` is the digest of what the user says in it, markers and the form of the content left out; empty for items
     that are not the user's. `lifetimes` says of each marker, in order, whether it asks for the long one. `unknown` is
     the item's type where the dialect does not know it. `plain` is a digest of the item without its markers, the same
-    whether a text stands alone or in a list of one.
+    whether a text stands alone or in a list of one. `instructs`: its role is one of instructions.
     """
 
     by_model: bool
@@ -64,6 +64,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     lifetimes: tuple[bool, ...] = ()
     unknown: str = ""
     plain: bytes = b""
+    instructs: bool = False
 
 
 class Slot(msgspec.Struct, frozen=True, gc=False):
@@ -87,6 +88,7 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     conversation: the same on every turn, and another for another caller, session or opening. `span` is where the
     items are. `long_after_short`: a marker with the long lifetime follows one with the short. `unknown_types`: types
     of fresh items that the dialect does not know. `plain`: see Facts, of each item.
+    `instructing` counts the items before the first that are instructions.
     """
 
     old: list[Slot]
@@ -100,6 +102,7 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     long_after_short: bool = False
     plain: list[bytes] = []
     unknown_types: frozenset[str] = frozenset()
+    instructing: int = 0
 
 
 class _Buffer(ctypes.Structure):
@@ -212,7 +215,10 @@ class Locator:
         unknown = frozenset(known.unknown for known in facts[fresh_from:] if known.unknown)
         late = _long_after_short(facts)
         plain = [known.plain for known in facts]
-        return Located(old, fresh, len(facts), fresh_from, frozen, utf8, conversation, span, late, plain, unknown)
+        leading = next((index for index, known in enumerate(facts) if not known.instructs), len(facts))
+        return Located(
+            old, fresh, len(facts), fresh_from, frozen, utf8, conversation, span, late, plain, unknown, leading
+        )
 
     def _read_all(self, body: bytes) -> _Read:
         """Read a body from its first byte. Raises NotJson."""
@@ -395,7 +401,8 @@ class Locator:
             return Facts(by_model, marked, utf8, (), b"", lifetimes, plain=plain)
         spots = tuple(self._spots(item, role, content, blocks, address(raw)))
         opening = self._opening(content, blocks) if role in shape.user_roles else b""
-        return Facts(False, marked, utf8, spots, opening, lifetimes, self._unknown(kind), plain)
+        instructs = role in shape.system_roles
+        return Facts(False, marked, utf8, spots, opening, lifetimes, self._unknown(kind), plain, instructs)
 
     def _plain(
         self, raw: msgspec.Raw, role: str, content: msgspec.Raw, blocks: list[msgspec.Struct], marked: bool

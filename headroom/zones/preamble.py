@@ -28,13 +28,13 @@ def preamble_of(body: bytes, shape: Shape) -> Preamble:
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return Preamble()
     holder = getattr(top, shape.under) if shape.under else top
-    system = tuple((name, raw) for name in shape.system if len(raw := getattr(holder, name)))
+    system = tuple((name, raw) for name in shape.instructions if len(raw := getattr(holder, name)))
     return Preamble(system, getattr(holder, shape.tools), getattr(holder, shape.items))
 
 
 @cache
 def _decoder(shape: Shape) -> msgspec.json.Decoder[msgspec.Struct]:
-    names = dict.fromkeys((*shape.system, shape.tools, shape.items))
+    names = dict.fromkeys((*shape.instructions, shape.tools, shape.items))
     holder = msgspec.defstruct("Holder", [(name, RAW, _NONE) for name in names], gc=False)
     if not shape.under:
         return msgspec.json.Decoder(holder)
