@@ -218,26 +218,31 @@ class _Search:
 
     def _walk(self, area: Area, path: _Path, value: object) -> Iterator[None]:
         """Look at every string and key in a value, in their order; in what was said, at the strings that are texts."""
+        least = _WORD if area == "system" else _WINDOW
         stack: list[tuple[_Path, object]] = [(path, value)]
-        while stack and self._nodes:
+        while stack and self._nodes > 0:
             self._nodes -= 1
             path, value = stack.pop()
             if isinstance(value, str):
                 if area != "messages" or path[1] in (self._shape.content, "text") or isinstance(path[1], int):
                     self._text(area, path, value)
                     yield
-            elif isinstance(value, list):
-                stack.extend(
-                    [((path, index), value[index]) for index in range(min(len(value), self._nodes) - 1, -1, -1)]
-                )
+                continue
+            inner: list[tuple[_Path, object]] = []
+            if isinstance(value, list):
+                inner = [
+                    ((path, index), each) for index, each in enumerate(value[: self._nodes]) if _may_tell(each, least)
+                ]
             elif isinstance(value, dict):
-                members = list(islice(value.items(), self._nodes))
-                for key, each in members:
+                for key, each in islice(value.items(), self._nodes):
                     # A schema describes such a field with an object; what changes is a value.
-                    if isinstance(each, str | int | float) and not isinstance(each, bool) and each != "":
+                    if "_" in key and isinstance(each, str | int | float) and not isinstance(each, bool) and each != "":
                         self._named(area, path, key, str(each))
-                stack.extend([((path, key), each) for key, each in reversed(members)])
-                yield
+                    if _may_tell(each, least):
+                        inner.append(((path, key), each))
+            inner.reverse()
+            stack += inner
+            yield
 
     def _named(self, area: Area, path: _Path, key: str, value: str) -> None:
         lower = key.lower()
@@ -247,8 +252,6 @@ class _Search:
                 return
 
     def _text(self, area: Area, path: _Path, text: str) -> None:
-        if len(text) < (_WORD if area == "system" else _WINDOW):
-            return
         raw = text.encode()
         places = windows(raw)
         values: dict[Kind, str] = {}
@@ -287,6 +290,11 @@ def _location(path: _Path) -> str:
         parts.append(f"[{step}]" if isinstance(step, int) else f".{step if _is_name(step) else '*'}")
     parts.reverse()
     return "".join([*parts[:_STEPS], *(["..."] if len(parts) > _STEPS else [])]).removeprefix(".")
+
+
+def _may_tell(value: object, least: int) -> bool:
+    """Whether a value is a text of at least `least` characters, or may hold one."""
+    return len(value) >= least if isinstance(value, str) else bool(value) and isinstance(value, dict | list)
 
 
 def _is_name(key: str) -> bool:
