@@ -491,7 +491,7 @@ def without_markers(raw: bytes, marker: str) -> bytes:
     key = b'"%b"' % marker.encode()
     if not marker or key not in raw:
         return raw
-    return re.sub(rb",?(?<!\\)%b\s{0,9}:\s{0,9}\{[^{}]{0,200}\}" % re.escape(key), b"", raw)
+    return re.sub(rb"(?:,\s{0,9})?(?<!\\)%b\s{0,9}:\s{0,9}\{[^{}]{0,200}\}" % re.escape(key), b"", raw)
 
 
 def frozen_count(body: bytes, shape: Shape) -> int:
