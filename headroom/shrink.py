@@ -185,7 +185,7 @@ class Shrinker:
             unknown_types=located.unknown_types - self._told_types,
             conversation=located.conversation,
             forwarded=partial(_forwarded, body, shape, located, {}, (), None),
-            volatile=partial(volatile, body, shape, located.fresh_from) if self._seeks else None,
+            volatile=partial(volatile, body, shape, located.fresh_from) if self._seeks and located.items else None,
             locate_ms=_since(begun),
         )
         # Each type is told once; a stream of made-up ones must neither fill the log nor the memory.

@@ -261,3 +261,25 @@ async def test_the_counters_are_scraped_from_the_start() -> None:
         text = (await ask(proxy.port, b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")).body.decode()
         assert 'headroom_prefix_drift_total{dim="early_messages"} 0.0' in text
         assert 'headroom_volatile_content_total{kind="jwt"} 0.0' in text
+
+
+async def test_a_fault_of_the_search_costs_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError(STAMP)
+
+    monkeypatch.setattr("headroom.shrink.volatile", broken)
+    log = tmp_path / "log"
+    await play(log, messages("a", system=STAMP), messages("a", "b", "c", system=STAMP))
+    assert [row["event"] for row in told(log)] == ["cache_drift_first_request"]
+    (fault,) = told(log, "shrink_failed")
+    assert (fault["error"], fault["place"].partition(":")[0]) == ("RuntimeError", "test_drift.py")
+    assert STAMP not in log.read_text()
+    assert [row["outcome"] for row in told(log, "request")] == ["complete"] * 2
+
+
+async def test_findings_in_many_conversations_are_shown_within_bounds(tmp_path: Path) -> None:
+    bodies = [messages(f"a{n}", system=[{"type": "text", "text": f"At {n % 10}{STAMP[1:]}"}] * 9) for n in range(6)]
+    shown = await play(tmp_path / "log", *bodies)
+    assert len(shown["volatile"]["last"]) == 20
+    assert shown["volatile"]["kinds"]["iso8601_timestamp"] == 54
+    assert len({json.dumps(row) for row in shown["volatile"]["last"]}) == 20
