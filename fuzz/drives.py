@@ -43,6 +43,7 @@ from headroom.zones import (
     tables,
     tags,
     testruns,
+    volatile,
     wrapped,
 )
 from headroom.zones.cut import CUTTERS, cut
@@ -686,6 +687,29 @@ def _put_back(loom: Loom, items: Sequence[bytes], turn: Turn) -> None:
             except orjson.JSONDecodeError:
                 continue
             orjson.loads(b"[%b]" % b"".join((*parts, item[end:])))
+
+
+def drive_volatile(data: bytes) -> None:
+    """A search of any body ends with few findings, the same again, and shows no value that it found."""
+    for dialect in providers.DIALECTS:
+        assert dialect.shape is not None
+        for fresh_from in (0, 9):
+            found = volatile.volatile(data, dialect.shape, fresh_from)
+            assert found == volatile.volatile(data, dialect.shape, fresh_from)
+            assert len(found) <= volatile.FINDINGS
+            assert len({(one.kind, one.location) for one in found}) == len(found)
+            for one in found:
+                assert len(one.sample) <= 15 and len(one.location) < 500
+                assert one.sample == "" or "..." in one.sample
+    for kind, start, end in volatile.windows(data):
+        assert kind in volatile.KINDS and data[start:end].isascii()
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return
+    for word in text.split():
+        told = volatile.classify_word(word)
+        assert told is None or (told[0] in volatile.KINDS and told[1] in word)
 
 
 DRIVES: Mapping[str, Callable[[bytes], None]] = {

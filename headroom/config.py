@@ -282,6 +282,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         ("HEADROOM_BETA_HEADER_STICKY",),
     ),
     Setting(
+        "volatile_content",
+        "enabled",
+        ON_OFF,
+        "Warn of timestamps and ids where they void the provider's cache; nothing is changed by it",
+        "compression",
+    ),
+    Setting(
         "press_style",
         "plain",
         _one_of("plain", "dense"),

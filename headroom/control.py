@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from typing import Final
@@ -32,7 +32,8 @@ _TEXT: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class State(msgspec.Struct):
-    """What health reports are made of; the edge keeps it."""
+    """What health reports and statistics are made of; the edge keeps it. `volatile` are findings of this process as
+    kind, location and sample, the newest last."""
 
     ready: bool = False
     draining: bool = False
@@ -42,6 +43,7 @@ class State(msgspec.Struct):
     store_trouble: str = ""
     yardstick: str = "not loaded"
     config: Mapping[str, object] = {}
+    volatile: Sequence[tuple[str, str, str]] = ()
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -116,7 +118,11 @@ class Control:
         return Reply(200, self._board.exposition(), _TEXT)
 
     def _stats(self, trusted: bool) -> Reply:
-        return _json(200, {**self._who("healthy"), **stats(self._board)})
+        figures = stats(self._board)
+        names = ("kind", "location", "sample")
+        last = [dict(zip(names, found, strict=True)) for found in self._state().volatile]
+        figures["volatile"] = {"kinds": figures["volatile"], "last": last}
+        return _json(200, {**self._who("healthy"), **figures})
 
     def _who(self, status: str) -> dict[str, object]:
         return {

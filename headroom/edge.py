@@ -287,6 +287,7 @@ class Edge:
             store_trouble=self.ledger.store.trouble,
             yardstick=self.shrinker.yardstick_fault or loaded,
             config=_shown(self.config),
+            volatile=tuple(self.receipts.recent),
         )
 
 

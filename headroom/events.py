@@ -6,11 +6,12 @@ There is no field for a body, a credential or an original, so none can be logged
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterator
 from typing import Literal, Protocol
 
 import msgspec
 
-from headroom.receipts import Comparison
+from headroom.receipts import Comparison, Noted
 from headroom.shrink import Row
 from headroom.usage import Usage
 
@@ -175,6 +176,54 @@ class PrefixBroken(Event, frozen=True, kw_only=True):
         return "warning"
 
 
+class VolatileContentDetected(Event, frozen=True, kw_only=True):
+    """A value in a conversation's beginning that is likely to be another in the next request; it was sent as it came.
+    Once per kind and place in a conversation. For `sample` see volatile.Finding."""
+
+    id: str
+    kind: str
+    location: str
+    sample: str = ""
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "warning"
+
+
+class CacheDriftFirstRequest(Event, frozen=True, kw_only=True):
+    """A conversation's first request here. See receipts.Drift."""
+
+    id: str
+    conversation: str
+    current: str
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "debug"
+
+
+class CacheDriftObserved(Event, frozen=True, kw_only=True):
+    """A client has changed what stands at the beginning of a conversation: the provider caches none of what follows.
+
+    `dims` says what, in the order system, tools, early_messages; see receipts.Drift. `volatile` are kinds and places of
+    findings there, those alone whose value is known to have changed where there are any.
+    """
+
+    id: str
+    conversation: str
+    dims: str
+    previous: str
+    current: str
+    volatile: tuple[str, ...] = ()
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "warning"
+
+
 class Retrieved(Event, frozen=True, kw_only=True):
     """An original was asked for. What it holds is told to nobody but the one who asked; `hash` is how its hash begins:
     all of it would be enough to ask for it."""
@@ -214,6 +263,28 @@ def failure(identity_: str, error: BaseException) -> ShrinkFailed:
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{place.filename.rpartition('/')[2]}:{place.lineno}"
     return ShrinkFailed(id=identity_, error=type(error).__name__, place=where)
+
+
+def noticed(identity_: str, noted: Noted) -> Iterator[Event]:
+    """What is worth telling of how a request compares with its conversation's last one."""
+    if noted.prefix.cause == "proxy":
+        yield PrefixBroken(id=identity_, at=noted.prefix.at)
+    for finding in noted.found:
+        yield VolatileContentDetected(id=identity_, kind=finding.kind, location=finding.location, sample=finding.sample)
+    drift = noted.drift
+    if drift is None:
+        return
+    if not drift.dims:
+        yield CacheDriftFirstRequest(id=identity_, conversation=drift.conversation, current=drift.current)
+        return
+    yield CacheDriftObserved(
+        id=identity_,
+        conversation=drift.conversation,
+        dims=",".join(drift.dims),
+        previous=drift.previous,
+        current=drift.current,
+        volatile=tuple(f"{finding.kind} {finding.location}" for finding in noted.suspects),
+    )
 
 
 class Sink(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -18,7 +18,6 @@ from headroom import conversation
 from headroom.betas import StickyTokens
 from headroom.events import (
     MarkerOrder,
-    PrefixBroken,
     Request,
     Retrieved,
     Sink,
@@ -26,6 +25,7 @@ from headroom.events import (
     Timings,
     UnknownItem,
     failure,
+    noticed,
 )
 from headroom.faults import BadCoding, BadResponse, BodyTooLarge, Fault, StoreDown
 from headroom.heads import homeward, onward, rewoven
@@ -47,6 +47,7 @@ from headroom.wire.phase import Phase, Step, step
 from headroom.wire.reader import Data
 from headroom.wire.upstream import Dialer, UpstreamLink
 from headroom.woven import Woven
+from headroom.zones.volatile import Finding
 
 UNSENT_LIMIT: Final = 256 * 1024  # bytes kept for an origin that is not connected yet; then the client waits
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -101,6 +102,7 @@ class Exchange:
         "_fields",
         "_first_byte",
         "_forwarded",
+        "_found",
         "_gather_end",
         "_head",
         "_homeward",
@@ -117,6 +119,7 @@ class Exchange:
         "_plan",
         "_receipt",
         "_request_whole",
+        "_search",
         "_sent_at",
         "_sent_body",
         "_status",
@@ -152,6 +155,8 @@ class Exchange:
         self._listener: Listener = _NO_BODY
         self._receipt: Receipt | None = None
         self._forwarded: Forwarded | None = None
+        self._found: tuple[Finding, ...] = ()
+        self._search: asyncio.Task[None] | None = None
         self._request_whole = False
         self._dechunk = False
         self._keep = False
@@ -314,11 +319,23 @@ class Exchange:
         self.request_flush()
         if receipt.forwarded is not None:
             self._forwarded = receipt.forwarded()
+            if receipt.volatile is not None and self._house.receipts.due(receipt.conversation, self._forwarded):
+                self._search = asyncio.get_running_loop().create_task(self._seek(receipt.volatile))
+                self._search.add_done_callback(self._check_search)
         # A stream may last long: the body is not kept for it.
-        self._receipt = msgspec.structs.replace(receipt, body=b"", forwarded=None)
+        self._receipt = msgspec.structs.replace(receipt, body=b"", forwarded=None, volatile=None)
         # What the next request needs is loaded while this one is answered.
         if self._link is not None or self._task is not None:
             self._house.shrinker.warm()
+
+    async def _seek(self, volatile: Callable[[], tuple[Finding, ...]]) -> None:
+        """Search what has been sent, in a task of its own: a fault in looking must not cost the answer."""
+        self._found = volatile()
+
+    def _check_search(self, task: asyncio.Task[None]) -> None:
+        self._search = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._house.sink(failure(self.id, error))
 
     async def _sticky_fields(self, fields: Fields, receipt: Receipt) -> tuple[tuple[bytes, bytes], ...]:
         """Fields of feature tokens that go otherwise than they came: with those this conversation had before."""
@@ -746,9 +763,11 @@ class Exchange:
         )
         compared = None
         if self._forwarded is not None and receipt is not None and receipt.conversation:
-            compared = house.receipts.note(receipt.conversation, self._forwarded, usage)
-            if compared.cause == "proxy":
-                house.sink(PrefixBroken(id=self.id, at=compared.at))
+            noted = house.receipts.note(receipt.conversation, self._forwarded, usage, self._found)
+            compared = noted.prefix
+            for seen in noticed(self.id, noted):
+                house.counters(seen)
+                house.sink(seen)
         event = Request(
             id=self.id,
             upstream_id=self._upstream_id.decode("latin-1"),

@@ -13,9 +13,19 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from headroom import faults, providers
-from headroom.events import Event, Refused, Request, Retrieved, ShrinkFailed
+from headroom.events import (
+    CacheDriftObserved,
+    Event,
+    Refused,
+    Request,
+    Retrieved,
+    ShrinkFailed,
+    VolatileContentDetected,
+)
 from headroom.projects import Projects, Rows
+from headroom.receipts import DIMS
 from headroom.zones.press import Action
+from headroom.zones.volatile import KINDS
 
 OTHER: Final = "other"
 _FAULTS: Final = tuple(
@@ -81,6 +91,18 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "Requests, by how what was forwarded compares with the request before: proxy must stay 0",
         label="cause",
         values=("new", "same", "client", "proxy"),
+    ),
+    Family(
+        "headroom_prefix_drift",
+        "Requests before which the client changed a conversation's beginning, by what it changed",
+        label="dim",
+        values=DIMS,
+    ),
+    Family(
+        "headroom_volatile_content",
+        "Values that are likely to change found in beginnings of conversations, by kind",
+        label="kind",
+        values=KINDS,
     ),
     Family("headroom_retrievals", "Originals asked for", label="outcome", values=("found", "missing")),
     Family("headroom_shrink_failures", "Bodies sent as they came because of a fault of ours; must stay 0"),
@@ -176,6 +198,11 @@ class Counters:
             self.add("headroom_answers", 1, f"{event.status // 100}xx")
         elif type(event) is Retrieved:
             self.add("headroom_retrievals", 1, "found" if event.found else "missing")
+        elif type(event) is VolatileContentDetected:
+            self.add("headroom_volatile_content", 1, event.kind)
+        elif type(event) is CacheDriftObserved:
+            for dim in event.dims.split(","):
+                self.add("headroom_prefix_drift", 1, dim)
         elif type(event) is ShrinkFailed:
             self.add("headroom_shrink_failures")
 
@@ -264,6 +291,8 @@ def stats(board: Board) -> dict[str, object]:
             "ratio": round(forwarded / (forwarded + saved), 4) if forwarded + saved else None,
         },
         "prefix": {v: int(board.total("headroom_prefix", v)) for v in _values("headroom_prefix")},
+        "drift": {v: int(board.total("headroom_prefix_drift", v)) for v in _values("headroom_prefix_drift")},
+        "volatile": {v: int(board.total("headroom_volatile_content", v)) for v in _values("headroom_volatile_content")},
         "retrievals": {v: int(board.total("headroom_retrievals", v)) for v in _values("headroom_retrievals")},
         "projects": board.projects.figures(),
         "shrink_failures": int(board.total("headroom_shrink_failures")),

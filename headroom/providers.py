@@ -171,6 +171,7 @@ ANTHROPIC = Dialect(
         ),
         call=Call(path=("content",), tags=frozenset({"tool_use"}), call_id="id", name=("name",)),
         model_roles=frozenset({"assistant"}),
+        instructions=("system",),
         marker="cache_control",
         lifetime="ttl",
         long_lifetime="1h",
@@ -251,6 +252,7 @@ OPENAI_RESPONSES = Dialect(
             name=("name",),
         ),
         model_roles=frozenset({"assistant"}),
+        instructions=("instructions",),
         # What a model makes besides messages; an item of a kind that is not listed is passed on and ends no turn.
         model_types=frozenset(
             {
@@ -331,6 +333,7 @@ _CONTENTS = Shape(
     call=Call(path=(), tags=frozenset(), call_id="id", name=("name",)),
     model_roles=frozenset({"model"}),
     user_roles=frozenset({"user", "function", ""}),
+    instructions=("systemInstruction", "system_instruction"),
 )
 GEMINI = Dialect(
     name="gemini",

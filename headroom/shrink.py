@@ -20,18 +20,20 @@ from headroom.collecting import UNCOLLECTED
 from headroom.config import Config
 from headroom.faults import NoMessages, NotJson, PressLate, StoreDown
 from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, text_key
-from headroom.offer import instructions_of
 from headroom.offering import Mode, Offer, Offering
 from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
-from headroom.receipts import Forwarded, prefix
+from headroom.receipts import Forwarded, Head, prefix
 from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
 from headroom.weave import TOOL_NAME, Turn
 from headroom.zones import marker, yardstick
 from headroom.zones.excerpt import excerpt
 from headroom.zones.forms import Style
 from headroom.zones.locate import Located, Locator, Slot, without_markers
+from headroom.zones.preamble import preamble_of
 from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Verdict, press
+from headroom.zones.shape import Shape
 from headroom.zones.splice import Edit, splice, to_text, to_token
+from headroom.zones.volatile import Finding, volatile
 
 LOAD_SECONDS = 3.0  # longest wait for the token ranks, once per process
 MARKERS = 8  # markers in one text that are looked up
@@ -80,7 +82,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     it would have been, but `body` is what came and nothing was recorded. `cut` counts the texts sent with something
     left out. `offered`: the retrieve tool is among the tools; `answers_calls`: the proxy is to answer its calls, of
     `conversation`, whose turns so far are `places` (see Offering.places). `forwarded` makes what the next request is
-    compared with; it holds the body.
+    compared with, `volatile` looks for what may be another in it; both hold the body. `volatile` is None where nobody
+    wants to know.
     """
 
     body: bytes
@@ -103,6 +106,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     places: tuple[bytes, ...] = ()
     last_call: bytes = b""
     forwarded: Callable[[], Forwarded] | None = None
+    volatile: Callable[[], tuple[Finding, ...]] | None = None
     locate_ms: float = 0.0
     store_ms: float = 0.0
     press_ms: float = 0.0
@@ -118,6 +122,7 @@ class Shrinker:
         self._observe = config.text("compression_mode") == "observe"
         self._frozen_rule = config.on("cache_control_auto_frozen")
         self._fresh_frozen = config.text("fresh_turn") == "frozen"
+        self._seeks = config.on("volatile_content")
         self._policy = config.tool_policy
         self._offering = Offering(ledger)
         self._floors = Floors({kind: config.whole(f"{group}_floor") for kind, group in FLOOR_GROUPS.items()})
@@ -165,7 +170,8 @@ class Shrinker:
         """
         begun = time.perf_counter()
         names: Mapping[str, str] = {}
-        marked = dialect.shape.marker if dialect.shape is not None else ""
+        shape = dialect.shape
+        assert shape is not None
         try:
             located = self._locators[dialect.name].locate(body, caller, session)
         except NotJson as fault:
@@ -178,7 +184,8 @@ class Shrinker:
             long_after_short=located.long_after_short,
             unknown_types=located.unknown_types - self._told_types,
             conversation=located.conversation,
-            forwarded=partial(_forwarded, body, marked, located, {}, (), None),
+            forwarded=partial(_forwarded, body, shape, located, {}, (), None),
+            volatile=partial(volatile, body, shape, located.fresh_from) if self._seeks and located.items else None,
             locate_ms=_since(begun),
         )
         # Each type is told once; a stream of made-up ones must neither fill the log nor the memory.
@@ -237,7 +244,7 @@ class Shrinker:
         receipt = self._splice(body, located, decisions, work.new, [*(offer.edits if offer else ()), *hidden])
         return msgspec.structs.replace(
             told,
-            forwarded=partial(_forwarded, body, marked, located, decisions, hidden, offer),
+            forwarded=partial(_forwarded, body, shape, located, decisions, hidden, offer),
             body=receipt.body,
             decided=receipt.decided,
             replayed=receipt.replayed,
@@ -499,15 +506,15 @@ def last_call(located: Located) -> bytes:
 
 def _forwarded(
     body: bytes,
-    marked: str,
+    shape: Shape,
     located: Located,
     decisions: Mapping[bytes, Decision],
     hidden: Sequence[Edit],
     offer: Offer | None,
 ) -> Forwarded:
-    """A request's digests, as it came and as it goes; see receipts. `marked` is the key of cache markers.
+    """A request's digests, as it came and as it goes; see receipts.
 
-    Cost: a hash per item with something replaced.
+    Cost: a hash of instructions and tools, and one per item with something replaced.
     """
     went = list(located.plain)
     put: dict[int, list[bytes]] = {}
@@ -520,9 +527,17 @@ def _forwarded(
         put.setdefault(max(0, located.fresh_from - 1), []).extend(edit.token for edit in hidden)
     for item, tokens in put.items():
         went[item] = blake3(went[item] + b"".join(tokens)).digest()
-    tool = b"".join(edit.token for edit in offer.edits) if offer is not None else b""
-    head = blake3(b"\0".join(without_markers(part, marked) for part in instructions_of(body)) + tool).digest()
-    return prefix(head, located.plain, went)
+    parts, first = preamble_of(body, shape), located.instructing
+    system = b"\0".join(
+        [*(without_markers(bytes(raw), shape.marker) for _, raw in parts.system), *located.plain[:first]]
+    )
+    tools = without_markers(bytes(parts.tools), shape.marker)
+    ours = b"".join(edit.token for edit in offer.edits) if offer is not None else b""
+    return prefix(
+        Head(blake3(system).digest(), blake3(tools).digest(), ours and blake3(ours).digest(), first),
+        located.plain,
+        went,
+    )
 
 
 def _press_all(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from headroom.edge import Edge
-from headroom.receipts import Forwarded, Receipts, compare
+from headroom.receipts import RECENT, TOLD, Forwarded, Head, Receipts, compare, drift
 from headroom.usage import Usage
 from headroom.zones.locate import without_markers
+from headroom.zones.volatile import Area, Finding
 from tests.support.embedded import edge_to
 from tests.support.loops import claude_code_loop, gemini_loop, opencode_loop
 from tests.support.outputs import mixed
@@ -17,7 +18,10 @@ from tests.support.sessions import Session, scripted_origin
 RESULTS = mixed(3, 22, 400, 6_000)
 
 
-def sent(*items: bytes, went: tuple[bytes, ...] | None = None, head: bytes = b"h") -> Forwarded:
+HEAD = Head(b"h")
+
+
+def sent(*items: bytes, went: tuple[bytes, ...] | None = None, head: Head = HEAD) -> Forwarded:
     return Forwarded(head, items, items if went is None else went)
 
 
@@ -28,7 +32,7 @@ def sent(*items: bytes, went: tuple[bytes, ...] | None = None, head: bytes = b"h
         (sent(b"a"), sent(b"a", b"b"), "same", 1),
         (sent(b"a", b"b"), sent(b"a", b"c"), "client", 1),
         (sent(b"a", b"b"), sent(b"a"), "client", 1),
-        (sent(b"a"), sent(b"a", head=b"other"), "client", -1),
+        (sent(b"a"), sent(b"a", head=Head(b"other")), "client", -1),
         (sent(b"a", b"b", went=(b"a", b"B")), sent(b"a", b"b", b"c"), "proxy", 1),
         (sent(b"a", b"b"), sent(b"a", b"b", b"c", went=(b"a", b"B", b"c")), "proxy", 1),
         (sent(b"a", b"b", went=(b"a", b"B")), sent(b"x", b"b", b"c"), "client", 0),
@@ -43,30 +47,31 @@ def test_who_changed_the_prefix_is_told_with_its_place(
 
 def test_equal_requests_have_equal_digests_and_others_others() -> None:
     assert compare(None, sent(b"a")).digest == compare(sent(b"x"), sent(b"a")).digest
-    assert compare(None, sent(b"a")).digest != compare(None, sent(b"a", head=b"x")).digest
+    assert compare(None, sent(b"a")).digest != compare(None, sent(b"a", head=Head(b"x"))).digest
 
 
 def test_what_the_provider_has_is_expected_to_be_read() -> None:
     receipts = Receipts()
-    first = receipts.note(b"c", sent(b"a", b"b"), Usage(uncached=10, read=0, write=990))
+    first = receipts.note(b"c", sent(b"a", b"b"), Usage(uncached=10, read=0, write=990)).prefix
     assert (first.cause, first.expected) == ("new", 0)
-    assert receipts.note(b"c", sent(b"a", b"b", b"c"), Usage(read=1000, write=100)).expected == 1000
-    assert receipts.note(b"c", sent(b"a", b"x", b"c"), None).expected == 1100 // 3
-    assert receipts.note(b"other", sent(b"a"), None).cause == "new"
+    assert receipts.note(b"c", sent(b"a", b"b", b"c"), Usage(read=1000, write=100)).prefix.expected == 1000
+    assert receipts.note(b"c", sent(b"a", b"x", b"c"), None).prefix.expected == 1100 // 3
+    assert receipts.note(b"other", sent(b"a"), None).prefix.cause == "new"
 
 
 def test_only_so_many_conversations_are_remembered() -> None:
     receipts = Receipts(limit=2)
     for name in (b"1", b"2", b"3"):
         receipts.note(name, sent(b"a"), None)
-    assert receipts.note(b"3", sent(b"a"), None).cause == "same"
-    assert receipts.note(b"1", sent(b"a"), None).cause == "new"
+    assert receipts.note(b"3", sent(b"a"), None).prefix.cause == "same"
+    assert receipts.note(b"1", sent(b"a"), None).prefix.cause == "new"
 
 
 @pytest.mark.parametrize(
     ("raw", "bare"),
     [
         (b'{"a":1,"cache_control":{"type":"ephemeral"}}', b'{"a":1}'),
+        (b'{"a": 1, "cache_control": {"type": "ephemeral"}, "b": 2}', b'{"a": 1, "b": 2}'),
         (b'{"a":"\\"cache_control\\":{}"}', b'{"a":"\\"cache_control\\":{}"}'),
         (b"[1]", b"[1]"),
     ],
@@ -109,3 +114,100 @@ async def test_a_store_that_forgets_is_told_as_our_fault() -> None:
         ledger._store._entries.clear()  # type: ignore[attr-defined]
         await session.turn(proxy.port, bodies[5])
         await eventually(lambda: counted(proxy).get("proxy") == 1)
+
+
+# --- the beginning of a conversation ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "dims"),
+    [
+        (sent(b"a"), sent(b"a", b"b", b"c"), None),
+        (sent(b"a", b"b", b"c", b"d"), sent(b"a", b"b", b"c", b"x"), None),
+        (sent(b"a", b"b", b"c", b"d"), sent(b"a", b"b"), None),
+        (sent(b"a"), sent(b"a", head=Head(b"x")), ("system",)),
+        (sent(b"a"), sent(b"a", head=Head(b"h", b"x")), ("tools",)),
+        (sent(b"a", b"b"), sent(b"a", b"x", b"c"), ("early_messages",)),
+        (sent(b"a", b"b"), sent(b"a", b"x", head=Head(b"x", b"x")), ("system", "tools", "early_messages")),
+        (sent(b"a", b"b"), sent(b"a", b"b", went=(b"a", b"B")), None),
+        (sent(b"a"), sent(b"a", head=Head(b"h", b"", b"ours")), None),
+        (sent(b"s", b"a", head=Head(b"h", instructing=1)), sent(b"S", b"a", head=Head(b"h", instructing=1)), None),
+    ],
+)
+def test_drift_is_told_with_what_the_client_changed(
+    before: Forwarded, now: Forwarded, dims: tuple[str, ...] | None
+) -> None:
+    """Growing and shrinking is none, nor is what the proxy does. Instructions among the items have their own digest."""
+    made = drift(b"conversation", before, now)
+    assert (None if made is None else made.dims) == dims
+    if made is not None:
+        assert len(made.previous) == len(made.current) == 16
+        assert made.previous != made.current
+        assert made.conversation == b"conversation".hex()[:16]
+
+
+def test_a_first_request_has_a_digest_and_nothing_before_it() -> None:
+    first = drift(b"c", None, sent(b"a"))
+    assert first is not None
+    assert (first.dims, first.previous) == ((), "") and first.current
+
+
+def test_a_tool_of_ours_that_comes_later_is_not_the_client_doing() -> None:
+    made = compare(sent(b"a"), sent(b"a", b"b", head=Head(b"h", b"", b"ours")))
+    assert (made.cause, made.at) == ("proxy", -1)
+    both = compare(sent(b"a"), sent(b"a", b"b", head=Head(b"x", b"", b"ours")))
+    assert both.cause == "client"
+
+
+def finding(at: int, mark: bytes = b"1", area: Area = "system") -> Finding:
+    return Finding(area, "uuid_v4", f"{area}[{at}].text", f"sample{at}", mark)
+
+
+def test_a_conversation_is_searched_first_and_then_each_sixteenth_time() -> None:
+    receipts = Receipts()
+    searched = []
+    for at in range(40):
+        if receipts.due(b"c", sent(b"a")):
+            searched.append(at)
+        receipts.note(b"c", sent(b"a"), None)
+    assert searched == [0, 16, 32]
+    assert receipts.due(b"another", sent(b"a"))
+
+
+def test_a_conversation_that_drifts_is_searched_once_more_and_not_each_time() -> None:
+    receipts = Receipts()
+    searched = []
+    for at in range(20):
+        now = sent(b"a", head=Head(b"%d" % at))
+        if receipts.due(b"c", now):
+            searched.append(at)
+        receipts.note(b"c", now, None)
+    assert searched == [0, 1, 16]
+
+
+def test_a_finding_is_told_once_in_a_conversation() -> None:
+    receipts = Receipts()
+    assert receipts.note(b"c", sent(b"a"), None, [finding(0)]).found == (finding(0),)
+    assert receipts.note(b"c", sent(b"a"), None, [finding(0, b"2"), finding(1)]).found == (finding(1),)
+    assert receipts.note(b"other", sent(b"a"), None, [finding(0)]).found == (finding(0),)
+
+
+def test_a_drift_names_what_was_found_there_and_what_is_known_to_have_changed() -> None:
+    receipts = Receipts()
+    receipts.note(b"c", sent(b"a"), None, [finding(0), finding(1), finding(0, area="tools")])
+    other = sent(b"a", head=Head(b"x"))
+    assert receipts.note(b"c", other, None).suspects == (finding(0), finding(1))
+    assert receipts.note(b"c", other, None).suspects == ()
+    changed = [finding(0), finding(1, b"2"), finding(0, area="tools")]
+    assert receipts.note(b"c", sent(b"a"), None, changed).suspects == (finding(1, b"2"),)
+
+
+def test_what_is_remembered_of_findings_is_bounded() -> None:
+    receipts = Receipts()
+    told = [
+        receipts.note(b"c", sent(b"a"), None, [finding(at + n) for n in range(10)]).found for at in range(0, 90, 10)
+    ]
+    assert sum(map(len, told)) == TOLD
+    assert list(receipts.recent) == [(f.kind, f.location, f.sample) for f in map(finding, range(70, 90))]
+    receipts.note(b"c", sent(b"a"), None, [finding(75)])
+    assert len(receipts.recent) == RECENT and next(reversed(receipts.recent))[1] == "system[75].text"

@@ -54,8 +54,9 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     `opening` is the digest of what the user says in it, markers and the form of the content left out; empty for items
     that are not the user's. `lifetimes` says of each marker, in order, whether it asks for the long one. `unknown` is
     the item's type where the dialect does not know it. `plain` is a digest of the item without its markers, the same
-    whether a text stands alone or in a list of one. `words` is the last text token that the user's own words are in:
-    begin and end within the item, quotes included; empty where there is none.
+    whether a text stands alone or in a list of one. `instructs`: its role is one of instructions. `words` is the last
+    text token that the user's own words are in: begin and end within the item, quotes included; empty where there is
+    none.
     """
 
     by_model: bool
@@ -66,6 +67,7 @@ class Facts(msgspec.Struct, frozen=True, gc=False):
     lifetimes: tuple[bool, ...] = ()
     unknown: str = ""
     plain: bytes = b""
+    instructs: bool = False
     words: tuple[int, ...] = ()
 
 
@@ -97,8 +99,8 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     highest marked item plus one, or 0. `utf8` says whether the items are valid UTF-8. `conversation` names the
     conversation: the same on every turn, and another for another caller, session or opening. `span` is where the
     items are. `long_after_short`: a marker with the long lifetime follows one with the short. `unknown_types`: types
-    of fresh items that the dialect does not know. `plain`: see Facts, of each item. `words` are those of all items that
-    have any, in order.
+    of fresh items that the dialect does not know. `plain`: see Facts, of each item. `instructing` counts the items
+    before the first that are instructions. `words` are those of all items that have any, in order.
     """
 
     old: list[Slot]
@@ -112,6 +114,7 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     long_after_short: bool = False
     plain: list[bytes] = []
     unknown_types: frozenset[str] = frozenset()
+    instructing: int = 0
     words: list[Words] = []
 
 
@@ -225,13 +228,14 @@ class Locator:
         unknown = frozenset(known.unknown for known in facts[fresh_from:] if known.unknown)
         late = _long_after_short(facts)
         plain = [known.plain for known in facts]
+        leading = next((index for index, known in enumerate(facts) if not known.instructs), len(facts))
         words = [
             Words(index, read.starts[index] + known.words[0], read.starts[index] + known.words[1])
             for index, known in enumerate(facts)
             if known.words
         ]
         return Located(
-            old, fresh, len(facts), fresh_from, frozen, utf8, conversation, span, late, plain, unknown, words
+            old, fresh, len(facts), fresh_from, frozen, utf8, conversation, span, late, plain, unknown, leading, words
         )
 
     def _read_all(self, body: bytes) -> _Read:
@@ -414,11 +418,12 @@ class Locator:
         if by_model or not utf8:
             return Facts(by_model, marked, utf8, (), b"", lifetimes, plain=plain)
         spots = tuple(self._spots(item, role, content, blocks, address(raw)))
+        instructs = role in shape.system_roles
         if role not in shape.user_roles:
-            return Facts(False, marked, utf8, spots, b"", lifetimes, self._unknown(kind), plain)
+            return Facts(False, marked, utf8, spots, b"", lifetimes, self._unknown(kind), plain, instructs)
         opening = self._opening(content, blocks)
         words = self._words(content, blocks, address(raw))
-        return Facts(False, marked, utf8, spots, opening, lifetimes, self._unknown(kind), plain, words)
+        return Facts(False, marked, utf8, spots, opening, lifetimes, self._unknown(kind), plain, instructs, words)
 
     def _plain(
         self, raw: msgspec.Raw, role: str, content: msgspec.Raw, blocks: list[msgspec.Struct], marked: bool
@@ -516,7 +521,7 @@ def without_markers(raw: bytes, marker: str) -> bytes:
     key = b'"%b"' % marker.encode()
     if not marker or key not in raw:
         return raw
-    return re.sub(rb",?(?<!\\)%b\s{0,9}:\s{0,9}\{[^{}]{0,200}\}" % re.escape(key), b"", raw)
+    return re.sub(rb"(?:,\s{0,9})?(?<!\\)%b\s{0,9}:\s{0,9}\{[^{}]{0,200}\}" % re.escape(key), b"", raw)
 
 
 def frozen_count(body: bytes, shape: Shape) -> int:

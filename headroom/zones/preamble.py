@@ -1,0 +1,42 @@
+"""What stands before a conversation in a request body: its instructions and its tools, found by the dialect's shape."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import msgspec
+
+from headroom.zones.shape import Shape
+
+RAW = msgspec.Raw
+_NONE = RAW(b"")
+
+
+class Preamble(msgspec.Struct, frozen=True, gc=False):
+    """Views of a body's parts. `system`: each field of instructions that is there, by its name. `tools` and `items`
+    are empty where there are none. The body must outlive them."""
+
+    system: tuple[tuple[str, msgspec.Raw], ...] = ()
+    tools: msgspec.Raw = _NONE
+    items: msgspec.Raw = _NONE
+
+
+def preamble_of(body: bytes, shape: Shape) -> Preamble:
+    """The parts of `body`; all empty for a body of another shape. Cost: msgspec's pass over the body."""
+    try:
+        top = _decoder(shape).decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return Preamble()
+    holder = getattr(top, shape.under) if shape.under else top
+    system = tuple((name, raw) for name in shape.instructions if len(raw := getattr(holder, name)))
+    return Preamble(system, getattr(holder, shape.tools), getattr(holder, shape.items))
+
+
+@cache
+def _decoder(shape: Shape) -> msgspec.json.Decoder[msgspec.Struct]:
+    names = dict.fromkeys((*shape.instructions, shape.tools, shape.items))
+    holder = msgspec.defstruct("Holder", [(name, RAW, _NONE) for name in names], gc=False)
+    if not shape.under:
+        return msgspec.json.Decoder(holder)
+    field = (shape.under, holder, msgspec.field(default_factory=holder))
+    return msgspec.json.Decoder(msgspec.defstruct("Around", [field], gc=False))
