@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headroom.delta_turns import anchor, assistant, read_message, text_of, thoughts_of, token
+from headroom.delta_turns import anchor, assistant, read_message, text_of, thoughts_of
 from headroom.delta_weavers import DeltaWeaver, PlainDeltaWeaver
 from headroom.weave import TOOL_DESCRIPTION, TOOL_PARAMETERS, PlainWeaver, Round, Turn, Weaver
 from headroom.zones.places import Span, elements, members
-from headroom.zones.splice import Edit
+from headroom.zones.splice import Edit, any_token
 
 _TOOL = b'{"type":"function","function":{"name":"headroom_retrieve","description":"%b","parameters":%b}}' % (
     TOOL_DESCRIPTION,
@@ -73,7 +73,7 @@ class DeltaLoom:
             span = said.string if rest else said.content
             if span is None:
                 return []
-            edits.append(Edit(*span, token(rest) if rest else b"null"))
+            edits.append(Edit(*span, any_token(rest) if rest else b"null"))
         final = turn.rounds[-1]
         if final.mixed:
             following = read_message(items[at + 1]) if at + 1 < len(items) else None
@@ -124,7 +124,7 @@ def _thought_again(item: bytes, said: _Said, turn: Turn) -> list[Edit]:
     for key, before in earlier.items():
         if said.thoughts.get(key, "").startswith(before):
             rest = said.thoughts[key][len(before) :]
-            edits.append(Edit(*fields[key], token(rest) if rest else b"null"))
+            edits.append(Edit(*fields[key], any_token(rest) if rest else b"null"))
     return edits
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from headroom import spoken
-from headroom.rounds import Answer, Changes, Rounds, pieces_of
+from headroom.rounds import Answer, Rounds, pieces_of
 from headroom.spoken import Piece
-from headroom.weave import TOOL_DESCRIPTION, TOOL_NAME, TOOL_PARAMETERS, Call, Loom, PlainWeaver, Turn, Weaver
+from headroom.weave import TOOL_DESCRIPTION, TOOL_NAME, TOOL_PARAMETERS, Loom, PlainWeaver, Turn, Weaver
+from headroom.weavers import RoundsWeaver, StreamWeaver, edited
 from headroom.wire.sse import parse_event
-from headroom.zones.places import Span, members, replaced
+from headroom.zones.places import Span, members, on_one_line, replaced
 from headroom.zones.splice import Edit
 
 _TOOL = b'{"type":"function","name":"headroom_retrieve","description":"%b","parameters":%b,"strict":false}' % (
@@ -30,12 +31,11 @@ _BEGUN = frozenset({"response.created", "response.queued", "response.in_progress
 _ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
-class _Weaver:
+class _Weaver(StreamWeaver[Rounds]):
     """See headroom.weave.Weaver."""
 
     def __init__(self) -> None:
-        self._rounds = Rounds()
-        self._done = False
+        super().__init__(Rounds())
         self._first = True  # still in the first round
         self._touched = False  # something was hidden, or left out
         self._number = -1  # the next event's sequence number, once something was hidden
@@ -52,21 +52,6 @@ class _Weaver:
         self._held: list[bytes] = []  # the ending, and what came after it
         self._answer: Answer | None = None
         self._pieces: tuple[Piece, ...] = ()
-
-    @property
-    def calls(self) -> Sequence[Call]:
-        """See Weaver."""
-        return self._rounds.waiting
-
-    @property
-    def mixed(self) -> bool:
-        """See Weaver."""
-        return self._rounds.mixed
-
-    @property
-    def done(self) -> bool:
-        """See Weaver."""
-        return self._done
 
     def feed(self, raw: bytes) -> bytes:
         """See Weaver. Cost while nothing is hidden: prefix tests; the ending is walked over if it echoes the tool."""
@@ -120,7 +105,7 @@ class _Weaver:
         """See Weaver."""
         self._done = True
         start, end = members(body).get("error", (0, 0))
-        error = body[start:end].replace(b"\r", b" ").replace(b"\n", b" ")  # they can only stand between its tokens
+        error = on_one_line(body[start:end])
         spans = members(error)
         if "message" not in spans:
             error = (
@@ -139,10 +124,6 @@ class _Weaver:
     def turn(self) -> tuple[bytes, Turn] | None:
         """See Weaver."""
         return self._rounds.turn(self._pieces) if self._touched else None
-
-    def continuation(self, body: bytes) -> bytes:
-        """See Weaver."""
-        return self._rounds.continuation(body)
 
     def _hides(self, data: bytes, spans: Mapping[str, Span], begins: bool) -> bool:
         """Whether an item that begins or ends is hidden."""
@@ -198,7 +179,7 @@ class _Weaver:
             if number != self._number:
                 edits.append((spans["sequence_number"], b"%d" % self._number))
             self._number += 1
-        return _edited(raw, data, edits)
+        return edited(raw, data, edits)
 
     def _ending(self, raw: bytes, data: bytes, spans: Mapping[str, Span], kind: str) -> bytes:
         """The round is over."""
@@ -220,7 +201,7 @@ class _Weaver:
             self._noted.clear()
             self._done = True
             return raw
-        if kind == "response.completed" and self._rounds.wait(pieces):
+        if kind == "response.completed" and self._rounds.end(pieces):
             self._held.append(raw)
             return b""
         self._done = True
@@ -235,24 +216,14 @@ class _Weaver:
         return self._passed(raw, event.data, members(event.data), answer.rewritten(self._rounds, lasting=lasting))
 
 
-class _PlainWeaver:
+class _PlainWeaver(RoundsWeaver[Rounds]):
     """See headroom.weave.PlainWeaver."""
 
     def __init__(self) -> None:
-        self._rounds = Rounds()
+        super().__init__(Rounds())
         self._document = b""
         self._answer: Answer | None = None
         self._woven: bytes | None = None  # the whole answer, once the round at hand is settled
-
-    @property
-    def calls(self) -> Sequence[Call]:
-        """See Weaver."""
-        return self._rounds.waiting
-
-    @property
-    def mixed(self) -> bool:
-        """See Weaver."""
-        return self._rounds.mixed
 
     def feed(self, document: bytes) -> None:
         """See PlainWeaver."""
@@ -261,7 +232,7 @@ class _PlainWeaver:
         if _NAME in document or self._rounds.begun:
             answer = self._answer = Answer(document, 0, len(document), frozenset())
             if answer.value("status") in (b'"completed"', b""):
-                self._rounds.wait(answer.pieces)
+                self._rounds.end(answer.pieces)
 
     def settle(self, results: Sequence[str]) -> None:
         """See PlainWeaver."""
@@ -282,10 +253,6 @@ class _PlainWeaver:
         if self._answer is None or self._woven is not None:
             return self._rounds.turn(())
         return self._rounds.turn(self._answer.pieces)
-
-    def continuation(self, body: bytes) -> bytes:
-        """See Weaver."""
-        return self._rounds.continuation(body)
 
 
 class _Loom:
@@ -338,17 +305,3 @@ def _word(data: bytes, spans: Mapping[str, Span], key: str) -> str:
     """A field that is a string without escapes; else empty."""
     value = data[slice(*spans.get(key, (0, 0)))]
     return value[1:-1].decode("utf-8", "replace") if value[:1] == b'"' else ""
-
-
-def _edited(raw: bytes, data: bytes, edits: Changes) -> bytes:
-    """An event with changes in its data; the very object where there are none."""
-    if not edits:
-        return raw
-    edits.sort()
-    at = raw.find(data)
-    if at >= 0:
-        return replaced(raw, [((at + start, at + end), new) for (start, end), new in edits])
-    # Data in several lines: the ends of lines can only stand between its tokens.
-    event = parse_event(raw, first=True)
-    name = b"" if event is None else event.name
-    return b"event: %b\ndata: %b\n\n" % (name, replaced(data, edits).replace(b"\n", b" "))

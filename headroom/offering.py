@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from headroom.ledger import Ledger
 from headroom.looms import LOOMS
-from headroom.offer import Tools, tools_of, with_tool
+from headroom.offer import Front, Tools, with_tools
 from headroom.providers import Dialect
 from headroom.weave import TOOL_NAME, Loom, Turn
 from headroom.zones.locate import Located
@@ -57,16 +57,16 @@ class Offering:
         self._ledger = ledger
         self._anchors: OrderedDict[bytes, bytes] = OrderedDict()
 
-    async def offer(self, body: bytes, located: Located, dialect: Dialect, mode: Mode) -> Offer | None:
+    async def offer(self, front: Front, located: Located, dialect: Dialect, mode: Mode) -> Offer | None:
         """Whether the retrieve tool is offered in this request, and what adds it. Raises StoreDown.
 
         Never in a request without tools. A conversation is given the tool with its first request or, where that was
         asked for, with the first text that is cut; once given, always.
         """
         loom = LOOMS.get(dialect.loom)
-        if mode == "off" or loom is None or dialect.shape is None:
+        if mode == "off" or loom is None:
             return None
-        tools = tools_of(body, dialect.shape.under)
+        tools = front.tools()
         if tools is None:
             return None
         if dialect.most_tools and len(tools.names) >= dialect.most_tools:
@@ -78,14 +78,14 @@ class Offering:
         if known is None and mode == "start" and located.fresh_from == 0:
             known = await self._ledger.stick(key, loom.tool())
         if known:
-            return Offer((with_tool(tools, known),), ours=True, certain=True)
+            return Offer((with_tools(tools, (known,)),), ours=True, certain=True)
         if mode == "sticky":
             return self._possible(tools, key, loom)
         return None
 
     def _possible(self, tools: Tools, key: bytes, loom: Loom) -> Offer:
         tool = loom.tool()
-        return Offer((with_tool(tools, tool),), ours=True, certain=False, key=key, tool=tool)
+        return Offer((with_tools(tools, (tool,)),), ours=True, certain=False, key=key, tool=tool)
 
     async def certain(self, offer: Offer) -> Offer:
         """Record an offer that was only possible. Raises StoreDown."""

@@ -171,6 +171,7 @@ ANTHROPIC = Dialect(
         ),
         call=Call(path=("content",), tags=frozenset({"tool_use"}), call_id="id", name=("name",)),
         model_roles=frozenset({"assistant"}),
+        instructions=("system",),
         marker="cache_control",
         lifetime="ttl",
         long_lifetime="1h",
@@ -206,6 +207,7 @@ OPENAI_CHAT = Dialect(
         result=Result(nested=False, tag="role", tags=frozenset({"tool"}), text="content", call_id="tool_call_id"),
         call=Call(path=("tool_calls",), tags=frozenset(), call_id="id", name=("function", "name")),
         model_roles=frozenset({"assistant"}),
+        functions=("function",),
         marker="cache_control",
         session=("prompt_cache_key",),
     ),
@@ -251,6 +253,7 @@ OPENAI_RESPONSES = Dialect(
             name=("name",),
         ),
         model_roles=frozenset({"assistant"}),
+        instructions=("instructions",),
         # What a model makes besides messages; an item of a kind that is not listed is passed on and ends no turn.
         model_types=frozenset(
             {
@@ -331,6 +334,8 @@ _CONTENTS = Shape(
     call=Call(path=(), tags=frozenset(), call_id="id", name=("name",)),
     model_roles=frozenset({"model"}),
     user_roles=frozenset({"user", "function", ""}),
+    functions=("functionDeclarations", "function_declarations"),
+    instructions=("systemInstruction", "system_instruction"),
 )
 GEMINI = Dialect(
     name="gemini",

@@ -20,7 +20,7 @@ from headroom.collecting import UNCOLLECTED
 from headroom.config import Config
 from headroom.faults import NoMessages, NotJson, PressLate, StoreDown
 from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, text_key
-from headroom.offer import instructions_of
+from headroom.offer import Front, front_of
 from headroom.offering import Mode, Offer, Offering
 from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
 from headroom.receipts import Forwarded, prefix
@@ -31,6 +31,7 @@ from headroom.zones.excerpt import excerpt
 from headroom.zones.forms import Style
 from headroom.zones.locate import Located, Locator, Slot, without_markers
 from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Verdict, press
+from headroom.zones.shape import Shape
 from headroom.zones.splice import Edit, splice, to_text, to_token
 
 LOAD_SECONDS = 3.0  # longest wait for the token ranks, once per process
@@ -165,7 +166,8 @@ class Shrinker:
         """
         begun = time.perf_counter()
         names: Mapping[str, str] = {}
-        marked = dialect.shape.marker if dialect.shape is not None else ""
+        shape = dialect.shape
+        assert shape is not None, "a dialect without a shape is never rewritten"
         try:
             located = self._locators[dialect.name].locate(body, caller, session)
         except NotJson as fault:
@@ -178,7 +180,7 @@ class Shrinker:
             long_after_short=located.long_after_short,
             unknown_types=located.unknown_types - self._told_types,
             conversation=located.conversation,
-            forwarded=partial(_forwarded, body, marked, located, {}, (), None),
+            forwarded=partial(_forwarded, body, shape, located, {}, (), None, None),
             locate_ms=_since(begun),
         )
         # Each type is told once; a stream of made-up ones must neither fill the log nor the memory.
@@ -188,20 +190,10 @@ class Shrinker:
         if not wanted or not (located.utf8 and _is_utf8_outside(body, located.span)):
             return told
         begun = time.perf_counter()
-        note = ""
-        offer: Offer | None = None
-        hidden: list[Edit] = []
-        places: list[bytes] = []
+        added = _Added()
         if tool != "off" and not self._observe:
-            try:
-                offer = await self._offering.offer(body, located, dialect, tool)
-                if offer is not None and offer.ours:
-                    items = self._locators[dialect.name].items(body)
-                    places = self._offering.places(items, located, dialect)
-                    if offer.certain:
-                        hidden = await self._offering.hidden(items, dialect, places)
-            except StoreDown as fault:
-                note = fault.name
+            added = await self._added(body, located, dialect, shape, tool)
+        note, offer, hidden = added.note, added.offer, added.hidden
         old, fresh = [slot.key for slot in located.old], [slot.key for slot in located.fresh]
         try:
             decisions = await self.ledger.recall(old, fresh)
@@ -237,7 +229,7 @@ class Shrinker:
         receipt = self._splice(body, located, decisions, work.new, [*(offer.edits if offer else ()), *hidden])
         return msgspec.structs.replace(
             told,
-            forwarded=partial(_forwarded, body, marked, located, decisions, hidden, offer),
+            forwarded=partial(_forwarded, body, shape, located, decisions, hidden, offer, added.front),
             body=receipt.body,
             decided=receipt.decided,
             replayed=receipt.replayed,
@@ -250,11 +242,29 @@ class Shrinker:
             cut=receipt.cut,
             offered=offer is not None,
             answers_calls=offer is not None and offer.ours,
-            places=tuple(places),
+            places=tuple(added.places),
             last_call=last_call(located),
             store_ms=store_ms,
             press_ms=press_ms,
         )
+
+    async def _added(self, body: bytes, located: Located, dialect: Dialect, shape: Shape, tool: Mode) -> _Added:
+        """What is added to a body besides shorter texts."""
+        front = front_of(body, shape)
+        offer: Offer | None = None
+        places: Sequence[bytes] = ()
+        hidden: Sequence[Edit] = ()
+        note = ""
+        try:
+            offer = await self._offering.offer(front, located, dialect, tool)
+            if offer is not None and offer.ours:
+                items = self._locators[dialect.name].items(body)
+                places = self._offering.places(items, located, dialect)
+                if offer.certain:
+                    hidden = await self._offering.hidden(items, dialect, places)
+        except StoreDown as fault:
+            note = fault.name
+        return _Added(front, offer, places, hidden, note)
 
     async def _record(self, work: _Fresh, pressings: list[Pressing], decisions: dict[bytes, Decision]) -> None:
         """Keep what was decided before it is sent; where that fails, nothing was decided."""
@@ -469,6 +479,16 @@ class Shrinker:
             return yardstick.Characters()
 
 
+class _Added(msgspec.Struct, frozen=True, gc=False):
+    """What is added to one body: tools, and what the client never saw. `places`: see Offering.places."""
+
+    front: Front | None = None
+    offer: Offer | None = None
+    places: Sequence[bytes] = ()
+    hidden: Sequence[Edit] = ()
+    note: str = ""
+
+
 class _Fresh:
     """The fresh slots of one body while they are being decided, and what became of them."""
 
@@ -499,13 +519,14 @@ def last_call(located: Located) -> bytes:
 
 def _forwarded(
     body: bytes,
-    marked: str,
+    shape: Shape,
     located: Located,
     decisions: Mapping[bytes, Decision],
     hidden: Sequence[Edit],
     offer: Offer | None,
+    front: Front | None,
 ) -> Forwarded:
-    """A request's digests, as it came and as it goes; see receipts. `marked` is the key of cache markers.
+    """A request's digests, as it came and as it goes; see receipts. `front` is the body's, where it is known already.
 
     Cost: a hash per item with something replaced.
     """
@@ -521,7 +542,8 @@ def _forwarded(
     for item, tokens in put.items():
         went[item] = blake3(went[item] + b"".join(tokens)).digest()
     tool = b"".join(edit.token for edit in offer.edits) if offer is not None else b""
-    head = blake3(b"\0".join(without_markers(part, marked) for part in instructions_of(body)) + tool).digest()
+    texts = (front or front_of(body, shape)).texts
+    head = blake3(b"\0".join(without_markers(text, shape.marker) for text in texts) + tool).digest()
     return prefix(head, located.plain, went)
 
 

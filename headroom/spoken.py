@@ -16,7 +16,7 @@ from blake3 import blake3
 
 from headroom.weave import TOOL_NAME, Call, Round, Turn
 from headroom.zones.places import UNREADABLE, members
-from headroom.zones.splice import Edit, to_text, to_token
+from headroom.zones.splice import Edit, any_token, to_text, to_token
 
 _REASONING = "reasoning"
 _MESSAGES = ("", "message")
@@ -122,7 +122,7 @@ def is_for_client(pieces: Sequence[Piece]) -> bool:
 
 def result(call_id: str, text: str) -> bytes:
     """The item that answers a call."""
-    return b'{"type":"function_call_output","call_id":%b,"output":%b}' % (to_token(call_id), _token(text))
+    return b'{"type":"function_call_output","call_id":%b,"output":%b}' % (to_token(call_id), any_token(text))
 
 
 def is_only_referred_to(raw: bytes) -> bool:
@@ -340,10 +340,3 @@ def _unnamed(raw: bytes) -> bytes:
         return raw
     rest = (b"%b:%b" % (to_token(key), raw[slice(*span)]) for key, span in spans.items() if key != "id")
     return b"{" + b",".join(rest) + b"}"
-
-
-def _token(text: str) -> bytes:
-    try:
-        return to_token(text)
-    except ValueError:
-        return to_token(text.encode("utf-8", "replace").decode())

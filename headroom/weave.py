@@ -82,7 +82,8 @@ class Weaver(Protocol):
     def calls(self) -> Sequence[Call]:
         """The retrieve calls of the round that has ended and waits to be answered; empty while there are none.
 
-        Not empty only once the whole round has been fed. With `mixed`, the ending has not been passed on either: it is
+        They are known from the event on that says why the round ends; what is left of it must still be fed before
+        they are settled. With `mixed`, the ending has not been passed on either: it is
         returned by `settle`, so that what is hidden can be kept before the client knows that the turn is over.
         """
 

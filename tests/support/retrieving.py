@@ -145,8 +145,8 @@ class MessagesTalk:
 
 
 @dataclass
-class ChatTalk:
-    """With the SDK whose answers are deltas of one message."""
+class _OpenTalk:
+    """With the SDK that has two dialects."""
 
     outputs: Callable[[str], str]
     key: str = "sk-proj-scripted"
@@ -171,6 +171,10 @@ class ChatTalk:
     def tell(self, text: str) -> None:
         """See Talk."""
         self.history.append({"role": "user", "content": text})
+
+
+class ChatTalk(_OpenTalk):
+    """With the SDK whose answers are deltas of one message."""
 
     async def ask(self, url: str, *, stream: bool, tools: bool = True) -> Said:
         """See Talk."""
@@ -203,33 +207,8 @@ class ChatTalk:
         return self.said[-1]
 
 
-@dataclass
-class ResponsesTalk:
+class ResponsesTalk(_OpenTalk):
     """With the SDK whose answers are items, the whole input sent on every turn."""
-
-    outputs: Callable[[str], str]
-    key: str = "sk-proj-scripted"
-    prompt: str = PROMPT
-    alone: bool = False
-    said: list[Said] = field(default_factory=list)
-    history: list[Any] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.sdk = openai.AsyncOpenAI(
-            api_key=self.key,
-            max_retries=0,
-            default_headers=_headers(self.alone),
-            http_client=openai.DefaultAsyncHttpxClient(verify=False),
-        )
-        self.tell(self.prompt)
-
-    async def close(self) -> None:
-        """See Talk."""
-        await self.sdk.close()
-
-    def tell(self, text: str) -> None:
-        """See Talk."""
-        self.history.append({"role": "user", "content": text})
 
     async def ask(self, url: str, *, stream: bool, tools: bool = True) -> Said:
         """See Talk."""
