@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from headroom.block_pieces import Event, Piece, anchor, as_utf8, assembled, kind, parsed, piece, retrieval
-from headroom.weave import TOOL_NAME, Call, Round, Turn
+from headroom.block_pieces import Event, Piece, anchor, as_utf8, assembled, hidden, kind, parsed, piece
+from headroom.weave import Call, Round, Turn
 from headroom.weavers import AnswerRounds, Counts, RoundsWeaver, StreamWeaver, edited
 from headroom.zones.places import UNREADABLE, elements, member, members, on_one_line, replaced
 from headroom.zones.splice import any_token, to_token
 
-_NAME = TOOL_NAME.encode()
+_CALL = b'"tool_use"'
 _DELTA = b"event: content_block_delta"
 _DELTA_INDEX = re.compile(rb'event: content_block_delta\r?\ndata: \{"type":"content_block_delta","index":(\d{1,9})[,}]')
 # The model was stopped rather than stopped to wait for a result: it gets none.
@@ -85,8 +85,8 @@ class _Rounds(AnswerRounds):
 class BlockWeaver(StreamWeaver[_Rounds]):
     """See headroom.weave.Weaver."""
 
-    def __init__(self) -> None:
-        super().__init__(_Rounds())
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(_Rounds(), ours)
         self._first = True  # still in the first round
         self._untouched = True  # nothing was hidden so far
         self._next = 0  # index of the next block that the client gets
@@ -157,7 +157,7 @@ class BlockWeaver(StreamWeaver[_Rounds]):
 
     def _current(self) -> list[Piece]:
         """The pieces of this round."""
-        return list(assembled(self._events)) if self._pieces is None else self._pieces
+        return list(assembled(self._events, self._ours)) if self._pieces is None else self._pieces
 
     def _shown_as(self, index: int) -> int | None:
         """The index under which the client knows a block of this round; None for a hidden one."""
@@ -169,7 +169,7 @@ class BlockWeaver(StreamWeaver[_Rounds]):
         self._events.append(raw)
         if event.type == "content_block_start":
             self._hidden.discard(index)
-            if retrieval(event.content_block):
+            if hidden(event.content_block, self._ours) is not None:
                 self._hidden.add(index)
                 self._untouched = False
             else:
@@ -218,20 +218,20 @@ class BlockWeaver(StreamWeaver[_Rounds]):
 class PlainBlockWeaver(RoundsWeaver[_Rounds]):
     """See headroom.weave.PlainWeaver."""
 
-    def __init__(self) -> None:
-        super().__init__(_Rounds())
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(_Rounds(), ours)
         self._document = b""
         self._pieces: list[Piece] = []
         self._untouched = True
         self._woven: bytes | None = None
 
     def feed(self, document: bytes) -> None:
-        """See PlainWeaver. Cost while nothing is hidden: one search for the tool's name."""
+        """See PlainWeaver. Cost while nothing is hidden: one search, unless something is called."""
         self._document = document
-        if self._untouched and _NAME not in document:
+        if self._untouched and (_CALL not in document or not self._mentions(document)):
             return
         start, end = member(document, "content")
-        self._pieces = [piece(document[begin:stop]) for begin, stop in elements(document, start, end) or ()]
+        self._pieces = [piece(document[begin:stop], self._ours) for begin, stop in elements(document, start, end) or ()]
         if any(part.call is not None for part in self._pieces):
             self._untouched = False
         self._rounds.end(self._pieces, _stop_reason(document))

@@ -8,13 +8,13 @@ import msgspec
 import orjson
 
 from headroom.content_parts import Part, anchor, content, joined, part
-from headroom.weave import TOOL_NAME, Call, Round, Turn
+from headroom.weave import Call, Round, Turn
 from headroom.weavers import AnswerRounds, Counts, Edits, RoundsWeaver, StreamWeaver, edited
 from headroom.wire.sse import parse_event
 from headroom.zones.places import Span, elements, member, members, on_one_line, replaced
 from headroom.zones.splice import any_token, to_token
 
-_NAME = TOOL_NAME.encode()
+_FUNCTION = b'"function'  # how the key of a call begins, in either spelling
 _FINISH = b'"finishReason"'
 _GOES_ON = (b'"STOP"', b'"FINISH_REASON_UNSPECIFIED"')
 _NOTHING = b'{"text":""}'
@@ -38,7 +38,7 @@ class _Chunk(msgspec.Struct, frozen=True, gc=False):
     finish: bytes = b""
 
 
-def _read(data: bytes) -> _Chunk | None:
+def _read(data: bytes, ours: frozenset[str]) -> _Chunk | None:
     """Read an answer object; None where it is none."""
     fields = members(data)
     if not fields:
@@ -62,7 +62,7 @@ def _read(data: bytes) -> _Chunk | None:
     if at != (0, 0):
         where = _shifted(members(data[slice(*at)]), at[0]).get("parts", where)
         spans = elements(data, *where) if where != (0, 0) else None
-    found = tuple(part(data[start:stop]) for start, stop in spans or ())
+    found = tuple(part(data[start:stop], ours) for start, stop in spans or ())
     reason = finish if finish[:1] == b'"' else b""
     return _Chunk(
         data, True, found, tuple(spans or ()), candidates[0], at, where if spans is not None else (0, 0), reason
@@ -84,7 +84,7 @@ class _Rounds(AnswerRounds):
 
     def end(self, parts: Sequence[Part], finish: bytes) -> bool:
         """A round has ended with `parts`. Returns whether it waits for results now."""
-        calls = [Call(one.call_id, _arguments(one)) for one in parts if one.hidden]
+        calls = [Call(one.call_id, one.name, _arguments(one)) for one in parts if one.hidden]
         if not calls or finish not in _GOES_ON:
             return False
         self.wait(calls, any(one.call and not one.hidden for one in parts))
@@ -114,8 +114,8 @@ class _Rounds(AnswerRounds):
 class ContentWeaver(StreamWeaver[_Rounds]):
     """See headroom.weave.Weaver."""
 
-    def __init__(self) -> None:
-        super().__init__(_Rounds())
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(_Rounds(), ours)
         self._deaf = False  # several candidates, which nobody can continue
         self._first = True  # still in the first round
         self._untouched = True  # nothing was hidden so far
@@ -133,7 +133,7 @@ class ContentWeaver(StreamWeaver[_Rounds]):
         """See Weaver. Cost while nothing is hidden: two searches of each event's bytes."""
         if self._deaf:
             return raw
-        if self._untouched and _NAME not in raw:
+        if self._untouched and (_FUNCTION not in raw or not self._mentions(raw)):
             self._events.append(raw)
             if _FINISH in raw:
                 self._events.clear()
@@ -144,7 +144,7 @@ class ContentWeaver(StreamWeaver[_Rounds]):
             self._ending.append(raw)
             return b""
         event = parse_event(raw, first=True)
-        chunk = None if event is None else _read(event.data)
+        chunk = None if event is None else _read(event.data, self._ours)
         if chunk is None:
             if event is not None and b'"error"' in event.data:
                 self._done = True
@@ -187,7 +187,7 @@ class ContentWeaver(StreamWeaver[_Rounds]):
         """Read what was passed on before the first hidden call; False where it cannot be continued."""
         for raw in self._events:
             event = parse_event(raw, first=True)
-            chunk = None if event is None else _read(event.data)
+            chunk = None if event is None else _read(event.data, self._ours)
             if chunk is None:
                 continue
             if not chunk.single:
@@ -238,8 +238,8 @@ class ContentWeaver(StreamWeaver[_Rounds]):
 class PlainContentWeaver(RoundsWeaver[_Rounds]):
     """See headroom.weave.PlainWeaver. A document that is a list, a stream without events, is passed on as it is."""
 
-    def __init__(self) -> None:
-        super().__init__(_Rounds())
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(_Rounds(), ours)
         self._document = b""
         self._chunk: _Chunk | None = None
         self._parts: Sequence[Part] = ()
@@ -247,12 +247,12 @@ class PlainContentWeaver(RoundsWeaver[_Rounds]):
         self._woven: bytes | None = None
 
     def feed(self, document: bytes) -> None:
-        """See PlainWeaver. Cost while nothing is hidden: one search for the tool's name."""
+        """See PlainWeaver. Cost while nothing is hidden: one search, unless something is called."""
         self._document = document
         self._chunk, self._parts = None, ()
-        if self._untouched and _NAME not in document:
+        if self._untouched and (_FUNCTION not in document or not self._mentions(document)):
             return
-        chunk = _read(document)
+        chunk = _read(document, self._ours)
         if chunk is None or not chunk.single:
             return
         self._chunk, self._parts = chunk, chunk.parts
@@ -327,7 +327,11 @@ def _arguments(one: Part) -> bytes:
 def _response(one: Part, text: str) -> bytes:
     """The part that answers a call."""
     identity = b'"id":%b,' % to_token(one.call_id) if one.call_id else b""
-    return b'{"functionResponse":{%b"name":"%b","response":{"output":%b}}}' % (identity, _NAME, any_token(text))
+    return b'{"functionResponse":{%b"name":%b,"response":{"output":%b}}}' % (
+        identity,
+        any_token(one.name),
+        any_token(text),
+    )
 
 
 def _error(body: bytes) -> bytes:

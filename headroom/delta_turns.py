@@ -13,7 +13,7 @@ import msgspec
 import orjson
 from blake3 import blake3
 
-from headroom.weave import TOOL_NAME, Call, Round, Turn
+from headroom.weave import Call, Round, Turn
 from headroom.weavers import AnswerRounds
 from headroom.zones.places import UNREADABLE
 from headroom.zones.splice import any_token
@@ -171,8 +171,9 @@ class Spoken(msgspec.Struct, gc=False):
 
 
 class Said(msgspec.Struct):
-    """What a round has said so far."""
+    """What a round has said so far. Calls of `ours` are hidden."""
 
+    ours: frozenset[str]
     text: list[str] = msgspec.field(default_factory=list)
     calls: list[Spoken] = msgspec.field(default_factory=list)
     thoughts: dict[str, list[str]] = msgspec.field(default_factory=dict)
@@ -193,7 +194,7 @@ class Said(msgspec.Struct):
             spoken = self.slots.get(index)
             if spoken is None or (piece.id and function.name and piece.id != spoken.id):
                 before = sum(one.hidden for slot, one in self.slots.items() if slot < index)
-                hidden = function.name == TOOL_NAME
+                hidden = function.name in self.ours
                 spoken = Spoken(piece.id or "", function.name or "", [], self.visible, index - before, hidden)
                 self.calls.append(spoken)
                 self.slots[index] = spoken
@@ -220,9 +221,9 @@ class Said(msgspec.Struct):
 class Rounds(AnswerRounds):
     """The rounds of a turn so far, and the one that waits for results."""
 
-    def __init__(self) -> None:
+    def __init__(self, ours: frozenset[str]) -> None:
         super().__init__("messages", "usage")
-        self.said = Said()
+        self.said = Said(ours)
         self.told = ""
         self.thought: dict[str, str] = {}
         self._kept: list[Round] = []
@@ -234,7 +235,7 @@ class Rounds(AnswerRounds):
 
     def end(self) -> None:
         """The round has come to its end, and waits for results; what follows it are counts."""
-        calls = [Call(one.id, "".join(one.arguments).encode()) for one in self.said.calls if one.hidden]
+        calls = [Call(one.id, one.name, "".join(one.arguments).encode()) for one in self.said.calls if one.hidden]
         self.wait(calls, self.said.visible > 0)
 
     def settle(self, results: Sequence[str]) -> None:
@@ -256,7 +257,7 @@ class Rounds(AnswerRounds):
         kept = b"" if self.mixed else thought
         self._kept.append(Round(inserts, answers, len(self.told), self.mixed, kept))
         self.answered((assistant(text, [one.raw for one in said.calls], thought), *answers), said.used)
-        self.said = Said()
+        self.said = Said(said.ours)
 
     def turn(self) -> tuple[bytes, Turn] | None:
         """See headroom.weave.Weaver."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headroom.delta_turns import Choice, Rounds, Spoken, read_answer
-from headroom.weave import TOOL_NAME, Turn
+from headroom.weave import Turn
 from headroom.weavers import Edits, RoundsWeaver, StreamWeaver, edited
 from headroom.wire.sse import parse_event
 from headroom.zones.places import Span, elements, member, members, replaced
 from headroom.zones.splice import any_token
 
-_NAME = TOOL_NAME.encode()
+_CALLS = b'"tool_calls"'
 _DONE = b"[DONE]"
 _UNNAMED = (b'""', b"0", b"null")
 _NOTHING = (b"null", b'""', b"[]", b"{}")
@@ -24,8 +24,8 @@ class DeltaWeaver(StreamWeaver[Rounds]):
     says that its stream is over.
     """
 
-    def __init__(self) -> None:
-        super().__init__(Rounds())
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(Rounds(ours), ours)
         self._events: list[bytes] = []  # passed on, and not read so far
         self._held: list[bytes] = []  # held back in the first round, as they came
         self._ending: list[bytes] = []  # of a round that waits or will wait, as the client gets it
@@ -41,7 +41,7 @@ class DeltaWeaver(StreamWeaver[Rounds]):
         """See Weaver. Cost while nothing is hidden: two searches of each event's bytes."""
         if self._deaf or self._lost:
             return b"" if self._lost else raw
-        if self._untouched and _NAME not in raw:
+        if self._untouched and (_CALLS not in raw or not self._mentions(raw)):
             if raw.startswith((b"data: [DONE]", b"data:[DONE]")):
                 self._done = True
                 self._events.clear()
@@ -81,7 +81,7 @@ class DeltaWeaver(StreamWeaver[Rounds]):
         return raw
 
     def _recall(self) -> bool:
-        """Read what was passed on before the tool's name came up; False where it cannot be continued."""
+        """Read what was passed on before a tool of ours was named; False where it cannot be continued."""
         for raw in self._events:
             event = parse_event(raw, first=True)
             answer = None if event is None else read_answer(event.data)
@@ -105,7 +105,7 @@ class DeltaWeaver(StreamWeaver[Rounds]):
             self._rounds.said.used.update(self._rounds.used(data))
 
     def _chunk(self, raw: bytes, data: bytes) -> bytes:
-        """An event of an answer that names the tool."""
+        """An event of an answer that calls, and names a tool of ours."""
         answer = read_answer(data)
         if answer is None:
             return raw
@@ -224,8 +224,8 @@ class DeltaWeaver(StreamWeaver[Rounds]):
 class PlainDeltaWeaver(RoundsWeaver[Rounds]):
     """See headroom.weave.PlainWeaver. A document of several choices is passed on untouched."""
 
-    def __init__(self) -> None:
-        super().__init__(Rounds())
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(Rounds(ours), ours)
         self._document = b""
         self._woven: bytes | None = None
         self._untouched = True
@@ -233,11 +233,11 @@ class PlainDeltaWeaver(RoundsWeaver[Rounds]):
         self._ends = False
 
     def feed(self, document: bytes) -> None:
-        """See PlainWeaver. Cost while nothing is hidden: one search for the tool's name."""
+        """See PlainWeaver. Cost while nothing is hidden: one search, unless something is called."""
         self._document = document
         self._woven = None
         self._readable = False
-        if self._untouched and _NAME not in document:
+        if self._untouched and (_CALLS not in document or not self._mentions(document)):
             return
         answer = read_answer(document)
         if answer is None or not answer.choices or len(answer.choices) > 1 or answer.choices[0].message is None:

@@ -15,14 +15,11 @@ import msgspec
 
 from headroom.delta_turns import anchor, assistant, read_message, text_of, thoughts_of
 from headroom.delta_weavers import DeltaWeaver, PlainDeltaWeaver
-from headroom.weave import TOOL_DESCRIPTION, TOOL_PARAMETERS, PlainWeaver, Round, Turn, Weaver
+from headroom.weave import PlainWeaver, Round, Tool, Turn, Weaver
 from headroom.zones.places import Span, elements, members
 from headroom.zones.splice import Edit, any_token
 
-_TOOL = b'{"type":"function","function":{"name":"headroom_retrieve","description":"%b","parameters":%b}}' % (
-    TOOL_DESCRIPTION,
-    TOOL_PARAMETERS,
-)
+_TOOL = b'{"type":"function","function":{"name":"%b","description":"%b","parameters":%b}}'
 
 
 class DeltaLoom:
@@ -30,17 +27,17 @@ class DeltaLoom:
 
     together = False
 
-    def weaver(self) -> Weaver:
+    def weaver(self, ours: frozenset[str]) -> Weaver:
         """See Loom."""
-        return DeltaWeaver()
+        return DeltaWeaver(ours)
 
-    def plain_weaver(self) -> PlainWeaver:
+    def plain_weaver(self, ours: frozenset[str]) -> PlainWeaver:
         """See Loom."""
-        return PlainDeltaWeaver()
+        return PlainDeltaWeaver(ours)
 
-    def tool(self) -> bytes:
+    def tool(self, tool: Tool) -> bytes:
         """See Loom."""
-        return _TOOL
+        return _TOOL % (tool.name.encode(), tool.description, tool.parameters)
 
     def anchors(self, items: Sequence[bytes]) -> list[bytes]:
         """See Loom."""

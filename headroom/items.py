@@ -1,8 +1,8 @@
 """Weaves answers of the dialect whose turns are items of the request's list.
 
 Each event carries a sequence number, and most the index of the item that they are about; the last one carries the
-whole answer. An item that calls the retrieve tool is named in its first event, so nothing else is ever held but it and
-the ending.
+whole answer. An item that calls a tool of the proxy's says so in its first event, so nothing else is ever held but it
+and the ending.
 """
 
 from __future__ import annotations
@@ -12,18 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from headroom import spoken
 from headroom.rounds import Answer, Rounds, pieces_of
 from headroom.spoken import Piece
-from headroom.weave import TOOL_DESCRIPTION, TOOL_NAME, TOOL_PARAMETERS, Loom, PlainWeaver, Turn, Weaver
+from headroom.weave import Loom, PlainWeaver, Tool, Turn, Weaver
 from headroom.weavers import RoundsWeaver, StreamWeaver, edited
 from headroom.wire.sse import parse_event
 from headroom.zones.places import Span, members, on_one_line, replaced
 from headroom.zones.splice import Edit
 
-_TOOL = b'{"type":"function","name":"headroom_retrieve","description":"%b","parameters":%b,"strict":false}' % (
-    TOOL_DESCRIPTION,
-    TOOL_PARAMETERS,
-)
+_TOOL = b'{"type":"function","name":"%b","description":"%b","parameters":%b,"strict":false}'
 
-_NAME = TOOL_NAME.encode()
 _USUAL = b"event: response."
 _ITEM = b"event: response.output_item."
 _LAST = (b"event: response.completed", b"event: response.incomplete", b"event: response.failed")
@@ -34,8 +30,8 @@ _ENDINGS = frozenset({"response.completed", "response.incomplete", "response.fai
 class _Weaver(StreamWeaver[Rounds]):
     """See headroom.weave.Weaver."""
 
-    def __init__(self) -> None:
-        super().__init__(Rounds())
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(Rounds(), ours)
         self._first = True  # still in the first round
         self._touched = False  # something was hidden, or left out
         self._number = -1  # the next event's sequence number, once something was hidden
@@ -60,7 +56,7 @@ class _Weaver(StreamWeaver[Rounds]):
             return b""
         if not self._touched and raw.startswith(_USUAL):
             if raw.startswith(_ITEM):
-                if _NAME not in raw:
+                if not self._mentions(raw):
                     self._noted.append(raw)
                     return raw
             elif not raw.startswith(_LAST):
@@ -130,7 +126,7 @@ class _Weaver(StreamWeaver[Rounds]):
         known = spoken.head(data[slice(*spans.get("item", (0, 0)))])
         index = _number(data, spans, "output_index")
         hidden = index in self._hidden or (known.id or "") in self._hidden_ids
-        if hidden or not spoken.is_retrieval(known):
+        if hidden or not spoken.calls_one_of(self._ours, known):
             return hidden
         if not begins and (index in self._moves or self._began(index)):
             # The client was told of it before it had its name.
@@ -183,16 +179,16 @@ class _Weaver(StreamWeaver[Rounds]):
 
     def _ending(self, raw: bytes, data: bytes, spans: Mapping[str, Span], kind: str) -> bytes:
         """The round is over."""
-        if not self._touched and _NAME not in raw and not any(_NAME in noted for noted in self._noted):
+        if not self._touched and not any(map(self._mentions, (raw, *self._noted))):
             self._noted.clear()
             self._done = True
             return raw
-        answer = Answer(data, *spans.get("response", (0, 0)), frozenset(self._shown))
+        answer = Answer(data, *spans.get("response", (0, 0)), self._ours, frozenset(self._shown))
         pieces = answer.pieces
         if not pieces:
             # Some providers tell each item once only.
             ended = {index: item for begun, index, item in _changes_of_items(self._noted) if not begun}
-            pieces = tuple(pieces_of((ended[index] for index in sorted(ended)), frozenset(self._shown)))
+            pieces = tuple(pieces_of((ended[index] for index in sorted(ended)), self._ours, frozenset(self._shown)))
         if any(one.hidden for one in pieces):
             self._touch(data, spans)
         self._pieces = pieces
@@ -219,8 +215,8 @@ class _Weaver(StreamWeaver[Rounds]):
 class _PlainWeaver(RoundsWeaver[Rounds]):
     """See headroom.weave.PlainWeaver."""
 
-    def __init__(self) -> None:
-        super().__init__(Rounds())
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(Rounds(), ours)
         self._document = b""
         self._answer: Answer | None = None
         self._woven: bytes | None = None  # the whole answer, once the round at hand is settled
@@ -229,8 +225,8 @@ class _PlainWeaver(RoundsWeaver[Rounds]):
         """See PlainWeaver."""
         self._document = document
         self._answer = self._woven = None
-        if _NAME in document or self._rounds.begun:
-            answer = self._answer = Answer(document, 0, len(document), frozenset())
+        if self._rounds.begun or self._mentions(document):
+            answer = self._answer = Answer(document, 0, len(document), self._ours, frozenset())
             if answer.value("status") in (b'"completed"', b""):
                 self._rounds.end(answer.pieces)
 
@@ -260,17 +256,17 @@ class _Loom:
 
     together = False
 
-    def weaver(self) -> Weaver:
+    def weaver(self, ours: frozenset[str]) -> Weaver:
         """See Loom."""
-        return _Weaver()
+        return _Weaver(ours)
 
-    def plain_weaver(self) -> PlainWeaver:
+    def plain_weaver(self, ours: frozenset[str]) -> PlainWeaver:
         """See Loom."""
-        return _PlainWeaver()
+        return _PlainWeaver(ours)
 
-    def tool(self) -> bytes:
+    def tool(self, tool: Tool) -> bytes:
         """See Loom."""
-        return _TOOL
+        return _TOOL % (tool.name.encode(), tool.description, tool.parameters)
 
     def anchors(self, items: Sequence[bytes]) -> list[bytes]:
         """See Loom."""

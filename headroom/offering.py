@@ -1,4 +1,4 @@
-"""What is added to a conversation's requests besides shorter texts: the retrieve tool, and what the client never saw.
+"""What is added to a conversation's requests besides shorter texts: the proxy's tools, and what the client never saw.
 
 Both by the one law: recorded once, added again byte for byte to every later request of the conversation.
 """
@@ -16,11 +16,13 @@ from headroom.ledger import Ledger
 from headroom.looms import LOOMS
 from headroom.offer import Front, Tools, with_tools
 from headroom.providers import Dialect
-from headroom.weave import TOOL_NAME, Loom, Turn
+from headroom.weave import RETRIEVE, TOOL_NAME, Loom, Tool, Turn
 from headroom.zones.locate import Located
 from headroom.zones.splice import Edit
 
 ANCHOR_LIMIT: Final = 50_000  # items whose anchors are remembered; about 150 bytes each
+NEVER_LIMIT: Final = 20_000  # keys that are known to have nothing under them; about 100 bytes each
+MOST_TOOLS: Final = 1_000  # tools of a request where the provider names no number
 Mode = Literal["start", "sticky", "off"]
 
 
@@ -31,69 +33,143 @@ class Kept(msgspec.Struct, frozen=True, gc=False, array_like=True):
     turn: Turn
 
 
-class Offer(msgspec.Struct, frozen=True, gc=False):
-    """The retrieve tool in one request.
+class Wish(msgspec.Struct, frozen=True, gc=False):
+    """Which tools a conversation may be given: `retrieve` says when it gets the retrieve tool; `others` it gets with
+    its first request, or not at all."""
 
-    `edits` add it. `ours`: the proxy answers its calls; else the client has one of its own by that name. `certain`:
-    it is offered in any case; else only if something in this request is left out, and `key` and `tool` say what is
-    recorded then.
+    retrieve: Mode = "off"
+    others: tuple[Tool, ...] = ()
+
+
+class Offer(msgspec.Struct, frozen=True, gc=False):
+    """The proxy's tools in one request.
+
+    `given` are their definitions, in order, which go to the end of `tools`; `ours` are their names: the proxy answers
+    their calls. `redeems`: the model can fetch what was left out, by our tool or by one of the client's by that name.
+    `cuts`: more may be left out. Where that needs the retrieve tool first, it is `possible`: its definition, which is
+    recorded under `key` and given when something is left out.
     """
 
-    edits: tuple[Edit, ...]
-    ours: bool
-    certain: bool
+    tools: Tools
+    given: tuple[bytes, ...]
+    ours: frozenset[str]
+    redeems: bool
+    cuts: bool
+    possible: bytes = b""
     key: bytes = b""
-    tool: bytes = b""
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """What adds the tools."""
+        return (with_tools(self.tools, self.given),) if self.given else ()
+
+
+class _Others(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What a conversation was given with its first request besides the retrieve tool: names and definitions.
+
+    `follow`: it was given the retrieve tool before them; else it may have been given it later, behind them.
+    """
+
+    follow: bool
+    tools: tuple[tuple[str, bytes], ...]
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Kept).decode
+_decode_others = msgspec.msgpack.Decoder(_Others).decode
+_NO_OTHERS = _Others(False, ())
 
 
 class Offering:
-    """Decides on the tool and puts hidden turns back. One per process, for the event loop's thread."""
+    """Decides on the tools and puts hidden turns back. One per process, for the event loop's thread."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._anchors: OrderedDict[bytes, bytes] = OrderedDict()
+        self._never: OrderedDict[bytes, None] = OrderedDict()
 
-    async def offer(self, front: Front, located: Located, dialect: Dialect, mode: Mode) -> Offer | None:
-        """Whether the retrieve tool is offered in this request, and what adds it. Raises StoreDown.
+    async def offer(self, front: Front, located: Located, dialect: Dialect, wish: Wish) -> Offer | None:
+        """Which tools are offered in this request, if any. Raises StoreDown; then none may be.
 
-        Never in a request without tools. A conversation is given the tool with its first request or, where that was
-        asked for, with the first text that is cut; once given, always.
+        Never in a request without tools, nor where the client has one by that name. A conversation is given tools with
+        its first request (the retrieve tool, where that was asked for, with the first text that is cut); once given,
+        always: the same bytes in the same order, whatever is wished for later. The provider takes so many tools: all
+        of ours are offered, or else the retrieve tool alone, or else none.
         """
         loom = LOOMS.get(dialect.loom)
-        if mode == "off" or loom is None:
+        key = blake3(b"tool" + located.conversation).digest()
+        others_key = blake3(b"tools" + located.conversation).digest()
+        if loom is None or (key in self._never and others_key in self._never):
             return None
         tools = front.tools()
         if tools is None:
             return None
-        if dialect.most_tools and len(tools.names) >= dialect.most_tools:
+        room = dialect.most_tools - len(tools.names) if dialect.most_tools else MOST_TOOLS
+        own = _has(tools, TOOL_NAME)
+        begins = located.fresh_from == 0
+        retrieve, record = await self._known(key, others_key, begins, wish)
+        fresh: list[tuple[bytes, bytes]] = []
+        if begins and retrieve is None and wish.retrieve == "start" and not own and room > 0:
+            fresh.append((key, loom.tool(RETRIEVE)))
+        if begins and record is None:
+            wanted = [tool for tool in wish.others if not _has(tools, tool.name)]
+            first = bool(fresh) or (retrieve is not None and not own)
+            if wanted and len(wanted) + first <= room:
+                made = _Others(first, tuple((tool.name, loom.tool(tool)) for tool in wanted))
+                fresh.append((others_key, _encode(made)))
+        if fresh:
+            for (place, _), kept in zip(fresh, await self._ledger.stick_all(fresh), strict=True):
+                retrieve, record = (kept, record) if place == key else (retrieve, kept)
+        others = _read_others(record)
+        more = [(name, tool) for name, tool in others.tools if not _has(tools, name)]
+        mine = retrieve is not None and not own and room > 0
+        if len(more) + mine > room:
+            more = []
+        possible = b""
+        if wish.retrieve == "sticky" and retrieve is None and not own and len(more) < room:
+            possible = loom.tool(RETRIEVE)
+        given = [tool for _, tool in more]
+        if mine and retrieve is not None:
+            given.insert(0 if others.follow else len(given), retrieve)
+        redeems = mine or (own and wish.retrieve != "off")
+        if not (given or possible or redeems):
             return None
-        if any(name == TOOL_NAME or name.endswith("__" + TOOL_NAME) for name in tools.names):
-            return Offer((), ours=False, certain=True)
-        key = blake3(b"tool" + located.conversation).digest()
-        known = await self._ledger.sticky(key)
-        if known is None and mode == "start" and located.fresh_from == 0:
-            known = await self._ledger.stick(key, loom.tool())
-        if known:
-            return Offer((with_tools(tools, (known,)),), ours=True, certain=True)
-        if mode == "sticky":
-            return self._possible(tools, key, loom)
-        return None
+        return Offer(
+            tools,
+            tuple(given),
+            frozenset([name for name, _ in more] + [TOOL_NAME] * mine),
+            redeems=redeems,
+            cuts=wish.retrieve != "off" and (redeems or bool(possible)),
+            possible=possible,
+            key=key,
+        )
 
-    def _possible(self, tools: Tools, key: bytes, loom: Loom) -> Offer:
-        tool = loom.tool()
-        return Offer((with_tools(tools, (tool,)),), ours=True, certain=False, key=key, tool=tool)
+    async def _known(
+        self, key: bytes, others_key: bytes, begins: bool, wish: Wish
+    ) -> tuple[bytes | None, bytes | None]:
+        """What the conversation was given before: the retrieve tool, and the others. Raises StoreDown.
+
+        What it can not be given any more is not asked for again: that would be a look at the disk for every request.
+        """
+        final = {name for name, wanted in ((key, wish.retrieve != "off"), (others_key, wish.others)) if not wanted}
+        asked = [name for name in (key, others_key) if name not in self._never]
+        found = dict(zip(asked, await self._ledger.stickies(asked), strict=True)) if asked else {}
+        if not begins:
+            for name in asked:
+                if name in final and found[name] is None:
+                    self._never[name] = None
+                    if len(self._never) > NEVER_LIMIT:
+                        self._never.popitem(last=False)
+        return found.get(key), found.get(others_key)
 
     async def certain(self, offer: Offer) -> Offer:
-        """Record an offer that was only possible. Raises StoreDown."""
-        if offer.certain:
+        """Record the tool that was only possible. Raises StoreDown."""
+        if not offer.possible:
             return offer
-        kept = await self._ledger.stick(offer.key, offer.tool)
-        edits = tuple(Edit(edit.start, edit.end, b"," + kept) for edit in offer.edits)
-        return msgspec.structs.replace(offer, edits=edits, certain=True, tool=kept)
+        kept = await self._ledger.stick(offer.key, offer.possible)
+        return msgspec.structs.replace(
+            offer, given=(*offer.given, kept), ours=offer.ours | {TOOL_NAME}, redeems=True, possible=b""
+        )
 
     def places(self, items: Sequence[tuple[int, bytes]], located: Located, dialect: Dialect) -> list[bytes]:
         """For each of `items` (see `Locator.items`), the key of what is hidden beside it; empty for none.
@@ -165,6 +241,18 @@ class Offering:
 def _key(conversation: bytes, anchor: bytes, number: int) -> bytes:
     """The key of a conversation's turn that is known by `anchor`, the `number`th one from 0."""
     return blake3(conversation + anchor + (b"%d" % number if number else b"")).digest()
+
+
+def _has(tools: Tools, name: str) -> bool:
+    """Whether the client has a tool by that name, perhaps of a server that it names in front."""
+    return name in tools.names or any(one.endswith("__" + name) for one in tools.names)
+
+
+def _read_others(value: bytes | None) -> _Others:
+    try:
+        return _NO_OTHERS if value is None else _decode_others(value)
+    except msgspec.MsgspecError:
+        return _NO_OTHERS
 
 
 def _read(value: bytes) -> Kept | None:

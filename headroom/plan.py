@@ -23,7 +23,7 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
 
     `relay`: pieces are passed on as they come. `rewrite`: the body is held, located and spliced. `target` is the
     request target at the origin. `bypass` says that the client opted out. `api` is the key in `providers.APIS`.
-    `woven`: calls of the retrieve tool in its answer can be answered.
+    `woven`: calls of the proxy's tools in its answer can be answered.
     """
 
     mode: Literal["relay", "rewrite"]

@@ -16,12 +16,12 @@ class Answer:
 
     __slots__ = ("_spans", "_start", "_text", "pieces", "used")
 
-    def __init__(self, text: bytes, start: int, end: int, shown: frozenset[str]) -> None:
-        """The object ``text[start:end]``. Calls in `shown` were seen by the client already."""
+    def __init__(self, text: bytes, start: int, end: int, ours: frozenset[str], shown: frozenset[str]) -> None:
+        """The object ``text[start:end]``. `ours` and `shown`: see `pieces_of`."""
         self._text = text
         self._start = start
         self._spans = members(text[start:end])
-        self.pieces = tuple(pieces_of((text[slice(*span)] for span in self._output() or ()), shown))
+        self.pieces = tuple(pieces_of((text[slice(*span)] for span in self._output() or ()), ours, shown))
         self.used: Counts = {path: int(text[slice(*span)]) for path, span in self._counts()}
 
     def value(self, key: str) -> bytes:
@@ -113,9 +113,10 @@ class Rounds(AnswerRounds):
         return appended(body, "input", items)
 
 
-def pieces_of(items: Iterable[bytes], shown: frozenset[str]) -> Iterator[Piece]:
-    """The pieces that items are. Calls in `shown` were seen by the client already, so they are its own."""
+def pieces_of(items: Iterable[bytes], ours: frozenset[str], shown: frozenset[str]) -> Iterator[Piece]:
+    """The pieces that items are. Calls of one of `ours` are hidden, but for those whose id is in `shown`: the client
+    has seen them already, so they are its own."""
     for raw in items:
         known = spoken.head(raw)
-        hidden = spoken.is_retrieval(known) and (known.call_id or "") not in shown
+        hidden = spoken.calls_one_of(ours, known) and (known.call_id or "") not in shown
         yield spoken.piece(raw, known, hidden=hidden)

@@ -21,7 +21,7 @@ from headroom.config import Config
 from headroom.faults import NoMessages, NotJson, PressLate, StoreDown
 from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, text_key
 from headroom.offer import Front, front_of
-from headroom.offering import Mode, Offer, Offering
+from headroom.offering import Offer, Offering, Wish
 from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
 from headroom.receipts import Forwarded, prefix
 from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
@@ -79,9 +79,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     `body` is what is to be sent: the very object that was given where nothing was changed. Token counts are over the
     slots that were replaced. `note` names what went wrong, if anything: a fault's name. `observed`: everything is as
     it would have been, but `body` is what came and nothing was recorded. `cut` counts the texts sent with something
-    left out. `offered`: the retrieve tool is among the tools; `answers_calls`: the proxy is to answer its calls, of
-    `conversation`, whose turns so far are `places` (see Offering.places). `forwarded` makes what the next request is
-    compared with; it holds the body.
+    left out. `ours` are the tools whose calls the proxy is to answer, in `conversation`, whose turns so far are
+    `places` (see Offering.places). `forwarded` makes what the next request is compared with; it holds the body.
     """
 
     body: bytes
@@ -98,8 +97,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     long_after_short: bool = False
     unknown_types: frozenset[str] = frozenset()
     cut: int = 0
-    offered: bool = False
-    answers_calls: bool = False
+    ours: frozenset[str] = frozenset()
     conversation: bytes = b""
     places: tuple[bytes, ...] = ()
     last_call: bytes = b""
@@ -157,12 +155,12 @@ class Shrinker:
         session: bytes,
         *,
         decide: bool = True,
-        tool: Mode = "off",
+        wish: Wish | None = None,
     ) -> Receipt:
         """What to send in `body`'s place; without `decide` only what was decided before is put in.
 
-        `tool` says when the retrieve tool may be offered; only where it is may texts be cut. Never raises for anything
-        in the body; a fault of ours is the caller's to catch.
+        `wish` says which tools may be offered; None where nothing at all may be added. Texts are cut only where the
+        model can fetch them. Never raises for anything in the body; a fault of ours is the caller's to catch.
         """
         begun = time.perf_counter()
         names: Mapping[str, str] = {}
@@ -186,13 +184,13 @@ class Shrinker:
         # Each type is told once; a stream of made-up ones must neither fill the log nor the memory.
         if told.unknown_types and len(self._told_types) < TYPES_LIMIT:
             self._told_types |= told.unknown_types
-        wanted = located.old or located.fresh or (tool != "off" and not self._observe)
+        wanted = located.old or located.fresh or (wish is not None and not self._observe)
         if not wanted or not (located.utf8 and _is_utf8_outside(body, located.span)):
             return told
         begun = time.perf_counter()
         added = _Added()
-        if tool != "off" and not self._observe:
-            added = await self._added(body, located, dialect, shape, tool)
+        if wish is not None and not self._observe:
+            added = await self._added(body, located, dialect, shape, wish)
         note, offer, hidden = added.note, added.offer, added.hidden
         old, fresh = [slot.key for slot in located.old], [slot.key for slot in located.fresh]
         try:
@@ -202,7 +200,7 @@ class Shrinker:
             decisions = self.ledger.known([*old, *fresh])
         store_ms = _since(begun)
         cut = frozenset(key for key, known in decisions.items() if known.original)
-        if offer is None or not offer.certain:
+        if offer is None or not offer.redeems:
             # A marker that nobody could redeem is never sent: the original goes in its place.
             decisions = {key: known for key, known in decisions.items() if key not in cut}
         undecided = [slot for slot in located.fresh if slot.key not in decisions and slot.key not in cut]
@@ -224,7 +222,7 @@ class Shrinker:
             store_ms += _since(begun)
         else:
             press_ms = 0.0
-        offer = work.offer if work.offer is not None and work.offer.certain else None
+        offer = work.offer
         await self._renew(work, decisions)
         receipt = self._splice(body, located, decisions, work.new, [*(offer.edits if offer else ()), *hidden])
         return msgspec.structs.replace(
@@ -240,15 +238,14 @@ class Shrinker:
             note=work.note,
             observed=self._observe,
             cut=receipt.cut,
-            offered=offer is not None,
-            answers_calls=offer is not None and offer.ours,
+            ours=offer.ours if offer is not None else frozenset(),
             places=tuple(added.places),
             last_call=last_call(located),
             store_ms=store_ms,
             press_ms=press_ms,
         )
 
-    async def _added(self, body: bytes, located: Located, dialect: Dialect, shape: Shape, tool: Mode) -> _Added:
+    async def _added(self, body: bytes, located: Located, dialect: Dialect, shape: Shape, wish: Wish) -> _Added:
         """What is added to a body besides shorter texts."""
         front = front_of(body, shape)
         offer: Offer | None = None
@@ -256,11 +253,11 @@ class Shrinker:
         hidden: Sequence[Edit] = ()
         note = ""
         try:
-            offer = await self._offering.offer(front, located, dialect, tool)
-            if offer is not None and offer.ours:
+            offer = await self._offering.offer(front, located, dialect, wish)
+            if offer is not None and (offer.ours or offer.possible):
                 items = self._locators[dialect.name].items(body)
                 places = self._offering.places(items, located, dialect)
-                if offer.certain:
+                if offer.ours:
                     hidden = await self._offering.hidden(items, dialect, places)
         except StoreDown as fault:
             note = fault.name
@@ -277,7 +274,7 @@ class Shrinker:
                 if work.offer is not None and any(pressing.decision.original for pressing in pressings):
                     work.offer = await self._offering.certain(work.offer)
                 kept = await self.ledger.record(pressings)
-                if work.offer is None or not work.offer.certain:
+                if work.offer is None or not work.offer.redeems:
                     # Another request, which offers the tool, may have been quicker.
                     kept = {key: known for key, known in kept.items() if not known.original}
                 decisions.update(kept)
@@ -374,7 +371,7 @@ class Shrinker:
                 work.rows.append(_row(slot, names, Action.PRESSED_BEFORE))
                 pressings.append(Pressing(slot.key, b"", WHOLE))
         jobs = [(slot, text) for slot, text in jobs if slot.key not in again]
-        cuts = work.offer is not None and work.note == ""
+        cuts = work.offer is not None and work.offer.cuts and work.note == ""
         verdicts = await self._press([(text, cuts and self._may_cut(slot, names)) for slot, text in jobs], work)
         for (slot, text), (verdict, ms) in zip(jobs, verdicts, strict=False):
             token = to_token(verdict.text) if verdict.action is Action.PRESSED else b""

@@ -14,7 +14,7 @@ import msgspec
 import orjson
 from blake3 import blake3
 
-from headroom.weave import TOOL_NAME, Call, Round, Turn
+from headroom.weave import Call, Round, Turn
 from headroom.zones.places import UNREADABLE, members
 from headroom.zones.splice import Edit, any_token, to_text, to_token
 
@@ -97,16 +97,16 @@ def head(raw: bytes) -> Head:
         return Head()
 
 
-def is_retrieval(known: Head) -> bool:
-    """Whether an item calls the retrieve tool."""
-    return known.name == TOOL_NAME and known.type == "function_call"
+def calls_one_of(ours: frozenset[str], known: Head) -> bool:
+    """Whether an item calls one of `ours`."""
+    return known.name in ours and known.type == "function_call"
 
 
 def piece(raw: bytes, known: Head, *, hidden: bool) -> Piece:
     """The piece that an item is."""
     if not hidden:
         return Piece(raw, known)
-    call = Call(known.call_id, _unquoted(bytes(known.arguments))) if known.call_id else None
+    call = Call(known.call_id, known.name or "", _unquoted(bytes(known.arguments))) if known.call_id else None
     return Piece(raw, known, call, True)
 
 

@@ -67,10 +67,19 @@ Kept = TypeVar("Kept", bound=AnswerRounds)
 
 
 class RoundsWeaver(Generic[Kept]):
-    """What a weaver's rounds answer for it."""
+    """What a weaver's rounds answer for it, and whose calls it hides."""
 
-    def __init__(self, rounds: Kept) -> None:
+    def __init__(self, rounds: Kept, ours: frozenset[str]) -> None:
         self._rounds = rounds
+        self._ours = ours
+        self._names = tuple(sorted(name.encode() for name in ours))
+
+    def _mentions(self, text: bytes) -> bool:
+        """Whether one of our tools is named in `text`. Cost: a search for each, so ask where a call can begin."""
+        for name in self._names:  # noqa: SIM110 - a generator would cost more than the searches
+            if name in text:
+                return True
+        return False
 
     @property
     def calls(self) -> Sequence[Call]:
@@ -90,8 +99,8 @@ class RoundsWeaver(Generic[Kept]):
 class StreamWeaver(RoundsWeaver[Kept]):
     """The same of a weaver of streams, which knows whether it is through."""
 
-    def __init__(self, rounds: Kept) -> None:
-        super().__init__(rounds)
+    def __init__(self, rounds: Kept, ours: frozenset[str]) -> None:
+        super().__init__(rounds, ours)
         self._done = False
 
     @property
