@@ -27,5 +27,5 @@ class CallerInfo(msgspec.Struct, frozen=True, gc=False):
 class Answerer(Protocol):
     """Answers the calls of one tool."""
 
-    async def __call__(self, call: Call, caller: CallerInfo) -> str:
+    async def __call__(self, call: Call, caller: CallerInfo, /) -> str:
         """The text that the model gets; one that says what to do where the call cannot be followed. Never raises."""

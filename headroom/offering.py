@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 from blake3 import blake3
@@ -74,10 +74,20 @@ class _Others(msgspec.Struct, frozen=True, gc=False, array_like=True):
     tools: tuple[tuple[str, bytes], ...]
 
 
+class _Keys(NamedTuple):
+    """Under what it is recorded that a conversation was given tools."""
+
+    retrieve: bytes
+    others: bytes
+
+    @staticmethod
+    def of(conversation: bytes) -> _Keys:
+        return _Keys(blake3(b"tool" + conversation).digest(), blake3(b"tools" + conversation).digest())
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Kept).decode
 _decode_others = msgspec.msgpack.Decoder(_Others).decode
-_NO_OTHERS = _Others(False, ())
 
 
 class Offering:
@@ -97,40 +107,25 @@ class Offering:
         of ours are offered, or else the retrieve tool alone, or else none.
         """
         loom = LOOMS.get(dialect.loom)
-        key = blake3(b"tool" + located.conversation).digest()
-        others_key = blake3(b"tools" + located.conversation).digest()
-        if loom is None or (key in self._never and others_key in self._never):
+        keys = _Keys.of(located.conversation)
+        if loom is None or (keys.retrieve in self._never and keys.others in self._never):
             return None
         tools = front.tools()
         if tools is None:
             return None
         room = dialect.most_tools - len(tools.names) if dialect.most_tools else MOST_TOOLS
+        retrieve, others = await self._known(keys, wish, halfway=located.fresh_from > 0)
+        if located.fresh_from == 0:
+            retrieve, others = await self._begin(keys, wish, loom, tools, room, retrieve, others)
         own = _has(tools, TOOL_NAME)
-        begins = located.fresh_from == 0
-        retrieve, record = await self._known(key, others_key, begins, wish)
-        fresh: list[tuple[bytes, bytes]] = []
-        if begins and retrieve is None and wish.retrieve == "start" and not own and room > 0:
-            fresh.append((key, loom.tool(RETRIEVE)))
-        if begins and record is None:
-            wanted = [tool for tool in wish.others if not _has(tools, tool.name)]
-            first = bool(fresh) or (retrieve is not None and not own)
-            if wanted and len(wanted) + first <= room:
-                made = _Others(first, tuple((tool.name, loom.tool(tool)) for tool in wanted))
-                fresh.append((others_key, _encode(made)))
-        if fresh:
-            for (place, _), kept in zip(fresh, await self._ledger.stick_all(fresh), strict=True):
-                retrieve, record = (kept, record) if place == key else (retrieve, kept)
-        others = _read_others(record)
-        more = [(name, tool) for name, tool in others.tools if not _has(tools, name)]
         mine = retrieve is not None and not own and room > 0
+        more = [(name, tool) for name, tool in others.tools if not _has(tools, name)] if others is not None else []
         if len(more) + mine > room:
             more = []
-        possible = b""
-        if wish.retrieve == "sticky" and retrieve is None and not own and len(more) < room:
-            possible = loom.tool(RETRIEVE)
         given = [tool for _, tool in more]
         if mine and retrieve is not None:
-            given.insert(0 if others.follow else len(given), retrieve)
+            given.insert(0 if others is not None and others.follow else len(given), retrieve)
+        possible = retrieve is None and wish.retrieve == "sticky" and not own and len(more) < room
         redeems = mine or (own and wish.retrieve != "off")
         if not (given or possible or redeems):
             return None
@@ -139,28 +134,51 @@ class Offering:
             tuple(given),
             frozenset([name for name, _ in more] + [TOOL_NAME] * mine),
             redeems=redeems,
-            cuts=wish.retrieve != "off" and (redeems or bool(possible)),
-            possible=possible,
-            key=key,
+            cuts=wish.retrieve != "off" and (redeems or possible),
+            possible=loom.tool(RETRIEVE) if possible else b"",
+            key=keys.retrieve,
         )
 
-    async def _known(
-        self, key: bytes, others_key: bytes, begins: bool, wish: Wish
-    ) -> tuple[bytes | None, bytes | None]:
-        """What the conversation was given before: the retrieve tool, and the others. Raises StoreDown.
+    async def _known(self, keys: _Keys, wish: Wish, *, halfway: bool) -> tuple[bytes | None, _Others | None]:
+        """What a conversation was given before: the retrieve tool, and the others. Raises StoreDown.
 
-        What it can not be given any more is not asked for again: that would be a look at the disk for every request.
+        What it cannot be given any more is not asked for again: that would be a look at the disk for every request.
         """
-        final = {name for name, wanted in ((key, wish.retrieve != "off"), (others_key, wish.others)) if not wanted}
-        asked = [name for name in (key, others_key) if name not in self._never]
+        asked = [key for key in keys if key not in self._never]
         found = dict(zip(asked, await self._ledger.stickies(asked), strict=True)) if asked else {}
-        if not begins:
-            for name in asked:
-                if name in final and found[name] is None:
-                    self._never[name] = None
-                    if len(self._never) > NEVER_LIMIT:
-                        self._never.popitem(last=False)
-        return found.get(key), found.get(others_key)
+        for key, wanted in zip(keys, (wish.retrieve != "off", bool(wish.others)), strict=True):
+            if halfway and not wanted and found.get(key) is None:
+                self._never[key] = None
+                if len(self._never) > NEVER_LIMIT:
+                    self._never.popitem(last=False)
+        return found.get(keys.retrieve), _read_others(found.get(keys.others))
+
+    async def _begin(
+        self,
+        keys: _Keys,
+        wish: Wish,
+        loom: Loom,
+        tools: Tools,
+        room: int,
+        retrieve: bytes | None,
+        others: _Others | None,
+    ) -> tuple[bytes | None, _Others | None]:
+        """Give a conversation, with its first request, what it has not and is to have, and record it all at once.
+
+        Raises StoreDown.
+        """
+        new: dict[bytes, bytes] = {}
+        if retrieve is None and wish.retrieve == "start" and room > 0 and not _has(tools, TOOL_NAME):
+            new[keys.retrieve] = loom.tool(RETRIEVE)
+        wanted = [tool for tool in wish.others if not _has(tools, tool.name)]
+        follow = keys.retrieve in new or retrieve is not None
+        if others is None and wanted and len(wanted) + follow <= room:
+            new[keys.others] = _encode(_Others(follow, tuple((tool.name, loom.tool(tool)) for tool in wanted)))
+        if new:
+            kept = dict(zip(new, await self._ledger.stick_all(list(new.items())), strict=True))
+            retrieve = kept.get(keys.retrieve, retrieve)
+            others = _read_others(kept[keys.others]) if keys.others in kept else others
+        return retrieve, others
 
     async def certain(self, offer: Offer) -> Offer:
         """Record the tool that was only possible. Raises StoreDown."""
@@ -248,11 +266,11 @@ def _has(tools: Tools, name: str) -> bool:
     return name in tools.names or any(one.endswith("__" + name) for one in tools.names)
 
 
-def _read_others(value: bytes | None) -> _Others:
+def _read_others(value: bytes | None) -> _Others | None:
     try:
-        return _NO_OTHERS if value is None else _decode_others(value)
+        return None if value is None else _decode_others(value)
     except msgspec.MsgspecError:
-        return _NO_OTHERS
+        return _Others(False, ())  # never to be given others instead
 
 
 def _read(value: bytes) -> Kept | None:
