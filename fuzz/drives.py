@@ -298,6 +298,7 @@ def spelled_plainly(minified: str) -> bool:
         return False
 
 
+OURS = frozenset({TOOL_NAME, "memory_save"})  # tools whose calls are woven in
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
@@ -342,11 +343,11 @@ def drive_coding(data: bytes) -> None:
 
 
 def drive_items(data: bytes) -> None:
-    """Events of any bytes are woven without an error, and pass as they are unless they name the retrieve tool."""
-    splitter, weaver, plain = SseSplitter(), items.LOOM.weaver(), items.LOOM.plain_weaver()
+    """Events of any bytes are woven without an error, and pass as they are unless they name a tool of ours."""
+    splitter, weaver, plain = SseSplitter(), items.LOOM.weaver(OURS), items.LOOM.plain_weaver(OURS)
     for raw in [*splitter.feed(data), splitter.rest]:
         woven = weaver.feed(raw)
-        assert TOOL_NAME.encode() in data or "\\" in data.decode("latin-1") or woven is raw
+        assert _names_ours(data) or "\\" in data.decode("latin-1") or woven is raw
         event = parse_event(raw)
         document = raw if event is None else event.data
         plain.feed(document)
@@ -359,9 +360,13 @@ def drive_items(data: bytes) -> None:
                 anchors = items.LOOM.anchors([body, document])
                 if kept is not None and kept[0] in anchors:
                     items.LOOM.reinsert([body, document], anchors.index(kept[0]), kept[1])
-        assert TOOL_NAME.encode() in data or "\\" in data.decode("latin-1") or plain.finish() is document
+        assert _names_ours(data) or "\\" in data.decode("latin-1") or plain.finish() is document
         plain.finish()
     weaver.fail(503, data)
+
+
+def _names_ours(data: bytes) -> bool:
+    return any(name.encode() in data for name in OURS)
 
 
 def _decoded(decode_form: Callable[[str], str], form: str) -> str | None:
@@ -548,11 +553,11 @@ def drive_cut(data: bytes) -> None:
 
 
 def drive_blocks(data: bytes) -> None:
-    """An answer of content blocks is woven whatever it is; one without a retrieve call is passed on as it came."""
+    """An answer of content blocks is woven whatever it is; one without a call of our tools is passed on as it came."""
     loom = BlockLoom()
     _weave(loom, data)
     _weave_plain(loom, data)
-    made = loom.weaver()
+    made = loom.weaver(OURS)
     for raw in _RETRIEVES:
         made.feed(raw)
     made.settle(["x"])
@@ -575,11 +580,11 @@ def drive_blocks(data: bytes) -> None:
 
 
 def drive_deltas(data: bytes) -> None:
-    """An answer of deltas is woven whatever it is; one without a retrieve call is passed on as it came."""
+    """An answer of deltas is woven whatever it is; one without a call of our tools is passed on as it came."""
     loom = DeltaLoom()
     _weave(loom, data)
     _weave_plain(loom, data)
-    made = loom.weaver()
+    made = loom.weaver(OURS)
     made.feed(_DELTA_CALL)
     made.settle(["x"])
     if b"messages" in data:
@@ -636,11 +641,11 @@ _RETRIEVES = [
 
 def _weave(loom: Loom, data: bytes) -> None:
     events = SseSplitter(1 << 30).feed(data)
-    weaver = loom.weaver()
+    weaver = loom.weaver(OURS)
     for number in range(3):
         for raw in events:
             out = weaver.feed(raw)
-            if not number and TOOL_NAME.encode() not in data and b"\\u" not in data:
+            if not number and not _names_ours(data) and b"\\u" not in data:
                 assert out is raw
         weaver.turn()
         if not weaver.calls:
@@ -656,10 +661,10 @@ def _weave(loom: Loom, data: bytes) -> None:
 
 
 def _weave_plain(loom: Loom, data: bytes) -> None:
-    weaver = loom.plain_weaver()
+    weaver = loom.plain_weaver(OURS)
     for number in range(3):
         weaver.feed(data)
-        if not number and TOOL_NAME.encode() not in data:
+        if not number and not _names_ours(data):
             assert weaver.finish() is data
         assert members(weaver.finish()).keys() == members(data).keys()
         if not weaver.calls:

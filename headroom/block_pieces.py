@@ -14,7 +14,7 @@ import msgspec
 import orjson
 from blake3 import blake3
 
-from headroom.weave import TOOL_NAME, Call
+from headroom.weave import Call
 from headroom.wire.sse import parse_event
 from headroom.zones.places import UNREADABLE, Span, elements, member, members, replaced
 
@@ -80,25 +80,25 @@ def kind(raw: bytes | msgspec.Raw) -> str:
         return ""
 
 
-def retrieval(raw: bytes | msgspec.Raw) -> str:
-    """The id of a block that calls the retrieve tool; empty for any other block."""
+def hidden(raw: bytes | msgspec.Raw, ours: frozenset[str]) -> tuple[str, str] | None:
+    """The id and the name in a block that calls one of `ours`; None for any other block."""
     try:
         head = _read_head(raw)
     except UNREADABLE:
-        return ""
-    return head.id if head.type == "tool_use" and head.name == TOOL_NAME else ""
+        return None
+    return (head.id, head.name) if head.type == "tool_use" and head.name in ours and head.id else None
 
 
-def piece(raw: bytes, arguments: bytes | None = None) -> Piece:
+def piece(raw: bytes, ours: frozenset[str], arguments: bytes | None = None) -> Piece:
     """The piece that a block is. `arguments` are those of a call as they were streamed."""
     raw = as_utf8(raw)
-    call_id = retrieval(raw)
-    if not call_id:
+    called = hidden(raw, ours)
+    if called is None:
         return Piece(raw, identity(raw), None, kind(raw) == "tool_use")
     if arguments is None:
         start, end = member(raw, "input")
         arguments = raw[start:end]
-    return Piece(raw, identity(raw), Call(call_id, arguments), False)
+    return Piece(raw, identity(raw), Call(*called, arguments), False)
 
 
 def identity(raw: bytes) -> bytes:
@@ -159,7 +159,7 @@ def text_block(token: bytes) -> bytes:
     return b'{"type":"text","text":%b}' % token
 
 
-def assembled(events: Iterable[bytes]) -> Iterator[Piece]:
+def assembled(events: Iterable[bytes], ours: frozenset[str]) -> Iterator[Piece]:
     """The blocks that were streamed, in the order in which they began, as a client that keeps them sends them back."""
     by_index: dict[int, _Streamed] = {}
     blocks: list[_Streamed] = []
@@ -179,7 +179,7 @@ def assembled(events: Iterable[bytes]) -> Iterator[Piece]:
             by_index[event.index].add(bytes(event.delta))
     for block in blocks:
         if block.fields:
-            yield block.piece()
+            yield block.piece(ours)
 
 
 # Which field of its block the field of such a delta goes on with; other deltas set the fields they have.
@@ -223,7 +223,7 @@ class _Streamed:
             else:
                 self._set[field] = value
 
-    def piece(self) -> Piece:
+    def piece(self, ours: frozenset[str]) -> Piece:
         """The block as a whole."""
         new = dict(self._set)
         arguments = None
@@ -242,7 +242,7 @@ class _Streamed:
         last = self._begun.rindex(b"}")
         more = b"".join(b',"%b":%b' % (field.encode(), value) for field, value in new.items())
         raw = replaced(self._begun, [*edits, ((last, last), more)] if more else edits)
-        return piece(raw, arguments)
+        return piece(raw, ours, arguments)
 
 
 def _readable(token: bytes) -> tuple[bytes, str]:

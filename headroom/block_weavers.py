@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from headroom.block_pieces import Event, Piece, anchor, as_utf8, assembled, kind, parsed, piece, retrieval
-from headroom.weave import TOOL_NAME, Call, Round, Turn
-from headroom.wire.sse import parse_event
-from headroom.zones.places import UNREADABLE, Span, counts, elements, member, members, replaced
-from headroom.zones.splice import to_token
+from headroom.block_pieces import Event, Piece, anchor, as_utf8, assembled, hidden, kind, parsed, piece
+from headroom.weave import Call, Round, Turn
+from headroom.weavers import AnswerRounds, Counts, RoundsWeaver, StreamWeaver, edited
+from headroom.zones.places import UNREADABLE, elements, member, members, on_one_line, replaced
+from headroom.zones.splice import any_token, to_token
 
-_NAME = TOOL_NAME.encode()
+_CALL = b'"tool_use"'
 _DELTA = b"event: content_block_delta"
 _DELTA_INDEX = re.compile(rb'event: content_block_delta\r?\ndata: \{"type":"content_block_delta","index":(\d{1,9})[,}]')
 # The model was stopped rather than stopped to wait for a result: it gets none.
@@ -28,8 +28,6 @@ _ERRORS: Mapping[int, bytes] = {
     529: b"overloaded_error",
 }
 
-Counts = Mapping[tuple[str, ...], int]
-
 
 class _Ending(msgspec.Struct, frozen=True, gc=False):
     stop_reason: str | None = None
@@ -43,24 +41,20 @@ def message(role: bytes, blocks: Iterable[bytes]) -> bytes:
     return b'{"role":"%b","content":[%b]}' % (role, b",".join(blocks))
 
 
-class _Rounds:
+class _Rounds(AnswerRounds):
     """What was said in the rounds of one answer, and what was hidden of it."""
 
     def __init__(self) -> None:
-        self.waiting: tuple[Call, ...] = ()
-        self.mixed = False
+        super().__init__("messages", "usage")
         self._kept: list[Round] = []
         self._told: list[Piece] = []
-        self._messages: list[bytes] = []
-        self._totals: dict[tuple[str, ...], int] = {}
 
     def end(self, pieces: Sequence[Piece], stop_reason: str) -> bool:
         """A round has ended with `pieces`. Returns whether it waits for results now."""
-        calls = tuple(part.call for part in pieces if part.call is not None)
+        calls = [part.call for part in pieces if part.call is not None]
         if not calls or stop_reason in _CUT_SHORT:
             return False
-        self.waiting = calls
-        self.mixed = any(part.for_client for part in pieces)
+        self.wait(calls, any(part.for_client for part in pieces))
         return True
 
     def settle(self, pieces: Sequence[Piece], results: Sequence[str], used: Counts) -> None:
@@ -73,18 +67,8 @@ class _Rounds:
                 self._told.append(part)
         answers = tuple(_result(call, text) for call, text in zip(self.waiting, results, strict=True))
         self._kept.append(Round(tuple(inserts), answers, len(self._told), self.mixed))
-        self._messages.append(message(b"assistant", (part.raw for part in pieces if part.identity)))
-        self._messages.append(message(b"user", answers))
-        for path, count in used.items():
-            self._totals[path] = self._totals.get(path, 0) + count
-        self.waiting = ()
-        self.mixed = False
-
-    def summed(self, text: bytes) -> list[tuple[Span, bytes]]:
-        """Edits that add the counts of the settled rounds to those in the usage of the object `text`."""
-        found = _usage(text) if self._totals else ()
-        sums = [(span, int(text[slice(*span)]), self._totals.get(path, 0)) for path, span in found]
-        return [(span, b"%d" % (count + before)) for span, count, before in sums if before]
+        said = message(b"assistant", (part.raw for part in pieces if part.identity))
+        self.answered((said, message(b"user", answers)), used)
 
     def turn(self, current: Iterable[Piece]) -> tuple[bytes, Turn] | None:
         """See Weaver. `current` are the pieces of the round that is not settled."""
@@ -97,23 +81,12 @@ class _Rounds:
         """The visible pieces of the settled rounds."""
         return [part.raw for part in self._told]
 
-    def continuation(self, body: bytes) -> bytes:
-        """See Weaver. Cost: msgspec's pass over the body, and a copy of it."""
-        start, end = member(body, "messages")
-        if body[start : start + 1] != b"[":
-            raise ValueError("the request has no list of messages")
-        more = b",".join(self._messages)
-        if more and body[start + 1 : end - 1].strip(b" \t\r\n"):
-            more = b"," + more
-        return replaced(body, [((end - 1, end - 1), more)])
 
-
-class BlockWeaver:
+class BlockWeaver(StreamWeaver[_Rounds]):
     """See headroom.weave.Weaver."""
 
-    def __init__(self) -> None:
-        self._rounds = _Rounds()
-        self._done = False
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(_Rounds(), ours)
         self._first = True  # still in the first round
         self._untouched = True  # nothing was hidden so far
         self._next = 0  # index of the next block that the client gets
@@ -128,21 +101,6 @@ class BlockWeaver:
         self._stop_reason = ""
         self._used: dict[tuple[str, ...], int] = {}
         self._pieces: list[Piece] | None = None
-
-    @property
-    def calls(self) -> Sequence[Call]:
-        """See Weaver."""
-        return self._rounds.waiting
-
-    @property
-    def mixed(self) -> bool:
-        """See Weaver."""
-        return self._rounds.mixed
-
-    @property
-    def done(self) -> bool:
-        """See Weaver."""
-        return self._done
 
     def feed(self, raw: bytes) -> bytes:
         """See Weaver. Cost while nothing is hidden: one prefix test per delta; the few other events are decoded."""
@@ -187,7 +145,7 @@ class BlockWeaver:
         start, end = member(body, "error")
         if kind(body[start:end]):
             said = body if kind(body) == "error" else b'{"type":"error","error":%b}' % body[start:end]
-            said = _on_one_line(as_utf8(said).strip())
+            said = on_one_line(as_utf8(said).strip())
         else:
             said = b'{"type":"error","error":{"type":"%b","message":"The answer could not be continued: status %d."}}'
             said %= (_ERRORS.get(status, b"api_error"), status)
@@ -197,13 +155,9 @@ class BlockWeaver:
         """See Weaver."""
         return None if self._untouched else self._rounds.turn(self._current())
 
-    def continuation(self, body: bytes) -> bytes:
-        """See Weaver."""
-        return self._rounds.continuation(body)
-
     def _current(self) -> list[Piece]:
         """The pieces of this round."""
-        return list(assembled(self._events)) if self._pieces is None else self._pieces
+        return list(assembled(self._events, self._ours)) if self._pieces is None else self._pieces
 
     def _shown_as(self, index: int) -> int | None:
         """The index under which the client knows a block of this round; None for a hidden one."""
@@ -215,7 +169,7 @@ class BlockWeaver:
         self._events.append(raw)
         if event.type == "content_block_start":
             self._hidden.discard(index)
-            if retrieval(event.content_block):
+            if hidden(event.content_block, self._ours) is not None:
                 self._hidden.add(index)
                 self._untouched = False
             else:
@@ -225,7 +179,7 @@ class BlockWeaver:
         if new is None:
             return b""
         span = None if new == index else members(data).get("index")
-        return raw if span is None else _edited(raw, data, [(span, b"%d" % new)])
+        return raw if span is None else edited(raw, data, [(span, b"%d" % new)])
 
     def _message_delta(self, raw: bytes, event: Event, data: bytes) -> bytes:
         """Why the message stops, and its usage."""
@@ -251,43 +205,33 @@ class BlockWeaver:
 
     def _count(self, text: bytes) -> None:
         """Keep the usage that an object reports; later counts replace earlier ones."""
-        self._used.update((path, int(text[slice(*span)])) for path, span in _usage(text))
+        self._used.update(self._rounds.used(text))
 
     def _summed(self, raw: bytes) -> bytes:
         """An event of the ending with the usage of all rounds."""
         if self._first:
             return raw
         data = parsed(raw)[1]
-        return _edited(raw, data, self._rounds.summed(data))
+        return edited(raw, data, self._rounds.summed(data))
 
 
-class PlainBlockWeaver:
+class PlainBlockWeaver(RoundsWeaver[_Rounds]):
     """See headroom.weave.PlainWeaver."""
 
-    def __init__(self) -> None:
-        self._rounds = _Rounds()
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(_Rounds(), ours)
         self._document = b""
         self._pieces: list[Piece] = []
         self._untouched = True
         self._woven: bytes | None = None
 
-    @property
-    def calls(self) -> Sequence[Call]:
-        """See Weaver."""
-        return self._rounds.waiting
-
-    @property
-    def mixed(self) -> bool:
-        """See Weaver."""
-        return self._rounds.mixed
-
     def feed(self, document: bytes) -> None:
-        """See PlainWeaver. Cost while nothing is hidden: one search for the tool's name."""
+        """See PlainWeaver. Cost while nothing is hidden: one search, unless something is called."""
         self._document = document
-        if self._untouched and _NAME not in document:
+        if self._untouched and (_CALL not in document or not self._mentions(document)):
             return
         start, end = member(document, "content")
-        self._pieces = [piece(document[begin:stop]) for begin, stop in elements(document, start, end) or ()]
+        self._pieces = [piece(document[begin:stop], self._ours) for begin, stop in elements(document, start, end) or ()]
         if any(part.call is not None for part in self._pieces):
             self._untouched = False
         self._rounds.end(self._pieces, _stop_reason(document))
@@ -296,9 +240,7 @@ class PlainBlockWeaver:
         """See Weaver."""
         if self.mixed:
             self._woven = self._write()
-        document = self._document
-        used = {path: int(document[slice(*span)]) for path, span in _usage(document)}
-        self._rounds.settle(self._pieces, results, used)
+        self._rounds.settle(self._pieces, results, dict(self._rounds.used(self._document)))
         self._pieces = []
 
     def finish(self) -> bytes:
@@ -310,10 +252,6 @@ class PlainBlockWeaver:
     def turn(self) -> tuple[bytes, Turn] | None:
         """See Weaver."""
         return self._rounds.turn(self._pieces)
-
-    def continuation(self, body: bytes) -> bytes:
-        """See Weaver."""
-        return self._rounds.continuation(body)
 
     def _write(self) -> bytes:
         """The last document with all that is visible, and its counts added up."""
@@ -328,11 +266,7 @@ class PlainBlockWeaver:
 
 def _result(call: Call, text: str) -> bytes:
     """The block that answers a call."""
-    try:
-        token = to_token(text)
-    except ValueError:
-        token = to_token(text.encode("utf-8", "replace").decode())
-    return b'{"type":"tool_result","tool_use_id":%b,"content":%b}' % (to_token(call.id), token)
+    return b'{"type":"tool_result","tool_use_id":%b,"content":%b}' % (to_token(call.id), any_token(text))
 
 
 def _stop_reason(text: bytes | msgspec.Raw) -> str:
@@ -341,26 +275,3 @@ def _stop_reason(text: bytes | msgspec.Raw) -> str:
         return _read_ending(text).stop_reason or ""
     except UNREADABLE:
         return ""
-
-
-def _usage(text: bytes) -> Iterator[tuple[tuple[str, ...], Span]]:
-    """The counts in the usage of an event, a message or an answer."""
-    start, end = member(text, "usage")
-    return counts(text, start, end)
-
-
-def _edited(raw: bytes, data: bytes, edits: list[tuple[Span, bytes]]) -> bytes:
-    """An event with its JSON edited, which is on one line unless somebody reformatted it."""
-    if not edits:
-        return raw
-    at = raw.rfind(data)
-    if at >= 0:
-        return replaced(raw, [((at + start, at + end), new) for (start, end), new in edits])
-    event = parse_event(raw, first=True)
-    name = b"event: %b\n" % event.name if event is not None and event.name else b""
-    return b"%bdata: %b\n\n" % (name, _on_one_line(replaced(data, edits)))
-
-
-def _on_one_line(text: bytes) -> bytes:
-    """JSON without line ends, which can only stand between its tokens."""
-    return text.replace(b"\r", b" ").replace(b"\n", b" ")

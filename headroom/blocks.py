@@ -1,7 +1,7 @@
 """The loom of the dialect whose turns are lists of content blocks.
 
-One woven answer comes back as one message of the model. What was hidden cuts it: a round that only called the retrieve
-tool ends a message, and its results stand in a message of their own; where the client's tools were called as well, the
+One woven answer comes back as one message of the model. What was hidden cuts it: a round that only called the proxy's
+tools ends a message, and its results stand in a message of their own; where the client's tools were called as well, the
 results stand before the client's.
 
     provider   [t1, hidden]   [result]   [t2, call]   [client's result]
@@ -16,14 +16,11 @@ import msgspec
 
 from headroom.block_pieces import Content, anchor, find_content, identity, text_block
 from headroom.block_weavers import BlockWeaver, PlainBlockWeaver, message
-from headroom.weave import TOOL_DESCRIPTION, TOOL_PARAMETERS, PlainWeaver, Round, Turn, Weaver
+from headroom.weave import PlainWeaver, Round, Tool, Turn, Weaver
 from headroom.zones.places import UNREADABLE, Span
 from headroom.zones.splice import Edit
 
-_TOOL = b'{"name":"headroom_retrieve","description":"%b","input_schema":%b}' % (
-    TOOL_DESCRIPTION,
-    TOOL_PARAMETERS,
-)
+_TOOL = b'{"name":"%b","description":"%b","input_schema":%b}'
 _OPEN_TEXT, _CLOSE_TEXT = text_block(b"\0").split(b"\0")
 
 
@@ -39,17 +36,17 @@ class BlockLoom:
 
     together = False
 
-    def weaver(self) -> Weaver:
+    def weaver(self, ours: frozenset[str]) -> Weaver:
         """See Loom."""
-        return BlockWeaver()
+        return BlockWeaver(ours)
 
-    def plain_weaver(self) -> PlainWeaver:
+    def plain_weaver(self, ours: frozenset[str]) -> PlainWeaver:
         """See Loom."""
-        return PlainBlockWeaver()
+        return PlainBlockWeaver(ours)
 
-    def tool(self) -> bytes:
+    def tool(self, tool: Tool) -> bytes:
         """See Loom."""
-        return _TOOL
+        return _TOOL % (tool.name.encode(), tool.description, tool.parameters)
 
     def anchors(self, items: Sequence[bytes]) -> list[bytes]:
         """See Loom. Cost: a search of each item's bytes; what the model said is decoded."""

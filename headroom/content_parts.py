@@ -15,12 +15,12 @@ import msgspec
 import orjson
 from blake3 import blake3
 
-from headroom.weave import TOOL_NAME
 from headroom.zones.places import UNREADABLE, Span, elements, member, members
 
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)")
 _CALLS = ("functionCall", "function_call")
 _RESPONSES = ("functionResponse", "function_response")
+_NONE: frozenset[str] = frozenset()
 _SIGNATURES = ("thoughtSignature", "thought_signature")
 
 
@@ -35,6 +35,7 @@ class Part(msgspec.Struct, frozen=True, gc=False):
     """One part. `text` is where its string of visible text stands in `raw`, quotes included; empty where it has none.
 
     `units` are counted as the module says. `plain`: it is a text and nothing else, and can go on in the next such part.
+    `hidden`: it calls a tool of the proxy's.
     """
 
     raw: bytes
@@ -45,6 +46,7 @@ class Part(msgspec.Struct, frozen=True, gc=False):
     thought: bool = False
     signed: bool = False
     plain: bool = False
+    hidden: bool = False
 
     @property
     def name(self) -> str:
@@ -56,20 +58,16 @@ class Part(msgspec.Struct, frozen=True, gc=False):
         """The id of its call; empty where it has none."""
         return _string(self.call, "id")
 
-    @property
-    def hidden(self) -> bool:
-        """Whether it calls the retrieve tool."""
-        return bool(self.call) and TOOL_NAME.encode() in self.call and self.name == TOOL_NAME
 
-
-def part(raw: bytes) -> Part:
-    """Read one part."""
+def part(raw: bytes, ours: frozenset[str] = _NONE) -> Part:
+    """Read one part. A call of one of `ours` is hidden; what a client sends has none."""
     fields = members(raw)
     thought = any(raw[slice(*fields[key])] == b"true" for key in ("thought",) if key in fields)
     signed = any(key in fields for key in _SIGNATURES)
     for key in _CALLS:
         if key in fields and raw[fields[key][0]] == 0x7B:
-            return Part(raw, 1, call=raw[slice(*fields[key])], signed=signed)
+            call = raw[slice(*fields[key])]
+            return Part(raw, 1, call=call, signed=signed, hidden=bool(ours) and _string(call, "name") in ours)
     if thought:
         return Part(raw, thought=True, signed=signed)
     if "text" in fields and raw[fields["text"][0]] == 0x22:

@@ -8,18 +8,18 @@ import msgspec
 import orjson
 
 from headroom.content_parts import Part, anchor, content, joined, part
-from headroom.weave import TOOL_NAME, Call, Round, Turn
+from headroom.weave import Call, Round, Turn
+from headroom.weavers import AnswerRounds, Counts, Edits, RoundsWeaver, StreamWeaver, edited
 from headroom.wire.sse import parse_event
-from headroom.zones.places import Span, counts, elements, member, members, replaced
-from headroom.zones.splice import to_token
+from headroom.zones.places import Span, elements, member, members, on_one_line, replaced
+from headroom.zones.splice import any_token, to_token
 
-_NAME = TOOL_NAME.encode()
+_FUNCTION = b'"function'  # how the key of a call begins, in either spelling
 _FINISH = b'"finishReason"'
 _GOES_ON = (b'"STOP"', b'"FINISH_REASON_UNSPECIFIED"')
 _NOTHING = b'{"text":""}'
 _STATUS = {400: b"INVALID_ARGUMENT", 401: b"UNAUTHENTICATED", 403: b"PERMISSION_DENIED", 404: b"NOT_FOUND"}
 _STATUS |= {429: b"RESOURCE_EXHAUSTED", 503: b"UNAVAILABLE", 504: b"DEADLINE_EXCEEDED"}
-_Edits = list[tuple[Span, bytes]]
 
 
 class _Chunk(msgspec.Struct, frozen=True, gc=False):
@@ -38,7 +38,7 @@ class _Chunk(msgspec.Struct, frozen=True, gc=False):
     finish: bytes = b""
 
 
-def _read(data: bytes) -> _Chunk | None:
+def _read(data: bytes, ours: frozenset[str]) -> _Chunk | None:
     """Read an answer object; None where it is none."""
     fields = members(data)
     if not fields:
@@ -62,7 +62,7 @@ def _read(data: bytes) -> _Chunk | None:
     if at != (0, 0):
         where = _shifted(members(data[slice(*at)]), at[0]).get("parts", where)
         spans = elements(data, *where) if where != (0, 0) else None
-    found = tuple(part(data[start:stop]) for start, stop in spans or ())
+    found = tuple(part(data[start:stop], ours) for start, stop in spans or ())
     reason = finish if finish[:1] == b'"' else b""
     return _Chunk(
         data, True, found, tuple(spans or ()), candidates[0], at, where if spans is not None else (0, 0), reason
@@ -73,28 +73,24 @@ def _shifted(fields: dict[str, Span], by: int) -> dict[str, Span]:
     return {key: (start + by, end + by) for key, (start, end) in fields.items()}
 
 
-class _Rounds:
+class _Rounds(AnswerRounds):
     """The rounds of a turn so far, and the one that waits for results."""
 
     def __init__(self) -> None:
-        self.waiting: tuple[Call, ...] = ()
-        self.mixed = False
+        super().__init__("contents", "usageMetadata")
         self.told: list[Part] = []
         self._kept: list[Round] = []
-        self._contents: list[bytes] = []
         self._units = 0
-        self._totals: dict[tuple[str, ...], int] = {}
 
     def end(self, parts: Sequence[Part], finish: bytes) -> bool:
         """A round has ended with `parts`. Returns whether it waits for results now."""
-        calls = tuple(Call(one.call_id, _arguments(one)) for one in parts if one.hidden)
+        calls = [Call(one.call_id, one.name, _arguments(one)) for one in parts if one.hidden]
         if not calls or finish not in _GOES_ON:
             return False
-        self.waiting = calls
-        self.mixed = any(one.call and not one.hidden for one in parts)
+        self.wait(calls, any(one.call and not one.hidden for one in parts))
         return True
 
-    def settle(self, parts: Sequence[Part], results: Sequence[str], used: dict[tuple[str, ...], int]) -> None:
+    def settle(self, parts: Sequence[Part], results: Sequence[str], used: Counts) -> None:
         """The round that consists of `parts` and reported `used` is answered."""
         inserts: list[tuple[int, bytes]] = []
         hidden: list[Part] = []
@@ -107,40 +103,19 @@ class _Rounds:
                 self.told.append(one)
         answers = tuple(_response(one, text) for one, text in zip(hidden, results, strict=True))
         self._kept.append(Round(tuple(inserts), answers, self._units, self.mixed))
-        self._contents += (content(b"model", joined(parts)), content(b"user", answers))
-        for path, count in used.items():
-            self._totals[path] = self._totals.get(path, 0) + count
-        self.waiting = ()
-        self.mixed = False
-
-    def summed(self, data: bytes) -> _Edits:
-        """Edits that add the counts of the settled rounds to those in the usage of an answer object."""
-        found = counts(data, *member(data, "usageMetadata")) if self._totals else ()
-        sums = [(span, int(data[slice(*span)]), self._totals.get(path, 0)) for path, span in found]
-        return [(span, b"%d" % (count + before)) for span, count, before in sums if before]
+        self.answered((content(b"model", joined(parts)), content(b"user", answers)), used)
 
     def turn(self, current: Iterable[Part]) -> tuple[bytes, Turn] | None:
         """See Weaver. `current` are the parts of the round that is not settled."""
         name = anchor((*self.told, *current)) if self._kept else b""
         return (name, Turn(tuple(self._kept))) if name else None
 
-    def continuation(self, body: bytes) -> bytes:
-        """See Weaver. Cost: msgspec's pass over the body, and a copy of it."""
-        start, end = member(body, "contents")
-        if body[start : start + 1] != b"[":
-            raise ValueError("the request has no list of contents")
-        more = b",".join(self._contents)
-        if more and body[start + 1 : end - 1].strip(b" \t\r\n"):
-            more = b"," + more
-        return replaced(body, [((end - 1, end - 1), more)])
 
-
-class ContentWeaver:
+class ContentWeaver(StreamWeaver[_Rounds]):
     """See headroom.weave.Weaver."""
 
-    def __init__(self) -> None:
-        self._rounds = _Rounds()
-        self._done = False
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(_Rounds(), ours)
         self._deaf = False  # several candidates, which nobody can continue
         self._first = True  # still in the first round
         self._untouched = True  # nothing was hidden so far
@@ -154,26 +129,11 @@ class ContentWeaver:
         self._ending: list[bytes] = []
         self._used: dict[tuple[str, ...], int] = {}
 
-    @property
-    def calls(self) -> Sequence[Call]:
-        """See Weaver."""
-        return self._rounds.waiting
-
-    @property
-    def mixed(self) -> bool:
-        """See Weaver."""
-        return self._rounds.mixed
-
-    @property
-    def done(self) -> bool:
-        """See Weaver."""
-        return self._done
-
     def feed(self, raw: bytes) -> bytes:
         """See Weaver. Cost while nothing is hidden: two searches of each event's bytes."""
         if self._deaf:
             return raw
-        if self._untouched and _NAME not in raw:
+        if self._untouched and (_FUNCTION not in raw or not self._mentions(raw)):
             self._events.append(raw)
             if _FINISH in raw:
                 self._events.clear()
@@ -184,7 +144,7 @@ class ContentWeaver:
             self._ending.append(raw)
             return b""
         event = parse_event(raw, first=True)
-        chunk = None if event is None else _read(event.data)
+        chunk = None if event is None else _read(event.data, self._ours)
         if chunk is None:
             if event is not None and b'"error"' in event.data:
                 self._done = True
@@ -223,15 +183,11 @@ class ContentWeaver:
         """See Weaver."""
         return None if self._untouched else self._rounds.turn(self._parts)
 
-    def continuation(self, body: bytes) -> bytes:
-        """See Weaver."""
-        return self._rounds.continuation(body)
-
     def _recall(self) -> bool:
         """Read what was passed on before the first hidden call; False where it cannot be continued."""
         for raw in self._events:
             event = parse_event(raw, first=True)
-            chunk = None if event is None else _read(event.data)
+            chunk = None if event is None else _read(event.data, self._ours)
             if chunk is None:
                 continue
             if not chunk.single:
@@ -246,8 +202,7 @@ class ContentWeaver:
         self._parts += chunk.parts
         if not self._name:
             self._name = chunk.data[slice(*member(chunk.data, "responseId"))]
-        used = counts(chunk.data, *member(chunk.data, "usageMetadata"))
-        self._used.update((path, int(chunk.data[slice(*span)])) for path, span in used)
+        self._used.update(self._rounds.used(chunk.data))
 
     def _chunk(self, raw: bytes, chunk: _Chunk) -> bytes:
         """An event of an answer that hides something."""
@@ -272,7 +227,7 @@ class ContentWeaver:
         self._done = True
         return woven
 
-    def _renamed(self, data: bytes) -> _Edits:
+    def _renamed(self, data: bytes) -> Edits:
         """The edit that gives an event of a later round the answer's id."""
         if self._first or not self._name:
             return []
@@ -280,34 +235,24 @@ class ContentWeaver:
         return [] if span is None or data[slice(*span)] == self._name else [(span, self._name)]
 
 
-class PlainContentWeaver:
+class PlainContentWeaver(RoundsWeaver[_Rounds]):
     """See headroom.weave.PlainWeaver. A document that is a list, a stream without events, is passed on as it is."""
 
-    def __init__(self) -> None:
-        self._rounds = _Rounds()
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(_Rounds(), ours)
         self._document = b""
         self._chunk: _Chunk | None = None
         self._parts: Sequence[Part] = ()
         self._untouched = True
         self._woven: bytes | None = None
 
-    @property
-    def calls(self) -> Sequence[Call]:
-        """See Weaver."""
-        return self._rounds.waiting
-
-    @property
-    def mixed(self) -> bool:
-        """See Weaver."""
-        return self._rounds.mixed
-
     def feed(self, document: bytes) -> None:
-        """See PlainWeaver. Cost while nothing is hidden: one search for the tool's name."""
+        """See PlainWeaver. Cost while nothing is hidden: one search, unless something is called."""
         self._document = document
         self._chunk, self._parts = None, ()
-        if self._untouched and _NAME not in document:
+        if self._untouched and (_FUNCTION not in document or not self._mentions(document)):
             return
-        chunk = _read(document)
+        chunk = _read(document, self._ours)
         if chunk is None or not chunk.single:
             return
         self._chunk, self._parts = chunk, chunk.parts
@@ -319,9 +264,7 @@ class PlainContentWeaver:
         """See Weaver."""
         if self.mixed:
             self._woven = self._write()
-        document = self._document
-        found = counts(document, *member(document, "usageMetadata"))
-        self._rounds.settle(self._parts, results, {path: int(document[slice(*span)]) for path, span in found})
+        self._rounds.settle(self._parts, results, dict(self._rounds.used(self._document)))
         self._parts = ()
 
     def finish(self) -> bytes:
@@ -333,10 +276,6 @@ class PlainContentWeaver:
     def turn(self) -> tuple[bytes, Turn] | None:
         """See Weaver."""
         return None if self._untouched else self._rounds.turn(self._parts)
-
-    def continuation(self, body: bytes) -> bytes:
-        """See Weaver."""
-        return self._rounds.continuation(body)
 
     def _write(self) -> bytes:
         """The last document with all that is visible, and its counts added up."""
@@ -355,7 +294,7 @@ class PlainContentWeaver:
         return replaced(chunk.data, sorted([edit, *self._rounds.summed(chunk.data)]))
 
 
-def _without_hidden(chunk: _Chunk) -> _Edits:
+def _without_hidden(chunk: _Chunk) -> Edits:
     """The edit that leaves the hidden parts out; an empty text stands where nothing else would."""
     if not any(one.hidden for one in chunk.parts):
         return []
@@ -363,7 +302,7 @@ def _without_hidden(chunk: _Chunk) -> _Edits:
     return [(chunk.list, b"[%b]" % (shown or _NOTHING))]
 
 
-def _unfinished(chunk: _Chunk) -> _Edits:
+def _unfinished(chunk: _Chunk) -> Edits:
     """The edit that leaves out why an answer ends: the whole member, with one of the commas around it."""
     begin, end = chunk.candidate
     data = chunk.data
@@ -376,15 +315,8 @@ def _unfinished(chunk: _Chunk) -> _Edits:
     return [((start, until + 1 if until else reason[1]), b"")]
 
 
-def _edited(raw: bytes, data: bytes, edits: _Edits) -> bytes:
-    """An event with its JSON edited, which is on one line unless somebody reformatted it."""
-    if not edits:
-        return raw
-    edits.sort()
-    at = raw.rfind(data)
-    if at >= 0:
-        return replaced(raw, [((at + start, at + end), new) for (start, end), new in edits])
-    return b"data: %b\r\n\r\n" % _on_one_line(replaced(data, edits))
+def _edited(raw: bytes, data: bytes, edits: Edits) -> bytes:
+    return edited(raw, data, edits, end=b"\r\n\r\n")
 
 
 def _arguments(one: Part) -> bytes:
@@ -394,12 +326,12 @@ def _arguments(one: Part) -> bytes:
 
 def _response(one: Part, text: str) -> bytes:
     """The part that answers a call."""
-    try:
-        token = to_token(text)
-    except ValueError:
-        token = to_token(text.encode("utf-8", "replace").decode())
     identity = b'"id":%b,' % to_token(one.call_id) if one.call_id else b""
-    return b'{"functionResponse":{%b"name":"%b","response":{"output":%b}}}' % (identity, _NAME, token)
+    return b'{"functionResponse":{%b"name":%b,"response":{"output":%b}}}' % (
+        identity,
+        any_token(one.name),
+        any_token(text),
+    )
 
 
 def _error(body: bytes) -> bytes:
@@ -407,11 +339,6 @@ def _error(body: bytes) -> bytes:
     start, end = member(body, "error")
     said = body[start:end].strip()
     try:
-        return _on_one_line(said) if isinstance(orjson.loads(said), dict) else b""
+        return on_one_line(said) if isinstance(orjson.loads(said), dict) else b""
     except orjson.JSONDecodeError:
         return b""
-
-
-def _on_one_line(text: bytes) -> bytes:
-    """JSON without line ends, which can only stand between its tokens."""
-    return text.replace(b"\r", b" ").replace(b"\n", b" ")

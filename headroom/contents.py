@@ -19,14 +19,11 @@ import msgspec
 
 from headroom.content_parts import Part, anchor, content, find_parts, offset, part, parts_of, role
 from headroom.content_weavers import ContentWeaver, PlainContentWeaver
-from headroom.weave import TOOL_DESCRIPTION, TOOL_PARAMETERS, PlainWeaver, Round, Turn, Weaver
+from headroom.weave import PlainWeaver, Round, Tool, Turn, Weaver
 from headroom.zones.places import Span
 from headroom.zones.splice import Edit
 
-_TOOL = b'{"functionDeclarations":[{"name":"headroom_retrieve","description":"%b","parameters":%b}]}' % (
-    TOOL_DESCRIPTION,
-    TOOL_PARAMETERS,
-)
+_TOOL = b'{"functionDeclarations":[{"name":"%b","description":"%b","parameters":%b}]}'
 
 
 class ContentLoom:
@@ -34,17 +31,17 @@ class ContentLoom:
 
     together = True
 
-    def weaver(self) -> Weaver:
+    def weaver(self, ours: frozenset[str]) -> Weaver:
         """See Loom."""
-        return ContentWeaver()
+        return ContentWeaver(ours)
 
-    def plain_weaver(self) -> PlainWeaver:
+    def plain_weaver(self, ours: frozenset[str]) -> PlainWeaver:
         """See Loom."""
-        return PlainContentWeaver()
+        return PlainContentWeaver(ours)
 
-    def tool(self) -> bytes:
+    def tool(self, tool: Tool) -> bytes:
         """See Loom."""
-        return _TOOL
+        return _TOOL % (tool.name.encode(), tool.description, tool.parameters)
 
     def anchors(self, items: Sequence[bytes]) -> list[bytes]:
         """See Loom. A turn that came back as several contents has its anchor on the last of them."""

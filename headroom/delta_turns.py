@@ -13,11 +13,11 @@ import msgspec
 import orjson
 from blake3 import blake3
 
-from headroom.weave import TOOL_NAME, Call, Round, Turn
-from headroom.zones.places import UNREADABLE, Span, counts, member, replaced
-from headroom.zones.splice import to_token
+from headroom.weave import Call, Round, Turn
+from headroom.weavers import AnswerRounds
+from headroom.zones.places import UNREADABLE
+from headroom.zones.splice import any_token
 
-Edits = list[tuple[Span, bytes]]
 THOUGHTS = ("reasoning_content", "reasoning")  # members of a message in which a model thinks
 _GOES_ON = ("tool_calls", "stop", "function_call")
 
@@ -134,17 +134,9 @@ def anchor(text: str, calls: Iterable[ToolCall]) -> bytes:
         return b""
 
 
-def token(text: str) -> bytes:
-    """`text` as a JSON string; what cannot be written is replaced."""
-    try:
-        return to_token(text)
-    except ValueError:
-        return to_token(text.encode("utf-8", "replace").decode())
-
-
 def assistant(text: str, calls: Iterable[bytes], thought: bytes = b"") -> bytes:
     """The model's message with these calls, as clients write it. `thought`: see headroom.weave.Round."""
-    said = token(text) if text else b"null"
+    said = any_token(text) if text else b"null"
     more = b"%b," % thought if thought else b""
     return b'{"role":"assistant","content":%b,%b"tool_calls":[%b]}' % (said, more, b",".join(calls))
 
@@ -166,9 +158,9 @@ class Spoken(msgspec.Struct, gc=False):
     def raw(self) -> bytes:
         """The call as a message holds it."""
         return b'{"id":%b,"type":"function","function":{"name":%b,"arguments":%b}%b}' % (
-            token(self.id),
-            token(self.name),
-            token("".join(self.arguments)),
+            any_token(self.id),
+            any_token(self.name),
+            any_token("".join(self.arguments)),
             b',"extra_content":%b' % self.extra if self.extra else b"",
         )
 
@@ -179,8 +171,9 @@ class Spoken(msgspec.Struct, gc=False):
 
 
 class Said(msgspec.Struct):
-    """What a round has said so far."""
+    """What a round has said so far. Calls of `ours` are hidden."""
 
+    ours: frozenset[str]
     text: list[str] = msgspec.field(default_factory=list)
     calls: list[Spoken] = msgspec.field(default_factory=list)
     thoughts: dict[str, list[str]] = msgspec.field(default_factory=dict)
@@ -201,7 +194,7 @@ class Said(msgspec.Struct):
             spoken = self.slots.get(index)
             if spoken is None or (piece.id and function.name and piece.id != spoken.id):
                 before = sum(one.hidden for slot, one in self.slots.items() if slot < index)
-                hidden = function.name == TOOL_NAME
+                hidden = function.name in self.ours
                 spoken = Spoken(piece.id or "", function.name or "", [], self.visible, index - before, hidden)
                 self.calls.append(spoken)
                 self.slots[index] = spoken
@@ -224,50 +217,37 @@ class Said(msgspec.Struct):
         """Whether a call is hidden."""
         return any(call.hidden for call in self.calls)
 
-    def count(self, data: bytes) -> None:
-        """Keep the counts of an answer's usage."""
-        found = counts(data, *member(data, "usage"))
-        self.used.update((path, int(data[slice(*span)])) for path, span in found)
 
-
-class Rounds:
+class Rounds(AnswerRounds):
     """The rounds of a turn so far, and the one that waits for results."""
 
-    def __init__(self) -> None:
-        self.waiting: tuple[Call, ...] = ()
-        self.mixed = False
-        self.said = Said()
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__("messages", "usage")
+        self.said = Said(ours)
         self.told = ""
         self.thought: dict[str, str] = {}
         self._kept: list[Round] = []
-        self._messages: list[bytes] = []
-        self._totals: dict[tuple[str, ...], int] = {}
         self._calls: list[Spoken] = []
 
     def ends(self, finish: str) -> bool:
         """Whether a round that ends so waits for results."""
         return self.said.hides and finish in _GOES_ON
 
-    def wait(self) -> None:
+    def end(self) -> None:
         """The round has come to its end, and waits for results; what follows it are counts."""
-        self.waiting = tuple(Call(one.id, "".join(one.arguments).encode()) for one in self.said.calls if one.hidden)
-        self.mixed = self.said.visible > 0
-
-    def drop(self) -> None:
-        """The round is not answered after all."""
-        self.waiting = ()
-        self.mixed = False
+        calls = [Call(one.id, one.name, "".join(one.arguments).encode()) for one in self.said.calls if one.hidden]
+        self.wait(calls, self.said.visible > 0)
 
     def settle(self, results: Sequence[str]) -> None:
         """The waiting round is answered; the next begins."""
         said, text = self.said, "".join(self.said.text)
         hidden = [one for one in said.calls if one.hidden]
         answers = tuple(
-            b'{"role":"tool","tool_call_id":%b,"content":%b}' % (token(one.id), token(result))
+            b'{"role":"tool","tool_call_id":%b,"content":%b}' % (any_token(one.id), any_token(result))
             for one, result in zip(hidden, results, strict=True)
         )
         thoughts = {key: "".join(found) for key, found in said.thoughts.items()}
-        thought = b",".join(b"%b:%b" % (token(key), token(found)) for key, found in thoughts.items())
+        thought = b",".join(b"%b:%b" % (any_token(key), any_token(found)) for key, found in thoughts.items())
         self.told += text
         for key, found in thoughts.items():
             self.thought[key] = self.thought.get(key, "") + found
@@ -276,16 +256,8 @@ class Rounds:
         # The message of a mixed round is the client's, with its thoughts.
         kept = b"" if self.mixed else thought
         self._kept.append(Round(inserts, answers, len(self.told), self.mixed, kept))
-        self._messages += (assistant(text, [one.raw for one in said.calls], thought), *answers)
-        for path, count in said.used.items():
-            self._totals[path] = self._totals.get(path, 0) + count
-        self.waiting, self.mixed, self.said = (), False, Said()
-
-    def summed(self, data: bytes) -> Edits:
-        """Edits that add the counts of the settled rounds to those of an answer."""
-        found = counts(data, *member(data, "usage")) if self._totals else ()
-        sums = [(span, int(data[slice(*span)]), self._totals.get(path, 0)) for path, span in found]
-        return [(span, b"%d" % (count + before)) for span, count, before in sums if before]
+        self.answered((assistant(text, [one.raw for one in said.calls], thought), *answers), said.used)
+        self.said = Said(said.ours)
 
     def turn(self) -> tuple[bytes, Turn] | None:
         """See headroom.weave.Weaver."""
@@ -294,13 +266,3 @@ class Rounds:
         calls = [*self._calls, *(one for one in self.said.calls if not one.hidden)]
         name = anchor(self.told + "".join(self.said.text), [one.call for one in calls])
         return (name, Turn(tuple(self._kept))) if name else None
-
-    def continuation(self, body: bytes) -> bytes:
-        """See headroom.weave.Weaver. Cost: msgspec's pass over the body, and a copy of it."""
-        start, end = member(body, "messages")
-        if body[start : start + 1] != b"[":
-            raise ValueError("the request has no list of messages")
-        more = b",".join(self._messages)
-        if more and body[start + 1 : end - 1].strip(b" \t\r\n"):
-            more = b"," + more
-        return replaced(body, [((end - 1, end - 1), more)])

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headroom.delta_turns import Choice, Edits, Rounds, Spoken, read_answer, token
-from headroom.weave import TOOL_NAME, Call, Turn
+from headroom.delta_turns import Choice, Rounds, Spoken, read_answer
+from headroom.weave import Turn
+from headroom.weavers import Edits, RoundsWeaver, StreamWeaver, edited
 from headroom.wire.sse import parse_event
 from headroom.zones.places import Span, elements, member, members, replaced
+from headroom.zones.splice import any_token
 
-_NAME = TOOL_NAME.encode()
+_CALLS = b'"tool_calls"'
 _DONE = b"[DONE]"
 _UNNAMED = (b'""', b"0", b"null")
 _NOTHING = (b"null", b'""', b"[]", b"{}")
 
 
-class DeltaWeaver:
+class DeltaWeaver(StreamWeaver[Rounds]):
     """See headroom.weave.Weaver. An answer of several choices is passed on untouched.
 
     `calls` are there from the chunk that ends the round: what may come after it are counts, and not every provider
     says that its stream is over.
     """
 
-    def __init__(self) -> None:
-        self._rounds = Rounds()
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(Rounds(ours), ours)
         self._events: list[bytes] = []  # passed on, and not read so far
         self._held: list[bytes] = []  # held back in the first round, as they came
         self._ending: list[bytes] = []  # of a round that waits or will wait, as the client gets it
         self._envelope: dict[str, bytes] = {}
-        self._done = False
         self._deaf = False
         self._untouched = True
         self._first = True
@@ -36,26 +37,11 @@ class DeltaWeaver:
         self._altered = False  # whether the client got something else than the provider sent
         self._lost = False
 
-    @property
-    def calls(self) -> Sequence[Call]:
-        """See Weaver."""
-        return self._rounds.waiting
-
-    @property
-    def mixed(self) -> bool:
-        """See Weaver."""
-        return self._rounds.mixed
-
-    @property
-    def done(self) -> bool:
-        """See Weaver."""
-        return self._done
-
     def feed(self, raw: bytes) -> bytes:
         """See Weaver. Cost while nothing is hidden: two searches of each event's bytes."""
         if self._deaf or self._lost:
             return b"" if self._lost else raw
-        if self._untouched and _NAME not in raw:
+        if self._untouched and (_CALLS not in raw or not self._mentions(raw)):
             if raw.startswith((b"data: [DONE]", b"data:[DONE]")):
                 self._done = True
                 self._events.clear()
@@ -95,7 +81,7 @@ class DeltaWeaver:
         return raw
 
     def _recall(self) -> bool:
-        """Read what was passed on before the tool's name came up; False where it cannot be continued."""
+        """Read what was passed on before a tool of ours was named; False where it cannot be continued."""
         for raw in self._events:
             event = parse_event(raw, first=True)
             answer = None if event is None else read_answer(event.data)
@@ -116,10 +102,10 @@ class DeltaWeaver:
             named = {key: data[slice(*fields[key])] for key in ("id", "created") if key in fields}
             self._envelope = {key: value for key, value in named.items() if value not in _UNNAMED}
         if b'"usage"' in data:
-            self._rounds.said.count(data)
+            self._rounds.said.used.update(self._rounds.used(data))
 
     def _chunk(self, raw: bytes, data: bytes) -> bytes:
-        """An event of an answer that names the tool."""
+        """An event of an answer that calls, and names a tool of ours."""
         answer = read_answer(data)
         if answer is None:
             return raw
@@ -138,7 +124,7 @@ class DeltaWeaver:
 
     def _counted(self, raw: bytes, data: bytes, edits: Edits) -> bytes:
         """A chunk without a choice."""
-        woven = _edited(raw, data, edits)
+        woven = edited(raw, data, edits)
         if not self._waits:
             return woven
         self._hold(raw)
@@ -164,20 +150,20 @@ class DeltaWeaver:
         if ends or self._waits:
             self._hold(raw)
             self._waits = True
-            self._rounds.wait()
+            self._rounds.end()
             if self._rounds.mixed:
-                self._ending.append(_edited(raw, data, edits))
+                self._ending.append(edited(raw, data, edits))
                 return b""
             if not shown:
                 return b""
-            return _edited(raw, data, [*edits, (fields["finish_reason"], b"null")] if choice.finish_reason else edits)
+            return edited(raw, data, [*edits, (fields["finish_reason"], b"null")] if choice.finish_reason else edits)
         if choice.finish_reason:
             self._done = True
-            return _edited(raw, data, edits)
+            return edited(raw, data, edits)
         if not shown and (edits or hides):
             self._hold(raw)
             return b""
-        return _edited(raw, data, edits)
+        return edited(raw, data, edits)
 
     def _hold(self, raw: bytes) -> None:
         if self._first:
@@ -199,7 +185,7 @@ class DeltaWeaver:
                     continue
                 value = calls
             shown = shown or value not in _NOTHING
-            kept.append(b"%b:%b" % (token(key), value))
+            kept.append(b"%b:%b" % (any_token(key), value))
         return (b"{%b}" % b",".join(kept) if changed else delta), shown
 
     def _renamed(self, data: bytes) -> Edits:
@@ -234,38 +220,24 @@ class DeltaWeaver:
         """See Weaver."""
         return None if self._untouched else self._rounds.turn()
 
-    def continuation(self, body: bytes) -> bytes:
-        """See Weaver."""
-        return self._rounds.continuation(body)
 
-
-class PlainDeltaWeaver:
+class PlainDeltaWeaver(RoundsWeaver[Rounds]):
     """See headroom.weave.PlainWeaver. A document of several choices is passed on untouched."""
 
-    def __init__(self) -> None:
-        self._rounds = Rounds()
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(Rounds(ours), ours)
         self._document = b""
         self._woven: bytes | None = None
         self._untouched = True
         self._readable = False
         self._ends = False
 
-    @property
-    def calls(self) -> Sequence[Call]:
-        """See Weaver."""
-        return self._rounds.waiting
-
-    @property
-    def mixed(self) -> bool:
-        """See Weaver."""
-        return self._rounds.mixed
-
     def feed(self, document: bytes) -> None:
-        """See PlainWeaver. Cost while nothing is hidden: one search for the tool's name."""
+        """See PlainWeaver. Cost while nothing is hidden: one search, unless something is called."""
         self._document = document
         self._woven = None
         self._readable = False
-        if self._untouched and _NAME not in document:
+        if self._untouched and (_CALLS not in document or not self._mentions(document)):
             return
         answer = read_answer(document)
         if answer is None or not answer.choices or len(answer.choices) > 1 or answer.choices[0].message is None:
@@ -276,12 +248,12 @@ class PlainDeltaWeaver:
         self._readable = True
         self._ends = False
         self._rounds.said.take(answer.choices[0].message)
-        self._rounds.said.count(document)
+        self._rounds.said.used.update(self._rounds.used(document))
         if self._rounds.said.hides:
             self._untouched = False
         self._ends = self._rounds.ends(answer.choices[0].finish_reason or "")
         if self._ends:
-            self._rounds.wait()
+            self._rounds.end()
 
     def settle(self, results: Sequence[str]) -> None:
         """See Weaver."""
@@ -298,10 +270,6 @@ class PlainDeltaWeaver:
         """See Weaver."""
         return None if self._untouched else self._rounds.turn()
 
-    def continuation(self, body: bytes) -> bytes:
-        """See Weaver."""
-        return self._rounds.continuation(body)
-
     def _write(self) -> bytes:
         """The last document with all that is visible, and its counts added up."""
         data, said = self._document, self._rounds.said
@@ -311,14 +279,14 @@ class PlainDeltaWeaver:
         start, stop = fields["message"]
         values = {key: data[start + a : start + b] for key, (a, b) in members(data[start:stop]).items()}
         if self._rounds.told:
-            values["content"] = token(self._rounds.told + "".join(said.text))
+            values["content"] = any_token(self._rounds.told + "".join(said.text))
         for key, thought in self._rounds.thought.items():
-            values[key] = token(thought + "".join(said.thoughts.get(key, ())))
+            values[key] = any_token(thought + "".join(said.thoughts.get(key, ())))
         if said.hides and "tool_calls" in values:
             values["tool_calls"] = _shown_calls(values["tool_calls"], said.calls, renumber=False)
             if values["tool_calls"] == b"[]":
                 del values["tool_calls"]
-        message = b"{%b}" % b",".join(b"%b:%b" % (token(key), value) for key, value in values.items())
+        message = b"{%b}" % b",".join(b"%b:%b" % (any_token(key), value) for key, value in values.items())
         edits = [((start, stop), message), *self._rounds.summed(data)]
         if self._ends and not said.visible and "finish_reason" in fields:
             edits.append((fields["finish_reason"], b'"stop"'))
@@ -345,14 +313,3 @@ def _shown_calls(value: bytes, pieces: Sequence[Spoken], *, renumber: bool = Tru
         shown.append(raw)
     same = len(shown) == len(spans) and all(value[a:b] == raw for (a, b), raw in zip(spans, shown, strict=True))
     return value if same else b"[%b]" % b",".join(shown)
-
-
-def _edited(raw: bytes, data: bytes, edits: Sequence[tuple[Span, bytes]]) -> bytes:
-    """An event with its JSON edited, which is on one line unless somebody reformatted it."""
-    if not edits:
-        return raw
-    ordered = sorted(edits)
-    at = raw.rfind(data)
-    if at >= 0:
-        return replaced(raw, [((at + start, at + end), new) for (start, end), new in ordered])
-    return b"data: %b\n\n" % b" ".join(replaced(data, ordered).splitlines())

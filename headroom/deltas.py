@@ -13,16 +13,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headroom.delta_turns import anchor, assistant, read_message, text_of, thoughts_of, token
+from headroom.delta_turns import anchor, assistant, read_message, text_of, thoughts_of
 from headroom.delta_weavers import DeltaWeaver, PlainDeltaWeaver
-from headroom.weave import TOOL_DESCRIPTION, TOOL_PARAMETERS, PlainWeaver, Round, Turn, Weaver
+from headroom.weave import PlainWeaver, Round, Tool, Turn, Weaver
 from headroom.zones.places import Span, elements, members
-from headroom.zones.splice import Edit
+from headroom.zones.splice import Edit, any_token
 
-_TOOL = b'{"type":"function","function":{"name":"headroom_retrieve","description":"%b","parameters":%b}}' % (
-    TOOL_DESCRIPTION,
-    TOOL_PARAMETERS,
-)
+_TOOL = b'{"type":"function","function":{"name":"%b","description":"%b","parameters":%b}}'
 
 
 class DeltaLoom:
@@ -30,17 +27,17 @@ class DeltaLoom:
 
     together = False
 
-    def weaver(self) -> Weaver:
+    def weaver(self, ours: frozenset[str]) -> Weaver:
         """See Loom."""
-        return DeltaWeaver()
+        return DeltaWeaver(ours)
 
-    def plain_weaver(self) -> PlainWeaver:
+    def plain_weaver(self, ours: frozenset[str]) -> PlainWeaver:
         """See Loom."""
-        return PlainDeltaWeaver()
+        return PlainDeltaWeaver(ours)
 
-    def tool(self) -> bytes:
+    def tool(self, tool: Tool) -> bytes:
         """See Loom."""
-        return _TOOL
+        return _TOOL % (tool.name.encode(), tool.description, tool.parameters)
 
     def anchors(self, items: Sequence[bytes]) -> list[bytes]:
         """See Loom."""
@@ -73,7 +70,7 @@ class DeltaLoom:
             span = said.string if rest else said.content
             if span is None:
                 return []
-            edits.append(Edit(*span, token(rest) if rest else b"null"))
+            edits.append(Edit(*span, any_token(rest) if rest else b"null"))
         final = turn.rounds[-1]
         if final.mixed:
             following = read_message(items[at + 1]) if at + 1 < len(items) else None
@@ -124,7 +121,7 @@ def _thought_again(item: bytes, said: _Said, turn: Turn) -> list[Edit]:
     for key, before in earlier.items():
         if said.thoughts.get(key, "").startswith(before):
             rest = said.thoughts[key][len(before) :]
-            edits.append(Edit(*fields[key], token(rest) if rest else b"null"))
+            edits.append(Edit(*fields[key], any_token(rest) if rest else b"null"))
     return edits
 
 

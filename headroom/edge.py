@@ -18,6 +18,7 @@ from typing import Self, cast
 import msgspec
 
 from headroom import control, plan, providers
+from headroom.answering import Answerer
 from headroom.attribution import PREFIX
 from headroom.betas import StickyTokens
 from headroom.config import SETTINGS, Config, ConfigError, without_password
@@ -26,11 +27,12 @@ from headroom.exchange import Exchange, error_answer
 from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, Unauthorized
 from headroom.logs import LogWriter
 from headroom.metrics import Board, Counters
-from headroom.offering import Mode
+from headroom.offering import Mode, Wish
 from headroom.receipts import Receipts
 from headroom.services import Services, Serving
 from headroom.shrink import Shrinker
 from headroom.stores import is_redis, ledger_of, open_store, redis_store
+from headroom.weave import Tool
 from headroom.wire.downstream import Downstream, RequestSink
 from headroom.wire.gate import Watch
 from headroom.wire.head import RequestHead
@@ -81,7 +83,8 @@ class Edge:
         self.strips = config.on("strip_internal_headers")
         self.receipts = Receipts()
         self.sticky_tokens: StickyTokens | None = None
-        self.tool_mode = cast(Mode, config.text("ccr_tool"))
+        self.wish = Wish(cast(Mode, config.text("ccr_tool")))
+        self.answerers: dict[str, Answerer] = {}
         self._token = config.proxy_token
         self._prefix = secrets.token_hex(6)
         self._count = 0
@@ -126,6 +129,11 @@ class Edge:
         )
         self.port: int = listener.getsockname()[1]
         self._server = await loop.create_server(lambda: Downstream(self), sock=listener, backlog=BACKLOG)
+
+    def offer(self, tool: Tool, answerer: Answerer) -> None:
+        """Offer a tool to conversations that begin from now on, and have its calls answered by `answerer`."""
+        self.wish = Wish(self.wish.retrieve, (*self.wish.others, tool))
+        self.answerers[tool.name] = answerer
 
     def began(self, exchange: Exchange) -> None:
         """An exchange is under way."""

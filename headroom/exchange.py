@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
 import orjson
 
 from headroom import conversation
+from headroom.answering import NOBODY, Answerer, CallerInfo
 from headroom.betas import StickyTokens
 from headroom.events import (
     MarkerOrder,
@@ -31,7 +32,7 @@ from headroom.faults import BadCoding, BadResponse, BodyTooLarge, Fault, StoreDo
 from headroom.heads import homeward, onward, rewoven
 from headroom.looms import LOOMS
 from headroom.metrics import Counters
-from headroom.offering import Mode
+from headroom.offering import Wish
 from headroom.plan import Plan
 from headroom.policy import POLICIES, AuthMode, classify
 from headroom.providers import LOGIN_APIS, TOKEN_FIELDS, UPSTREAM_ID_FIELDS, Dialect
@@ -39,7 +40,7 @@ from headroom.receipts import Forwarded, Receipts
 from headroom.retrieve import UNREADABLE, BadAsking, asking, missing, pick
 from headroom.shrink import Receipt, Shrinker
 from headroom.usage import JsonListener, Listener, StreamListener, Usage
-from headroom.weave import Call, Turn
+from headroom.weave import TOOL_NAME, Call, Turn
 from headroom.wire.coding import decode, identity
 from headroom.wire.downstream import Downstream
 from headroom.wire.head import CHUNKED, REASONS, UNTIL_CLOSE, Fields, RequestHead, ResponseHead
@@ -78,7 +79,9 @@ class House(Protocol):
     @property
     def answer_limit(self) -> int: ...
     @property
-    def tool_mode(self) -> Mode: ...
+    def wish(self) -> Wish: ...
+    @property
+    def answerers(self) -> Mapping[str, Answerer]: ...
     @property
     def receipts(self) -> Receipts: ...
     @property
@@ -285,13 +288,13 @@ class Exchange:
         if self._plan.api in LOGIN_APIS and auth is AuthMode.PAYG:
             auth = AuthMode.OAUTH
         self._auth = auth
-        tool = self._house.tool_mode if POLICIES[auth].reversible and self._plan.woven else "off"
+        wish = self._wish(auth)
         caller, session = conversation.caller(fields), conversation.session(fields, dialect)
         for decide in (True, False):
             if receipt is not None:
                 break
             try:
-                receipt = await self._house.shrinker.rewrite(plain, dialect, caller, session, decide=decide, tool=tool)
+                receipt = await self._house.shrinker.rewrite(plain, dialect, caller, session, decide=decide, wish=wish)
             except Exception as error:
                 # The one broad except: whatever is wrong with us, what was sent before is right, and then the original.
                 self._house.sink(failure(self.id, error))
@@ -312,7 +315,7 @@ class Exchange:
         out = receipt.body if changed else body
         self._out_bytes = len(out)
         self._task = None
-        if receipt.answers_calls:
+        if receipt.ours:
             self._sent_body = out
         coded = changed and not identity(coding)
         self._connect(self._onward(len(out) if changed or head.length == CHUNKED else None, coded) + out)
@@ -336,6 +339,13 @@ class Exchange:
         self._search = None
         if not task.cancelled() and (error := task.exception()) is not None:
             self._house.sink(failure(self.id, error))
+
+    def _wish(self, auth: AuthMode) -> Wish | None:
+        """Which tools this caller may be given; None where nothing may be added."""
+        policy, wish = POLICIES[auth], self._house.wish
+        if not policy.add_tools or not self._plan.woven:
+            return None
+        return wish if policy.reversible else Wish("off", wish.others)
 
     async def _sticky_fields(self, fields: Fields, receipt: Receipt) -> tuple[tuple[bytes, bytes], ...]:
         """Fields of feature tokens that go otherwise than they came: with those this conversation had before."""
@@ -533,12 +543,14 @@ class Exchange:
         plain = kind == _JSON and head.length <= self._house.answer_limit
         if kind != _STREAM and not plain:
             return False
-        house = self._house
+        house, receipt = self._house, self._receipt
+        assert receipt is not None
         self._woven = Woven(
             self,
             LOOMS[self._plan.dialect.loom],
             head,
             self._sent_body,
+            ours=receipt.ours,
             plain=plain,
             limit=house.answer_limit,
             event_limit=house.event_limit,
@@ -558,6 +570,14 @@ class Exchange:
         return [await self._fetch(call) for call in calls]
 
     async def _fetch(self, call: Call) -> str:
+        if call.name == TOOL_NAME:
+            return await self._original(call)
+        answerer, receipt = self._house.answerers.get(call.name), self._receipt
+        if answerer is None or receipt is None:
+            return NOBODY
+        return await answerer(call, CallerInfo(project="", user="", conversation=receipt.conversation, id=self.id))
+
+    async def _original(self, call: Call) -> str:
         house = self._house
         try:
             asked = asking(call.arguments)

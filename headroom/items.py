@@ -1,8 +1,8 @@
 """Weaves answers of the dialect whose turns are items of the request's list.
 
 Each event carries a sequence number, and most the index of the item that they are about; the last one carries the
-whole answer. An item that calls the retrieve tool is named in its first event, so nothing else is ever held but it and
-the ending.
+whole answer. An item that calls a tool of the proxy's says so in its first event, so nothing else is ever held but it
+and the ending.
 """
 
 from __future__ import annotations
@@ -10,19 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from headroom import spoken
-from headroom.rounds import Answer, Changes, Rounds, pieces_of
+from headroom.rounds import Answer, Rounds, pieces_of
 from headroom.spoken import Piece
-from headroom.weave import TOOL_DESCRIPTION, TOOL_NAME, TOOL_PARAMETERS, Call, Loom, PlainWeaver, Turn, Weaver
+from headroom.weave import Loom, PlainWeaver, Tool, Turn, Weaver
+from headroom.weavers import RoundsWeaver, StreamWeaver, edited
 from headroom.wire.sse import parse_event
-from headroom.zones.places import Span, members, replaced
+from headroom.zones.places import Span, members, on_one_line, replaced
 from headroom.zones.splice import Edit
 
-_TOOL = b'{"type":"function","name":"headroom_retrieve","description":"%b","parameters":%b,"strict":false}' % (
-    TOOL_DESCRIPTION,
-    TOOL_PARAMETERS,
-)
+_TOOL = b'{"type":"function","name":"%b","description":"%b","parameters":%b,"strict":false}'
 
-_NAME = TOOL_NAME.encode()
 _USUAL = b"event: response."
 _ITEM = b"event: response.output_item."
 _LAST = (b"event: response.completed", b"event: response.incomplete", b"event: response.failed")
@@ -30,12 +27,11 @@ _BEGUN = frozenset({"response.created", "response.queued", "response.in_progress
 _ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 
 
-class _Weaver:
+class _Weaver(StreamWeaver[Rounds]):
     """See headroom.weave.Weaver."""
 
-    def __init__(self) -> None:
-        self._rounds = Rounds()
-        self._done = False
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(Rounds(), ours)
         self._first = True  # still in the first round
         self._touched = False  # something was hidden, or left out
         self._number = -1  # the next event's sequence number, once something was hidden
@@ -53,21 +49,6 @@ class _Weaver:
         self._answer: Answer | None = None
         self._pieces: tuple[Piece, ...] = ()
 
-    @property
-    def calls(self) -> Sequence[Call]:
-        """See Weaver."""
-        return self._rounds.waiting
-
-    @property
-    def mixed(self) -> bool:
-        """See Weaver."""
-        return self._rounds.mixed
-
-    @property
-    def done(self) -> bool:
-        """See Weaver."""
-        return self._done
-
     def feed(self, raw: bytes) -> bytes:
         """See Weaver. Cost while nothing is hidden: prefix tests; the ending is walked over if it echoes the tool."""
         if self._held:
@@ -75,7 +56,7 @@ class _Weaver:
             return b""
         if not self._touched and raw.startswith(_USUAL):
             if raw.startswith(_ITEM):
-                if _NAME not in raw:
+                if not self._mentions(raw):
                     self._noted.append(raw)
                     return raw
             elif not raw.startswith(_LAST):
@@ -120,7 +101,7 @@ class _Weaver:
         """See Weaver."""
         self._done = True
         start, end = members(body).get("error", (0, 0))
-        error = body[start:end].replace(b"\r", b" ").replace(b"\n", b" ")  # they can only stand between its tokens
+        error = on_one_line(body[start:end])
         spans = members(error)
         if "message" not in spans:
             error = (
@@ -140,16 +121,12 @@ class _Weaver:
         """See Weaver."""
         return self._rounds.turn(self._pieces) if self._touched else None
 
-    def continuation(self, body: bytes) -> bytes:
-        """See Weaver."""
-        return self._rounds.continuation(body)
-
     def _hides(self, data: bytes, spans: Mapping[str, Span], begins: bool) -> bool:
         """Whether an item that begins or ends is hidden."""
         known = spoken.head(data[slice(*spans.get("item", (0, 0)))])
         index = _number(data, spans, "output_index")
         hidden = index in self._hidden or (known.id or "") in self._hidden_ids
-        if hidden or not spoken.is_retrieval(known):
+        if hidden or not spoken.calls_one_of(self._ours, known):
             return hidden
         if not begins and (index in self._moves or self._began(index)):
             # The client was told of it before it had its name.
@@ -198,20 +175,20 @@ class _Weaver:
             if number != self._number:
                 edits.append((spans["sequence_number"], b"%d" % self._number))
             self._number += 1
-        return _edited(raw, data, edits)
+        return edited(raw, data, edits)
 
     def _ending(self, raw: bytes, data: bytes, spans: Mapping[str, Span], kind: str) -> bytes:
         """The round is over."""
-        if not self._touched and _NAME not in raw and not any(_NAME in noted for noted in self._noted):
+        if not self._touched and not any(map(self._mentions, (raw, *self._noted))):
             self._noted.clear()
             self._done = True
             return raw
-        answer = Answer(data, *spans.get("response", (0, 0)), frozenset(self._shown))
+        answer = Answer(data, *spans.get("response", (0, 0)), self._ours, frozenset(self._shown))
         pieces = answer.pieces
         if not pieces:
             # Some providers tell each item once only.
             ended = {index: item for begun, index, item in _changes_of_items(self._noted) if not begun}
-            pieces = tuple(pieces_of((ended[index] for index in sorted(ended)), frozenset(self._shown)))
+            pieces = tuple(pieces_of((ended[index] for index in sorted(ended)), self._ours, frozenset(self._shown)))
         if any(one.hidden for one in pieces):
             self._touch(data, spans)
         self._pieces = pieces
@@ -220,7 +197,7 @@ class _Weaver:
             self._noted.clear()
             self._done = True
             return raw
-        if kind == "response.completed" and self._rounds.wait(pieces):
+        if kind == "response.completed" and self._rounds.end(pieces):
             self._held.append(raw)
             return b""
         self._done = True
@@ -235,33 +212,23 @@ class _Weaver:
         return self._passed(raw, event.data, members(event.data), answer.rewritten(self._rounds, lasting=lasting))
 
 
-class _PlainWeaver:
+class _PlainWeaver(RoundsWeaver[Rounds]):
     """See headroom.weave.PlainWeaver."""
 
-    def __init__(self) -> None:
-        self._rounds = Rounds()
+    def __init__(self, ours: frozenset[str]) -> None:
+        super().__init__(Rounds(), ours)
         self._document = b""
         self._answer: Answer | None = None
         self._woven: bytes | None = None  # the whole answer, once the round at hand is settled
-
-    @property
-    def calls(self) -> Sequence[Call]:
-        """See Weaver."""
-        return self._rounds.waiting
-
-    @property
-    def mixed(self) -> bool:
-        """See Weaver."""
-        return self._rounds.mixed
 
     def feed(self, document: bytes) -> None:
         """See PlainWeaver."""
         self._document = document
         self._answer = self._woven = None
-        if _NAME in document or self._rounds.begun:
-            answer = self._answer = Answer(document, 0, len(document), frozenset())
+        if self._rounds.begun or self._mentions(document):
+            answer = self._answer = Answer(document, 0, len(document), self._ours, frozenset())
             if answer.value("status") in (b'"completed"', b""):
-                self._rounds.wait(answer.pieces)
+                self._rounds.end(answer.pieces)
 
     def settle(self, results: Sequence[str]) -> None:
         """See PlainWeaver."""
@@ -283,27 +250,23 @@ class _PlainWeaver:
             return self._rounds.turn(())
         return self._rounds.turn(self._answer.pieces)
 
-    def continuation(self, body: bytes) -> bytes:
-        """See Weaver."""
-        return self._rounds.continuation(body)
-
 
 class _Loom:
     """See headroom.weave.Loom."""
 
     together = False
 
-    def weaver(self) -> Weaver:
+    def weaver(self, ours: frozenset[str]) -> Weaver:
         """See Loom."""
-        return _Weaver()
+        return _Weaver(ours)
 
-    def plain_weaver(self) -> PlainWeaver:
+    def plain_weaver(self, ours: frozenset[str]) -> PlainWeaver:
         """See Loom."""
-        return _PlainWeaver()
+        return _PlainWeaver(ours)
 
-    def tool(self) -> bytes:
+    def tool(self, tool: Tool) -> bytes:
         """See Loom."""
-        return _TOOL
+        return _TOOL % (tool.name.encode(), tool.description, tool.parameters)
 
     def anchors(self, items: Sequence[bytes]) -> list[bytes]:
         """See Loom."""
@@ -338,17 +301,3 @@ def _word(data: bytes, spans: Mapping[str, Span], key: str) -> str:
     """A field that is a string without escapes; else empty."""
     value = data[slice(*spans.get(key, (0, 0)))]
     return value[1:-1].decode("utf-8", "replace") if value[:1] == b'"' else ""
-
-
-def _edited(raw: bytes, data: bytes, edits: Changes) -> bytes:
-    """An event with changes in its data; the very object where there are none."""
-    if not edits:
-        return raw
-    edits.sort()
-    at = raw.find(data)
-    if at >= 0:
-        return replaced(raw, [((at + start, at + end), new) for (start, end), new in edits])
-    # Data in several lines: the ends of lines can only stand between its tokens.
-    event = parse_event(raw, first=True)
-    name = b"" if event is None else event.name
-    return b"event: %b\ndata: %b\n\n" % (name, replaced(data, edits).replace(b"\n", b" "))

@@ -240,10 +240,17 @@ class Ledger:
     async def stick(self, key: bytes, value: bytes) -> bytes:
         """Keep bytes that are added to a conversation's requests; returns what is kept, which another worker may have
         written first. Raises StoreDown; then nothing is to be added."""
-        name = (SPACE_STICKY, key)
-        kept = (await self._bounded(self._store.put([(name, value)])))[name]
-        self._stick(key, kept)
-        return kept
+        return (await self.stick_all([(key, value)]))[0]
+
+    async def stick_all(self, entries: Sequence[tuple[bytes, bytes]]) -> list[bytes]:
+        """Like `stick`, of several at once: all are kept, or StoreDown is raised."""
+        names = [(SPACE_STICKY, key) for key, _ in entries]
+        put = await self._bounded(
+            self._store.put([(name, value) for name, (_, value) in zip(names, entries, strict=True)])
+        )
+        for (_, key), name in zip(entries, names, strict=True):
+            self._stick(key, put[name])
+        return [put[name] for name in names]
 
     def _stick(self, key: bytes, value: bytes) -> None:
         self._sticky[key] = value

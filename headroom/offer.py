@@ -1,37 +1,15 @@
-"""A request's list of tools: which there are, and where one more goes."""
+"""A request's list of tools: which there are, and where more of them go."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 import orjson
 
-from headroom.zones.locate import RAW, address
+from headroom.zones.locate import address
+from headroom.zones.preamble import Preamble
 from headroom.zones.splice import Edit
-
-_NONE = RAW(b"")
-
-
-class _Top(msgspec.Struct, gc=False):
-    tools: msgspec.Raw = _NONE
-
-
-class _Under(msgspec.Struct, gc=False):
-    request: _Top = msgspec.field(default_factory=_Top)
-
-
-class _Head(msgspec.Struct, gc=False):
-    tools: msgspec.Raw = _NONE
-    system: msgspec.Raw = _NONE
-    instructions: msgspec.Raw = _NONE
-    systemInstruction: msgspec.Raw = _NONE
-    system_instruction: msgspec.Raw = _NONE
-
-
-_HEAD = msgspec.json.Decoder(_Head)
-_TOP = msgspec.json.Decoder(_Top)
-_UNDER = msgspec.json.Decoder(_Under)
 
 
 class Tools(msgspec.Struct, frozen=True, gc=False):
@@ -41,46 +19,37 @@ class Tools(msgspec.Struct, frozen=True, gc=False):
     names: frozenset[str]
 
 
-def tools_of(body: bytes, under: str = "") -> Tools | None:
-    """The tools in `body`, or None where it offers none. `under` names the object that holds the request, if one does.
+def tools_of(body: bytes, preamble: Preamble, functions: Sequence[str] = ()) -> Tools | None:
+    """The tools of `body`, whose preamble is given, or None where it offers none. Cost: decoding the list.
 
-    Cost: one pass over the body, and decoding the list.
+    `functions` are the keys under which a tool holds the function that it is, or a list of them.
     """
+    raw = preamble.tools
     try:
-        raw = _UNDER.decode(body).request.tools if under else _TOP.decode(body).tools
         tools = orjson.loads(bytes(raw)) if len(raw) else None
-    except (msgspec.MsgspecError, orjson.JSONDecodeError, RecursionError, UnicodeDecodeError):
+    except orjson.JSONDecodeError:
         return None
     if not isinstance(tools, list) or not tools:
         return None
-    names = frozenset(_names(tools))
+    names = frozenset(_names(tools, functions))
     if not names:
         return None  # the provider's own tools alone, beside which some refuse functions
     return Tools(address(raw) - address(body) + len(raw) - 1, names)
 
 
-def instructions_of(body: bytes) -> list[bytes]:
-    """What stands before a conversation in the prompt: its tools and instructions, raw; empty where there are none."""
-    try:
-        head = _HEAD.decode(body)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return []
-    return [bytes(getattr(head, name)) for name in head.__struct_fields__]
+def with_tools(tools: Tools, definitions: Sequence[bytes]) -> Edit:
+    """The edit that adds more tools at the end of the list."""
+    return Edit(tools.end, tools.end, b"".join(b"," + definition for definition in definitions))
 
 
-def with_tool(tools: Tools, definition: bytes) -> Edit:
-    """The edit that adds one more tool at the end of the list."""
-    return Edit(tools.end, tools.end, b"," + definition)
-
-
-def _names(value: object) -> Iterator[str]:
-    """Names of tools, on the tool itself, in its function, or in its list of functions."""
+def _names(value: object, functions: Sequence[str]) -> Iterator[str]:
+    """Names of tools, on the tool itself or on what it has under one of `functions`."""
     if isinstance(value, list):
         for one in value:
-            yield from _names(one)
+            yield from _names(one, functions)
     elif isinstance(value, dict):
         name = value.get("name")
         if isinstance(name, str):
             yield name
-        for key in ("function", "functionDeclarations", "function_declarations"):
-            yield from _names(value.get(key))
+        for key in functions:
+            yield from _names(value.get(key), functions)

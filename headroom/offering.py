@@ -1,4 +1,4 @@
-"""What is added to a conversation's requests besides shorter texts: the retrieve tool, and what the client never saw.
+"""What is added to a conversation's requests besides shorter texts: the proxy's tools, and what the client never saw.
 
 Both by the one law: recorded once, added again byte for byte to every later request of the conversation.
 """
@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 from blake3 import blake3
 
 from headroom.ledger import Ledger
 from headroom.looms import LOOMS
-from headroom.offer import Tools, tools_of, with_tool
+from headroom.offer import Tools, tools_of, with_tools
 from headroom.providers import Dialect
-from headroom.weave import TOOL_NAME, Loom, Turn
+from headroom.weave import RETRIEVE, TOOL_NAME, Loom, Tool, Turn
 from headroom.zones.locate import Located
+from headroom.zones.preamble import Preamble
 from headroom.zones.splice import Edit
 
 ANCHOR_LIMIT: Final = 50_000  # items whose anchors are remembered; about 150 bytes each
+NEVER_LIMIT: Final = 20_000  # keys that are known to have nothing under them; about 100 bytes each
+MOST_TOOLS: Final = 1_000  # tools of a request where the provider names no number
 Mode = Literal["start", "sticky", "off"]
 
 
@@ -31,69 +34,163 @@ class Kept(msgspec.Struct, frozen=True, gc=False, array_like=True):
     turn: Turn
 
 
-class Offer(msgspec.Struct, frozen=True, gc=False):
-    """The retrieve tool in one request.
+class Wish(msgspec.Struct, frozen=True, gc=False):
+    """Which tools a conversation may be given: `retrieve` says when it gets the retrieve tool; `others` it gets with
+    its first request, or not at all."""
 
-    `edits` add it. `ours`: the proxy answers its calls; else the client has one of its own by that name. `certain`:
-    it is offered in any case; else only if something in this request is left out, and `key` and `tool` say what is
-    recorded then.
+    retrieve: Mode = "off"
+    others: tuple[Tool, ...] = ()
+
+
+class Offer(msgspec.Struct, frozen=True, gc=False):
+    """The proxy's tools in one request.
+
+    `given` are their definitions, in order, which go to the end of `tools`; `ours` are their names: the proxy answers
+    their calls. `redeems`: the model can fetch what was left out, by our tool or by one of the client's by that name.
+    `cuts`: more may be left out. Where that needs the retrieve tool first, it is `possible`: its definition, which is
+    recorded under `key` and given when something is left out.
     """
 
-    edits: tuple[Edit, ...]
-    ours: bool
-    certain: bool
+    tools: Tools
+    given: tuple[bytes, ...]
+    ours: frozenset[str]
+    redeems: bool
+    cuts: bool
+    possible: bytes = b""
     key: bytes = b""
-    tool: bytes = b""
+
+    @property
+    def edits(self) -> tuple[Edit, ...]:
+        """What adds the tools."""
+        return (with_tools(self.tools, self.given),) if self.given else ()
+
+
+class _Others(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What a conversation was given with its first request besides the retrieve tool: names and definitions.
+
+    `follow`: it was given the retrieve tool before them; else it may have been given it later, behind them.
+    """
+
+    follow: bool
+    tools: tuple[tuple[str, bytes], ...]
+
+
+class _Keys(NamedTuple):
+    """Under what it is recorded that a conversation was given tools."""
+
+    retrieve: bytes
+    others: bytes
+
+    @staticmethod
+    def of(conversation: bytes) -> _Keys:
+        return _Keys(blake3(b"tool" + conversation).digest(), blake3(b"tools" + conversation).digest())
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Kept).decode
+_decode_others = msgspec.msgpack.Decoder(_Others).decode
 
 
 class Offering:
-    """Decides on the tool and puts hidden turns back. One per process, for the event loop's thread."""
+    """Decides on the tools and puts hidden turns back. One per process, for the event loop's thread."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._anchors: OrderedDict[bytes, bytes] = OrderedDict()
+        self._never: OrderedDict[bytes, None] = OrderedDict()
 
-    async def offer(self, body: bytes, located: Located, dialect: Dialect, mode: Mode) -> Offer | None:
-        """Whether the retrieve tool is offered in this request, and what adds it. Raises StoreDown.
+    async def offer(
+        self, body: bytes, preamble: Preamble, located: Located, dialect: Dialect, wish: Wish
+    ) -> Offer | None:
+        """Which tools are offered in this request, if any. Raises StoreDown; then none may be.
 
-        Never in a request without tools. A conversation is given the tool with its first request or, where that was
-        asked for, with the first text that is cut; once given, always.
+        Never in a request without tools, nor where the client has one by that name. A conversation is given tools with
+        its first request (the retrieve tool, where that was asked for, with the first text that is cut); once given,
+        always: the same bytes in the same order, whatever is wished for later. The provider takes so many tools: all
+        of ours are offered, or else the retrieve tool alone, or else none.
         """
         loom = LOOMS.get(dialect.loom)
-        if mode == "off" or loom is None or dialect.shape is None:
+        keys = _Keys.of(located.conversation)
+        if loom is None or (keys.retrieve in self._never and keys.others in self._never):
             return None
-        tools = tools_of(body, dialect.shape.under)
+        tools = tools_of(body, preamble, dialect.shape.functions) if dialect.shape is not None else None
         if tools is None:
             return None
-        if dialect.most_tools and len(tools.names) >= dialect.most_tools:
+        room = dialect.most_tools - len(tools.names) if dialect.most_tools else MOST_TOOLS
+        retrieve, others = await self._known(keys, wish, halfway=located.fresh_from > 0)
+        if located.fresh_from == 0:
+            retrieve, others = await self._begin(keys, wish, loom, tools, room, retrieve, others)
+        own = _has(tools, TOOL_NAME)
+        mine = retrieve is not None and not own and room > 0
+        more = [(name, tool) for name, tool in others.tools if not _has(tools, name)] if others is not None else []
+        if len(more) + mine > room:
+            more = []
+        given = [tool for _, tool in more]
+        if mine and retrieve is not None:
+            given.insert(0 if others is not None and others.follow else len(given), retrieve)
+        possible = retrieve is None and wish.retrieve == "sticky" and not own and len(more) < room
+        redeems = mine or (own and wish.retrieve != "off")
+        if not (given or possible or redeems):
             return None
-        if any(name == TOOL_NAME or name.endswith("__" + TOOL_NAME) for name in tools.names):
-            return Offer((), ours=False, certain=True)
-        key = blake3(b"tool" + located.conversation).digest()
-        known = await self._ledger.sticky(key)
-        if known is None and mode == "start" and located.fresh_from == 0:
-            known = await self._ledger.stick(key, loom.tool())
-        if known:
-            return Offer((with_tool(tools, known),), ours=True, certain=True)
-        if mode == "sticky":
-            return self._possible(tools, key, loom)
-        return None
+        return Offer(
+            tools,
+            tuple(given),
+            frozenset([name for name, _ in more] + [TOOL_NAME] * mine),
+            redeems=redeems,
+            cuts=wish.retrieve != "off" and (redeems or possible),
+            possible=loom.tool(RETRIEVE) if possible else b"",
+            key=keys.retrieve,
+        )
 
-    def _possible(self, tools: Tools, key: bytes, loom: Loom) -> Offer:
-        tool = loom.tool()
-        return Offer((with_tool(tools, tool),), ours=True, certain=False, key=key, tool=tool)
+    async def _known(self, keys: _Keys, wish: Wish, *, halfway: bool) -> tuple[bytes | None, _Others | None]:
+        """What a conversation was given before: the retrieve tool, and the others. Raises StoreDown.
+
+        What it cannot be given any more is not asked for again: that would be a look at the disk for every request.
+        """
+        asked = [key for key in keys if key not in self._never]
+        found = dict(zip(asked, await self._ledger.stickies(asked), strict=True)) if asked else {}
+        for key, wanted in zip(keys, (wish.retrieve != "off", bool(wish.others)), strict=True):
+            if halfway and not wanted and found.get(key) is None:
+                self._never[key] = None
+                if len(self._never) > NEVER_LIMIT:
+                    self._never.popitem(last=False)
+        return found.get(keys.retrieve), _read_others(found.get(keys.others))
+
+    async def _begin(
+        self,
+        keys: _Keys,
+        wish: Wish,
+        loom: Loom,
+        tools: Tools,
+        room: int,
+        retrieve: bytes | None,
+        others: _Others | None,
+    ) -> tuple[bytes | None, _Others | None]:
+        """Give a conversation, with its first request, what it has not and is to have, and record it all at once.
+
+        Raises StoreDown.
+        """
+        new: dict[bytes, bytes] = {}
+        if retrieve is None and wish.retrieve == "start" and room > 0 and not _has(tools, TOOL_NAME):
+            new[keys.retrieve] = loom.tool(RETRIEVE)
+        wanted = [tool for tool in wish.others if not _has(tools, tool.name)]
+        follow = keys.retrieve in new or retrieve is not None
+        if others is None and wanted and len(wanted) + follow <= room:
+            new[keys.others] = _encode(_Others(follow, tuple((tool.name, loom.tool(tool)) for tool in wanted)))
+        if new:
+            kept = dict(zip(new, await self._ledger.stick_all(list(new.items())), strict=True))
+            retrieve = kept.get(keys.retrieve, retrieve)
+            others = _read_others(kept[keys.others]) if keys.others in kept else others
+        return retrieve, others
 
     async def certain(self, offer: Offer) -> Offer:
-        """Record an offer that was only possible. Raises StoreDown."""
-        if offer.certain:
+        """Record the tool that was only possible. Raises StoreDown."""
+        if not offer.possible:
             return offer
-        kept = await self._ledger.stick(offer.key, offer.tool)
-        edits = tuple(Edit(edit.start, edit.end, b"," + kept) for edit in offer.edits)
-        return msgspec.structs.replace(offer, edits=edits, certain=True, tool=kept)
+        kept = await self._ledger.stick(offer.key, offer.possible)
+        return msgspec.structs.replace(
+            offer, given=(*offer.given, kept), ours=offer.ours | {TOOL_NAME}, redeems=True, possible=b""
+        )
 
     def places(self, items: Sequence[tuple[int, bytes]], located: Located, dialect: Dialect) -> list[bytes]:
         """For each of `items` (see `Locator.items`), the key of what is hidden beside it; empty for none.
@@ -165,6 +262,18 @@ class Offering:
 def _key(conversation: bytes, anchor: bytes, number: int) -> bytes:
     """The key of a conversation's turn that is known by `anchor`, the `number`th one from 0."""
     return blake3(conversation + anchor + (b"%d" % number if number else b"")).digest()
+
+
+def _has(tools: Tools, name: str) -> bool:
+    """Whether the client has a tool by that name, perhaps of a server that it names in front."""
+    return name in tools.names or any(one.endswith("__" + name) for one in tools.names)
+
+
+def _read_others(value: bytes | None) -> _Others | None:
+    try:
+        return None if value is None else _decode_others(value)
+    except msgspec.MsgspecError:
+        return _Others(False, ())  # never to be given others instead
 
 
 def _read(value: bytes) -> Kept | None:

@@ -24,8 +24,8 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
 
     `relay`: pieces are passed on as they come. `rewrite`: the body is held, located and spliced. `target` is the
     request target at the origin. `bypass` says that the client opted out. `api` is the key in `providers.APIS`.
-    `woven`: calls of the retrieve tool in its answer can be answered. `path` is the request's own, without
-    the prefix of a project. For `project`, `user` and `unfit` see attribution.Attribution.
+    `woven`: calls of the proxy's tools in its answer can be answered. `path` is the request's own, without the prefix
+    of a project. For `project`, `user` and `unfit` see attribution.Attribution.
     """
 
     mode: Literal["relay", "rewrite"]

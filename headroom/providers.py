@@ -207,6 +207,7 @@ OPENAI_CHAT = Dialect(
         result=Result(nested=False, tag="role", tags=frozenset({"tool"}), text="content", call_id="tool_call_id"),
         call=Call(path=("tool_calls",), tags=frozenset(), call_id="id", name=("function", "name")),
         model_roles=frozenset({"assistant"}),
+        functions=("function",),
         marker="cache_control",
         session=("prompt_cache_key",),
     ),
@@ -333,6 +334,7 @@ _CONTENTS = Shape(
     call=Call(path=(), tags=frozenset(), call_id="id", name=("name",)),
     model_roles=frozenset({"model"}),
     user_roles=frozenset({"user", "function", ""}),
+    functions=("functionDeclarations", "function_declarations"),
     instructions=("systemInstruction", "system_instruction"),
 )
 GEMINI = Dialect(

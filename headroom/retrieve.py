@@ -87,7 +87,6 @@ def missing(hash_: str, ttl: float) -> str:
 
 
 UNREADABLE = "The originals cannot be read just now. Run the command again to get its output."
-LIMIT_REACHED = "No more originals can be fetched in this turn. Go on with what you have, or run the command again."
 
 
 def _ends(text: str) -> tuple[int, int | None]:

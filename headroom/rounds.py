@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from headroom import spoken
 from headroom.spoken import Piece, Spoken
-from headroom.weave import Call, Turn
-from headroom.zones.places import Span, counts, elements, members, replaced
-
-Counts = Mapping[tuple[str, ...], int]
-Changes = list[tuple[Span, bytes]]
+from headroom.weave import Turn
+from headroom.weavers import AnswerRounds, Counts, Edits
+from headroom.zones.places import Span, appended, counts, elements, members, replaced
 
 
 class Answer:
@@ -18,12 +16,12 @@ class Answer:
 
     __slots__ = ("_spans", "_start", "_text", "pieces", "used")
 
-    def __init__(self, text: bytes, start: int, end: int, shown: frozenset[str]) -> None:
-        """The object ``text[start:end]``. Calls in `shown` were seen by the client already."""
+    def __init__(self, text: bytes, start: int, end: int, ours: frozenset[str], shown: frozenset[str]) -> None:
+        """The object ``text[start:end]``. `ours` and `shown`: see `pieces_of`."""
         self._text = text
         self._start = start
         self._spans = members(text[start:end])
-        self.pieces = tuple(pieces_of((text[slice(*span)] for span in self._output() or ()), shown))
+        self.pieces = tuple(pieces_of((text[slice(*span)] for span in self._output() or ()), ours, shown))
         self.used: Counts = {path: int(text[slice(*span)]) for path, span in self._counts()}
 
     def value(self, key: str) -> bytes:
@@ -31,12 +29,12 @@ class Answer:
         start, end = self._spans.get(key, (0, 0))
         return self._text[self._start + start : self._start + end]
 
-    def rewritten(self, rounds: Rounds, *, lasting: bool) -> Changes:
+    def rewritten(self, rounds: Rounds, *, lasting: bool) -> Edits:
         """What must change in it to be the answer of all rounds, of which it is the last.
 
         `lasting`: it keeps its own id, although the client was told another one when the first round began.
         """
-        changes: Changes = []
+        changes: Edits = []
         before = rounds.told
         shown = [one.raw for one in self.pieces if not one.hidden]
         output = self._output()
@@ -61,20 +59,16 @@ class Answer:
         return counts(self._text, *self._span("usage")) if "usage" in self._spans else ()
 
 
-class Rounds:
+class Rounds(AnswerRounds):
     """The rounds of one answer that were answered, streamed or not, and the one that waits.
 
-    `told` are the visible items that their answer objects held, `totals` what they used. `resent`: the client sends the
-    whole conversation each time, so it will not go on from the id of the last round, and is better told one id only.
+    `told` are the visible items that their answer objects held. `resent`: the client sends the whole conversation each
+    time, so it will not go on from the id of the last round, and is better told one id only.
     """
 
-    __slots__ = ("_kept", "first_id", "mixed", "resent", "told", "totals", "waiting")
-
     def __init__(self) -> None:
-        self.waiting: tuple[Call, ...] = ()
-        self.mixed = False
+        super().__init__("input", "usage")
         self.told: list[bytes] = []
-        self.totals: dict[tuple[str, ...], int] = {}
         self.first_id = b""
         self.resent = False
         self._kept: list[Spoken] = []
@@ -84,10 +78,10 @@ class Rounds:
         """Whether a round was answered."""
         return bool(self._kept)
 
-    def wait(self, pieces: Sequence[Piece]) -> bool:
+    def end(self, pieces: Sequence[Piece]) -> bool:
         """A round has ended with `pieces`. Returns whether it waits for results now."""
-        self.waiting = tuple(one.call for one in pieces if one.call is not None)
-        self.mixed = bool(self.waiting) and spoken.is_for_client(pieces)
+        calls = [one.call for one in pieces if one.call is not None]
+        self.wait(calls, bool(calls) and spoken.is_for_client(pieces))
         return bool(self.waiting)
 
     def settle(self, answer: Answer, pieces: Sequence[Piece], results: Sequence[str]) -> None:
@@ -95,11 +89,8 @@ class Rounds:
         answers = tuple(spoken.result(call.id, text) for call, text in zip(self.waiting, results, strict=True))
         self._kept.append(Spoken(tuple(pieces), answers, self.mixed))
         self.told += (one.raw for one in answer.pieces if not one.hidden)
-        for path, count in answer.used.items():
-            self.totals[path] = self.totals.get(path, 0) + count
         self.first_id = self.first_id or answer.value("id")
-        self.waiting = ()
-        self.mixed = False
+        self.answered((), answer.used)  # what is sent of them depends on the request
 
     def turn(self, last: Sequence[Piece]) -> tuple[bytes, Turn] | None:
         """See Weaver. `last` are the pieces of the round that is not answered."""
@@ -116,20 +107,16 @@ class Rounds:
         items = [
             raw for kept in self._kept for raw in kept.items() if not (stateless and spoken.is_only_referred_to(raw))
         ]
-        more = b",".join(items)
         if body[start : start + 1] == b'"':
             said = b'{"role":"user","content":%b}' % body[start:end]
             return replaced(body, [((start, end), b"[%b]" % b",".join((said, *items)))])
-        if "input" not in spans or body[start : start + 1] != b"[":
-            raise ValueError("the request has no list of items")
-        if more and sent:
-            more = b"," + more
-        return replaced(body, [((end - 1, end - 1), more)])
+        return appended(body, "input", items)
 
 
-def pieces_of(items: Iterable[bytes], shown: frozenset[str]) -> Iterator[Piece]:
-    """The pieces that items are. Calls in `shown` were seen by the client already, so they are its own."""
+def pieces_of(items: Iterable[bytes], ours: frozenset[str], shown: frozenset[str]) -> Iterator[Piece]:
+    """The pieces that items are. Calls of one of `ours` are hidden, but for those whose id is in `shown`: the client
+    has seen them already, so they are its own."""
     for raw in items:
         known = spoken.head(raw)
-        hidden = spoken.is_retrieval(known) and (known.call_id or "") not in shown
+        hidden = spoken.calls_one_of(ours, known) and (known.call_id or "") not in shown
         yield spoken.piece(raw, known, hidden=hidden)

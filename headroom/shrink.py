@@ -20,7 +20,7 @@ from headroom.collecting import UNCOLLECTED
 from headroom.config import Config
 from headroom.faults import NoMessages, NotJson, PressLate, StoreDown
 from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, text_key
-from headroom.offering import Mode, Offer, Offering
+from headroom.offering import Offer, Offering, Wish
 from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
 from headroom.receipts import Forwarded, Head, prefix
 from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
@@ -29,7 +29,7 @@ from headroom.zones import marker, yardstick
 from headroom.zones.excerpt import excerpt
 from headroom.zones.forms import Style
 from headroom.zones.locate import Located, Locator, Slot, without_markers
-from headroom.zones.preamble import preamble_of
+from headroom.zones.preamble import Preamble, preamble_of
 from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Verdict, press
 from headroom.zones.shape import Shape
 from headroom.zones.splice import Edit, splice, to_text, to_token
@@ -80,10 +80,9 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     `body` is what is to be sent: the very object that was given where nothing was changed. Token counts are over the
     slots that were replaced. `note` names what went wrong, if anything: a fault's name. `observed`: everything is as
     it would have been, but `body` is what came and nothing was recorded. `cut` counts the texts sent with something
-    left out. `offered`: the retrieve tool is among the tools; `answers_calls`: the proxy is to answer its calls, of
-    `conversation`, whose turns so far are `places` (see Offering.places). `forwarded` makes what the next request is
-    compared with, `volatile` looks for what may be another in it; both hold the body. `volatile` is None where nobody
-    wants to know.
+    left out. `ours` are the tools whose calls the proxy is to answer, in `conversation`, whose turns so far are
+    `places` (see Offering.places). `forwarded` makes what the next request is compared with, `volatile` looks for what
+    may be another in it; both hold the body. `volatile` is None where nobody wants to know.
     """
 
     body: bytes
@@ -100,8 +99,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     long_after_short: bool = False
     unknown_types: frozenset[str] = frozenset()
     cut: int = 0
-    offered: bool = False
-    answers_calls: bool = False
+    ours: frozenset[str] = frozenset()
     conversation: bytes = b""
     places: tuple[bytes, ...] = ()
     last_call: bytes = b""
@@ -161,17 +159,17 @@ class Shrinker:
         session: bytes,
         *,
         decide: bool = True,
-        tool: Mode = "off",
+        wish: Wish | None = None,
     ) -> Receipt:
         """What to send in `body`'s place; without `decide` only what was decided before is put in.
 
-        `tool` says when the retrieve tool may be offered; only where it is may texts be cut. Never raises for anything
-        in the body; a fault of ours is the caller's to catch.
+        `wish` says which tools may be offered; None where nothing at all may be added. Texts are cut only where the
+        model can fetch them. Never raises for anything in the body; a fault of ours is the caller's to catch.
         """
         begun = time.perf_counter()
         names: Mapping[str, str] = {}
         shape = dialect.shape
-        assert shape is not None
+        assert shape is not None, "a dialect without a shape is never rewritten"
         try:
             located = self._locators[dialect.name].locate(body, caller, session)
         except NotJson as fault:
@@ -184,31 +182,21 @@ class Shrinker:
             long_after_short=located.long_after_short,
             unknown_types=located.unknown_types - self._told_types,
             conversation=located.conversation,
-            forwarded=partial(_forwarded, body, shape, located, {}, (), None),
+            forwarded=partial(_forwarded, body, shape, located, {}, (), None, None),
             volatile=partial(volatile, body, shape, located.fresh_from) if self._seeks and located.items else None,
             locate_ms=_since(begun),
         )
         # Each type is told once; a stream of made-up ones must neither fill the log nor the memory.
         if told.unknown_types and len(self._told_types) < TYPES_LIMIT:
             self._told_types |= told.unknown_types
-        wanted = located.old or located.fresh or (tool != "off" and not self._observe)
+        wanted = located.old or located.fresh or (wish is not None and not self._observe)
         if not wanted or not (located.utf8 and _is_utf8_outside(body, located.span)):
             return told
         begun = time.perf_counter()
-        note = ""
-        offer: Offer | None = None
-        hidden: list[Edit] = []
-        places: list[bytes] = []
-        if tool != "off" and not self._observe:
-            try:
-                offer = await self._offering.offer(body, located, dialect, tool)
-                if offer is not None and offer.ours:
-                    items = self._locators[dialect.name].items(body)
-                    places = self._offering.places(items, located, dialect)
-                    if offer.certain:
-                        hidden = await self._offering.hidden(items, dialect, places)
-            except StoreDown as fault:
-                note = fault.name
+        added = _Added()
+        if wish is not None and not self._observe:
+            added = await self._added(body, located, dialect, shape, wish)
+        note, offer, hidden = added.note, added.offer, added.hidden
         old, fresh = [slot.key for slot in located.old], [slot.key for slot in located.fresh]
         try:
             decisions = await self.ledger.recall(old, fresh)
@@ -217,7 +205,7 @@ class Shrinker:
             decisions = self.ledger.known([*old, *fresh])
         store_ms = _since(begun)
         cut = frozenset(key for key, known in decisions.items() if known.original)
-        if offer is None or not offer.certain:
+        if offer is None or not offer.redeems:
             # A marker that nobody could redeem is never sent: the original goes in its place.
             decisions = {key: known for key, known in decisions.items() if key not in cut}
         undecided = [slot for slot in located.fresh if slot.key not in decisions and slot.key not in cut]
@@ -239,12 +227,12 @@ class Shrinker:
             store_ms += _since(begun)
         else:
             press_ms = 0.0
-        offer = work.offer if work.offer is not None and work.offer.certain else None
+        offer = work.offer
         await self._renew(work, decisions)
         receipt = self._splice(body, located, decisions, work.new, [*(offer.edits if offer else ()), *hidden])
         return msgspec.structs.replace(
             told,
-            forwarded=partial(_forwarded, body, shape, located, decisions, hidden, offer),
+            forwarded=partial(_forwarded, body, shape, located, decisions, hidden, offer, added.preamble),
             body=receipt.body,
             decided=receipt.decided,
             replayed=receipt.replayed,
@@ -255,13 +243,30 @@ class Shrinker:
             note=work.note,
             observed=self._observe,
             cut=receipt.cut,
-            offered=offer is not None,
-            answers_calls=offer is not None and offer.ours,
-            places=tuple(places),
+            ours=offer.ours if offer is not None else frozenset(),
+            places=tuple(added.places),
             last_call=last_call(located),
             store_ms=store_ms,
             press_ms=press_ms,
         )
+
+    async def _added(self, body: bytes, located: Located, dialect: Dialect, shape: Shape, wish: Wish) -> _Added:
+        """What is added to a body besides shorter texts."""
+        preamble = preamble_of(body, shape)
+        offer: Offer | None = None
+        places: Sequence[bytes] = ()
+        hidden: Sequence[Edit] = ()
+        note = ""
+        try:
+            offer = await self._offering.offer(body, preamble, located, dialect, wish)
+            if offer is not None and (offer.ours or offer.possible):
+                items = self._locators[dialect.name].items(body)
+                places = self._offering.places(items, located, dialect)
+                if offer.ours:
+                    hidden = await self._offering.hidden(items, dialect, places)
+        except StoreDown as fault:
+            note = fault.name
+        return _Added(preamble, offer, places, hidden, note)
 
     async def _record(self, work: _Fresh, pressings: list[Pressing], decisions: dict[bytes, Decision]) -> None:
         """Keep what was decided before it is sent; where that fails, nothing was decided."""
@@ -274,7 +279,7 @@ class Shrinker:
                 if work.offer is not None and any(pressing.decision.original for pressing in pressings):
                     work.offer = await self._offering.certain(work.offer)
                 kept = await self.ledger.record(pressings)
-                if work.offer is None or not work.offer.certain:
+                if work.offer is None or not work.offer.redeems:
                     # Another request, which offers the tool, may have been quicker.
                     kept = {key: known for key, known in kept.items() if not known.original}
                 decisions.update(kept)
@@ -371,7 +376,7 @@ class Shrinker:
                 work.rows.append(_row(slot, names, Action.PRESSED_BEFORE))
                 pressings.append(Pressing(slot.key, b"", WHOLE))
         jobs = [(slot, text) for slot, text in jobs if slot.key not in again]
-        cuts = work.offer is not None and work.note == ""
+        cuts = work.offer is not None and work.offer.cuts and work.note == ""
         verdicts = await self._press([(text, cuts and self._may_cut(slot, names)) for slot, text in jobs], work)
         for (slot, text), (verdict, ms) in zip(jobs, verdicts, strict=False):
             token = to_token(verdict.text) if verdict.action is Action.PRESSED else b""
@@ -476,6 +481,16 @@ class Shrinker:
             return yardstick.Characters()
 
 
+class _Added(msgspec.Struct, frozen=True, gc=False):
+    """What is added to one body: tools, and what the client never saw. `places`: see Offering.places."""
+
+    preamble: Preamble | None = None
+    offer: Offer | None = None
+    places: Sequence[bytes] = ()
+    hidden: Sequence[Edit] = ()
+    note: str = ""
+
+
 class _Fresh:
     """The fresh slots of one body while they are being decided, and what became of them."""
 
@@ -511,8 +526,9 @@ def _forwarded(
     decisions: Mapping[bytes, Decision],
     hidden: Sequence[Edit],
     offer: Offer | None,
+    preamble: Preamble | None,
 ) -> Forwarded:
-    """A request's digests, as it came and as it goes; see receipts.
+    """A request's digests, as it came and as it goes; see receipts. `preamble` is the body's, if it is known.
 
     Cost: a hash of instructions and tools, and one per item with something replaced.
     """
@@ -527,7 +543,7 @@ def _forwarded(
         put.setdefault(max(0, located.fresh_from - 1), []).extend(edit.token for edit in hidden)
     for item, tokens in put.items():
         went[item] = blake3(went[item] + b"".join(tokens)).digest()
-    parts, first = preamble_of(body, shape), located.instructing
+    parts, first = preamble or preamble_of(body, shape), located.instructing
     system = b"\0".join(
         [*(without_markers(bytes(raw), shape.marker) for _, raw in parts.system), *located.plain[:first]]
     )

@@ -14,9 +14,9 @@ import msgspec
 import orjson
 from blake3 import blake3
 
-from headroom.weave import TOOL_NAME, Call, Round, Turn
+from headroom.weave import Call, Round, Turn
 from headroom.zones.places import UNREADABLE, members
-from headroom.zones.splice import Edit, to_text, to_token
+from headroom.zones.splice import Edit, any_token, to_text, to_token
 
 _REASONING = "reasoning"
 _MESSAGES = ("", "message")
@@ -97,16 +97,16 @@ def head(raw: bytes) -> Head:
         return Head()
 
 
-def is_retrieval(known: Head) -> bool:
-    """Whether an item calls the retrieve tool."""
-    return known.name == TOOL_NAME and known.type == "function_call"
+def calls_one_of(ours: frozenset[str], known: Head) -> bool:
+    """Whether an item calls one of `ours`."""
+    return known.name in ours and known.type == "function_call"
 
 
 def piece(raw: bytes, known: Head, *, hidden: bool) -> Piece:
     """The piece that an item is."""
     if not hidden:
         return Piece(raw, known)
-    call = Call(known.call_id, _unquoted(bytes(known.arguments))) if known.call_id else None
+    call = Call(known.call_id, known.name or "", _unquoted(bytes(known.arguments))) if known.call_id else None
     return Piece(raw, known, call, True)
 
 
@@ -122,7 +122,7 @@ def is_for_client(pieces: Sequence[Piece]) -> bool:
 
 def result(call_id: str, text: str) -> bytes:
     """The item that answers a call."""
-    return b'{"type":"function_call_output","call_id":%b,"output":%b}' % (to_token(call_id), _token(text))
+    return b'{"type":"function_call_output","call_id":%b,"output":%b}' % (to_token(call_id), any_token(text))
 
 
 def is_only_referred_to(raw: bytes) -> bool:
@@ -340,10 +340,3 @@ def _unnamed(raw: bytes) -> bytes:
         return raw
     rest = (b"%b:%b" % (to_token(key), raw[slice(*span)]) for key, span in spans.items() if key != "id")
     return b"{" + b",".join(rest) + b"}"
-
-
-def _token(text: str) -> bytes:
-    try:
-        return to_token(text)
-    except ValueError:
-        return to_token(text.encode("utf-8", "replace").decode())

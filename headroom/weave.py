@@ -1,10 +1,10 @@
 """One answer to the client, woven of one or more answers of the provider.
 
-A model that calls the retrieve tool is answered by the proxy: its call is taken out of the answer, the original is sent
-back in a further request, and what the provider then says goes on in the same answer. What the client never saw is put
-back at its place in every later request, so the provider always reads the conversation as it was.
+A model that calls a tool of the proxy's is answered by the proxy: its call is taken out of the answer, the result is
+sent back in a further request, and what the provider then says goes on in the same answer. What the client never saw
+is put back at its place in every later request, so the provider always reads the conversation as it was.
 
-    provider, round 1      text, retrieve call                    │ held back: the call, and the ending
+    provider, round 1      text, call of the proxy's tool         │ held back: the call, and the ending
     proxy                  the same request, + text, call, result │
     provider, round 2      text, call of a client's tool, ending
     client                 text           text, call of a client's tool, ending
@@ -46,9 +46,10 @@ RETRIEVE = Tool(TOOL_NAME, TOOL_DESCRIPTION, TOOL_PARAMETERS)
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
-    """One call of the retrieve tool. `arguments` is the JSON text of its arguments, as the model wrote it."""
+    """One call of a tool of the proxy's. `arguments` is the JSON text of its arguments, as the model wrote it."""
 
     id: str
+    name: str
     arguments: bytes
 
 
@@ -80,9 +81,10 @@ class Weaver(Protocol):
 
     @property
     def calls(self) -> Sequence[Call]:
-        """The retrieve calls of the round that has ended and waits to be answered; empty while there are none.
+        """The hidden calls of the round that has ended and waits to be answered; empty while there are none.
 
-        Not empty only once the whole round has been fed. With `mixed`, the ending has not been passed on either: it is
+        They are known from the event on that says why the round ends; what is left of it must still be fed before
+        they are settled. With `mixed`, the ending has not been passed on either: it is
         returned by `settle`, so that what is hidden can be kept before the client knows that the turn is over.
         """
 
@@ -97,7 +99,7 @@ class Weaver(Protocol):
     def feed(self, raw: bytes) -> bytes:
         """What the client is to get of one raw event: the very object where nothing is changed, ``b""`` for nothing.
 
-        Events of a retrieve call are held back; the others are passed on at once, with indexes, ids and sequence
+        Events of a hidden call are held back; the others are passed on at once, with indexes, ids and sequence
         numbers that go on from what was passed on before. An event that cannot be read is passed on as it is.
         """
 
@@ -158,14 +160,14 @@ class Loom(Protocol):
     def together(self) -> bool:
         """See above."""
 
-    def weaver(self) -> Weaver:
-        """A weaver of one streamed answer."""
+    def weaver(self, ours: frozenset[str]) -> Weaver:
+        """A weaver of one streamed answer. Calls of the tools that are named in `ours` are hidden, and no others."""
 
-    def plain_weaver(self) -> PlainWeaver:
-        """A weaver of one plain answer."""
+    def plain_weaver(self, ours: frozenset[str]) -> PlainWeaver:
+        """A weaver of one plain answer. `ours`: see `weaver`."""
 
-    def tool(self) -> bytes:
-        """The retrieve tool's definition in this dialect: the same bytes for ever."""
+    def tool(self, tool: Tool) -> bytes:
+        """A tool's definition in this dialect: the same bytes for ever."""
 
     def anchors(self, items: Sequence[bytes]) -> list[bytes]:
         """For each item of a request's list (raw JSON), the anchor it would be kept under: ``b""`` where it is not

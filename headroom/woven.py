@@ -1,6 +1,6 @@
-"""Running the rounds of a woven answer: fetching what the model asks for, and asking the provider on.
+"""Running the rounds of a woven answer: answering what the model calls, and asking the provider on.
 
-Beside the relay of `exchange`, and only for requests that offered the retrieve tool.
+Beside the relay of `exchange`, and only for requests that offered tools of the proxy's.
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
+from headroom.answering import LIMIT_REACHED
 from headroom.faults import BadCoding, BadResponse, Fault, UpstreamCut
-from headroom.retrieve import LIMIT_REACHED
 from headroom.weave import Call, Loom, PlainWeaver, Turn, Weaver
 from headroom.wire.coding import Unpacker, decode, identity, unpacker
 from headroom.wire.head import ResponseHead
 from headroom.wire.reader import Data
 from headroom.wire.sse import EventTooBig, SseSplitter
 
-ROUNDS: Final = 3  # rounds in which originals are given; then once more that there are none, and then it is over
-_WITHOUT_END: Final = "the model asks for originals without end"
+ROUNDS: Final = 3  # rounds in which calls are answered; then once more that they are not, and then it is over
+_WITHOUT_END: Final = "the model calls the proxy's tools without end"
 ERROR_LIMIT: Final = 64 * 1024  # bytes of a provider's error answer that are passed on
 
 
@@ -62,14 +62,27 @@ class Woven:
     """One woven answer: takes the payload of each round, gives the client its own."""
 
     def __init__(
-        self, host: Host, loom: Loom, head: ResponseHead, body: bytes, *, plain: bool, limit: int, event_limit: int
+        self,
+        host: Host,
+        loom: Loom,
+        head: ResponseHead,
+        body: bytes,
+        *,
+        ours: frozenset[str],
+        plain: bool,
+        limit: int,
+        event_limit: int,
     ) -> None:
+        """Calls of `ours` are answered. `body` was sent for the first round, whose answer begins with `head`.
+
+        A `plain` answer over `limit` bytes and a stream with an event over `event_limit` are passed on as they come.
+        """
         self._host = host
         self._body = body
         self._limit = limit
         self._event_limit = event_limit
-        self._weaver: Weaver | None = None if plain else loom.weaver()
-        self._plain: PlainWeaver | None = loom.plain_weaver() if plain else None
+        self._weaver: Weaver | None = None if plain else loom.weaver(ours)
+        self._plain: PlainWeaver | None = loom.plain_weaver(ours) if plain else None
         self._document: list[bytes] = []
         self._size = 0
         self._rounds = 0

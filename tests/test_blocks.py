@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from headroom.block_weavers import BlockWeaver, PlainBlockWeaver
 from headroom.blocks import BlockLoom
-from headroom.weave import TOOL_NAME, Loom, Turn
+from headroom.weave import RETRIEVE, TOOL_NAME, Loom, Turn
 from headroom.zones.places import elements, member
 from headroom.zones.splice import Edit
 from tests.support.captured import captured
@@ -27,6 +27,7 @@ from tests.support.script import Turn as Scripted
 Json = dict[str, Any]
 
 LOOM: Loom = BlockLoom()
+OURS = frozenset({TOOL_NAME})
 ASKED: list[Json] = [{"role": "user", "content": "the question"}]
 BODY = compact({"model": "m", "messages": ASKED, "stream": True, "tools": []}).encode()
 
@@ -146,7 +147,7 @@ class Woven:
     """All rounds of one streamed answer, fed and answered."""
 
     def __init__(self, rounds: Sequence[Sequence[Json]], size: int = 5) -> None:
-        self.weaver = BlockWeaver()
+        self.weaver = BlockWeaver(OURS)
         self.bodies: list[bytes] = []
         out: list[bytes] = []
         for number, blocks in enumerate(rounds):
@@ -353,7 +354,7 @@ def test_a_client_that_keeps_blank_texts_gets_them_back(rounds: list[list[Json]]
 
 @given(turns())
 def test_a_plain_answer_is_woven_alike(rounds: list[list[Json]]) -> None:
-    weaver = LOOM.plain_weaver()
+    weaver = LOOM.plain_weaver(OURS)
     bodies = []
     for number, blocks in enumerate(rounds):
         weaver.feed(plain(blocks, output=10 * (number + 1)))
@@ -378,10 +379,10 @@ def test_a_plain_answer_is_woven_alike(rounds: list[list[Json]]) -> None:
 @given(turns(least=1))
 def test_a_stream_that_is_cut_shows_nothing_that_was_held(rounds: list[list[Json]]) -> None:
     events = streamed(rounds[0])
-    whole = BlockWeaver()
+    whole = BlockWeaver(OURS)
     passed = [whole.feed(raw) for raw in events]
     for end in range(len(events)):
-        weaver = BlockWeaver()
+        weaver = BlockWeaver(OURS)
         assert [weaver.feed(raw) for raw in events[:end]] == passed[:end]
         assert not weaver.calls and not weaver.done and weaver.turn() is None
     assert b"message_stop" not in b"".join(raw for raw in passed if not raw.startswith(b"event: content_block"))
@@ -391,7 +392,7 @@ def test_a_stream_that_is_cut_shows_nothing_that_was_held(rounds: list[list[Json
 @given(turns(least=1))
 @settings(max_examples=30)
 def test_a_stream_that_is_cut_in_a_later_round_is_not_over(rounds: list[list[Json]]) -> None:
-    weaver = BlockWeaver()
+    weaver = BlockWeaver(OURS)
     for number, blocks in enumerate(rounds):
         events = streamed(blocks, output=10)
         for at, raw in enumerate(events, 1):
@@ -410,13 +411,13 @@ def test_a_stream_that_is_cut_in_a_later_round_is_not_over(rounds: list[list[Jso
 
 @given(turns())
 def test_events_that_need_no_change_are_the_same_object(rounds: list[list[Json]]) -> None:
-    weaver = BlockWeaver()
+    weaver = BlockWeaver(OURS)
     events = streamed([block for block in rounds[-1] if block.get("name") != TOOL_NAME])
     for raw in events:
         assert weaver.feed(raw) is raw
     assert weaver.done and weaver.turn() is None
     document = plain(shown(rounds))
-    plain_weaver = PlainBlockWeaver()
+    plain_weaver = PlainBlockWeaver(OURS)
     plain_weaver.feed(document)
     assert plain_weaver.finish() is document and plain_weaver.turn() is None
 
@@ -425,13 +426,13 @@ def test_events_that_need_no_change_are_the_same_object(rounds: list[list[Json]]
 
 
 def test_the_tool_is_the_same_bytes_for_ever() -> None:
-    assert LOOM.tool() == (
+    assert LOOM.tool(RETRIEVE) == (
         b'{"name":"headroom_retrieve","description":"A result that ends in <<ccr:HASH>> is shown in part. Fetc'
         b'hes all of it, a range of lines, or lines with a text, if the part is not enough.","input_schema":{"'
         b'type":"object","properties":{"hash":{"type":"string"},"lines":{"type":"string","description":"like 1'
         b'20-180"},"match":{"type":"string"}},"required":["hash"]}}'
     )
-    assert json.loads(LOOM.tool())["name"] == TOOL_NAME
+    assert json.loads(LOOM.tool(RETRIEVE))["name"] == TOOL_NAME
 
 
 def test_the_scripted_providers_stream_is_woven() -> None:
@@ -439,12 +440,12 @@ def test_the_scripted_providers_stream_is_woven() -> None:
     body: Json = {"thinking": {"type": "enabled"}}
     exchange = Exchange(Dialect.ANTHROPIC, "m", True, True, body, script, True, 0, 0)
     answer = Answer(exchange, Usage(5, 6, 7, 8))
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     out = b"".join(weaver.feed(raw) for raw in stream_events(answer))
     assert weaver.mixed and [made.arguments for made in weaver.calls] == [b'{"hash": "ab"}']
     out += weaver.settle(["x"])
     assert weaver.done
-    plain_weaver = LOOM.plain_weaver()
+    plain_weaver = LOOM.plain_weaver(OURS)
     plain_weaver.feed(plain_body(answer))
     assert [made.arguments for made in plain_weaver.calls] == [b'{"hash":"ab"}']
     plain_weaver.settle(["x"])
@@ -455,7 +456,7 @@ def test_the_scripted_providers_stream_is_woven() -> None:
 
 
 def test_text_goes_on_while_a_call_is_held() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     events = streamed([text("one"), retrieve(1), text("two")])
     passed = [weaver.feed(raw) for raw in events]
     held = {at for at, raw in enumerate(events) if not passed[at]}
@@ -569,19 +570,19 @@ def test_a_turn_of_hidden_calls_alone_cannot_be_found_again() -> None:
 
 @pytest.mark.parametrize("stop", ["max_tokens", "refusal", "pause_turn", "model_context_window_exceeded"])
 def test_a_call_of_a_round_that_was_cut_short_is_taken_out_and_not_answered(stop: str) -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     out = b"".join(weaver.feed(raw) for raw in streamed([text("a"), retrieve(1)], stop))
     assert not weaver.calls and weaver.done and weaver.turn() is None
     message = READER.read(out)
     assert (message["content"], message["stop_reason"]) == ([text("a")], stop)
-    plain_weaver = LOOM.plain_weaver()
+    plain_weaver = LOOM.plain_weaver(OURS)
     plain_weaver.feed(plain([text("a"), retrieve(1)], stop))
     assert not plain_weaver.calls and json.loads(plain_weaver.finish())["content"] == [text("a")]
 
 
 def test_a_call_whose_arguments_are_not_json_is_handed_over_as_it_was_written() -> None:
     begun = {"type": "tool_use", "id": "toolu_1", "name": TOOL_NAME, "input": {}}
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     for raw in [
         event(type="content_block_start", index=0, content_block=begun),
         event(type="content_block_delta", index=0, delta={"type": "input_json_delta", "partial_json": '{"hash":'}),
@@ -595,7 +596,7 @@ def test_a_call_whose_arguments_are_not_json_is_handed_over_as_it_was_written() 
 
 
 def test_a_call_without_arguments_or_id() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     nameless = {"type": "tool_use", "name": TOOL_NAME, "input": {}}
     events = [event(type="content_block_start", index=0, content_block=nameless), *ending("tool_use", 5)]
     assert [weaver.feed(raw) for raw in events] == events
@@ -604,7 +605,7 @@ def test_a_call_without_arguments_or_id() -> None:
 
 
 def test_citations_and_fields_of_new_deltas_are_kept() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     cite = {"type": "char_location", "cited_text": "x"}
     events = [
         event(type="content_block_start", index=0, content_block={"type": "text", "text": "a", "citations": None}),
@@ -626,7 +627,7 @@ def test_citations_and_fields_of_new_deltas_are_kept() -> None:
 
 
 def test_an_error_in_the_stream_is_passed_on_and_ends_the_answer() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     events = streamed([text("a"), retrieve(1)])
     for raw in events[:-1]:
         weaver.feed(raw)
@@ -652,7 +653,7 @@ def test_an_error_in_the_stream_is_passed_on_and_ends_the_answer() -> None:
     ],
 )
 def test_a_round_that_cannot_be_had_is_an_error_event(status: int, body: bytes, kind: str) -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     out = b"".join(weaver.feed(raw) for raw in streamed([text("a"), retrieve(1)]))
     weaver.settle(["original of toolu_1"])
     failed = weaver.fail(status, body)
@@ -683,7 +684,7 @@ def test_a_request_with_an_empty_list_is_continued() -> None:
 
 
 def test_events_of_other_layouts_are_renumbered_too() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     for raw in streamed([retrieve(1)])[:-2]:
         weaver.feed(raw)
     begun = (
@@ -717,7 +718,7 @@ def test_events_of_other_layouts_are_renumbered_too() -> None:
     ],
 )
 def test_an_event_that_cannot_be_read_is_passed_on(raw: bytes) -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     assert weaver.feed(raw) is raw
     for held in streamed([retrieve(1)])[:-2]:
         weaver.feed(held)
@@ -725,7 +726,7 @@ def test_an_event_that_cannot_be_read_is_passed_on(raw: bytes) -> None:
 
 
 def test_results_of_any_text_are_written() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     for raw in streamed([retrieve(1)]):
         weaver.feed(raw)
     with pytest.raises(ValueError, match="zip"):
@@ -761,7 +762,7 @@ def test_an_anchor_of_a_real_client_stays_the_same_while_the_conversation_grows(
 )
 @pytest.mark.parametrize("end", [b"}}\n\n", b"}    }\r\n\r\n"])
 def test_texts_are_joined_whatever_they_are_cut_into(pieces: list[bytes], said: str, end: bytes) -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     weaver.feed(event(type="content_block_start", index=0, content_block=text("")))
     for inside in pieces:
         raw = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
@@ -777,7 +778,7 @@ def test_blocks_of_no_known_shape_stay_where_they_are() -> None:
     deep = b"[" * 300 + b"]" * 300
     odd = [b"7", b'{"type":"new","about":%b}' % deep, b'{"type":5,"said":"\xff"}', b'"headroom_retrieve"']
     document = b'{"content":[%b,%b],"stop_reason":5,"usage":[]}' % (b",".join(odd), compact(retrieve(1)).encode())
-    weaver = LOOM.plain_weaver()
+    weaver = LOOM.plain_weaver(OURS)
     weaver.feed(document)
     assert [made.id for made in weaver.calls] == ["toolu_1"]
     weaver.settle(["x"])
@@ -796,7 +797,7 @@ def test_blocks_of_no_known_shape_stay_where_they_are() -> None:
 
 
 def test_streamed_blocks_of_no_known_shape_are_passed_on() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     block: Json = {"type": "text", "text": None}
     events = [
         event(type="content_block_start", index=0, content_block=7),

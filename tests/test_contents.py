@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from headroom.content_weavers import ContentWeaver, PlainContentWeaver
 from headroom.contents import ContentLoom
 from headroom.looms import LOOMS
-from headroom.weave import TOOL_NAME, Loom, Turn
+from headroom.weave import RETRIEVE, TOOL_NAME, Loom, Turn
 from headroom.zones.splice import Edit
 from tests.support.events import compact
 
 Json = dict[str, Any]
 
 LOOM: Loom = ContentLoom()
+OURS = frozenset({TOOL_NAME})
 ASKED: list[Json] = [{"role": "user", "parts": [{"text": "the question"}]}]
 BODY = compact({"contents": ASKED, "tools": []}).encode()
 TOOL = (
@@ -156,7 +157,7 @@ class Woven:
     """All rounds of one streamed answer, fed and answered."""
 
     def __init__(self, rounds: Sequence[Sequence[Json]], sizes: Sequence[int] = (1,)) -> None:
-        self.weaver = ContentWeaver()
+        self.weaver = ContentWeaver(OURS)
         self.bodies: list[bytes] = []
         self.out: list[bytes] = []
         cycle = itertools.cycle(sizes)
@@ -344,7 +345,7 @@ def test_what_was_hidden_is_put_back_as_the_provider_saw_it(
 @given(turns(), SIZES)
 @settings(deadline=None)
 def test_a_plain_answer_holds_the_turn_without_what_was_hidden(rounds: list[list[Json]], sizes: list[int]) -> None:
-    weaver = PlainContentWeaver()
+    weaver = PlainContentWeaver(OURS)
     streaming = Woven(rounds, sizes)
     for number, parts in enumerate(rounds):
         fed = compact(document(parts, output=10 * (number + 1))).encode()
@@ -363,12 +364,12 @@ def test_a_plain_answer_holds_the_turn_without_what_was_hidden(rounds: list[list
 
 
 def test_the_tool_is_always_the_same_bytes() -> None:
-    assert LOOM.tool() == TOOL
+    assert LOOM.tool(RETRIEVE) == TOOL
     json.loads(TOOL)
 
 
 def test_events_of_an_answer_that_hides_nothing_are_passed_as_they_are() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     parts = [thought("a"), text("I call headroom_retrieve"), call("shell", 1)]
     for raw in [*streamed(parts, itertools.repeat(1)), b": ping\n\n", b"data: [1\n\n", event({"later": 1})]:
         assert weaver.feed(raw) is raw
@@ -376,21 +377,21 @@ def test_events_of_an_answer_that_hides_nothing_are_passed_as_they_are() -> None
 
 
 def test_several_candidates_are_passed_as_they_are() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     made = document([retrieve(1)])
     made["candidates"].append({**made["candidates"][0], "index": 1})
     raw = event(made)
     assert weaver.feed(raw) is raw and not weaver.calls
     second = document([text("b")], "")
     second["candidates"][0]["index"] = 1
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     for raw in (event(document([text("a")], "")), event(second), event(document([retrieve(1)]))):
         assert weaver.feed(raw) is raw
     assert not weaver.calls
 
 
 def test_a_list_of_answers_is_passed_as_it_is() -> None:
-    weaver = LOOM.plain_weaver()
+    weaver = LOOM.plain_weaver(OURS)
     made = compact([document([retrieve(1)])]).encode()
     weaver.feed(made)
     assert weaver.finish() is made and not weaver.calls and weaver.turn() is None
@@ -398,21 +399,21 @@ def test_a_list_of_answers_is_passed_as_it_is() -> None:
 
 @pytest.mark.parametrize("cut", range(4))
 def test_a_stream_that_is_cut_never_shows_a_held_call(cut: int) -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     events = streamed([text("a"), retrieve(1), text("b"), retrieve(2)], itertools.repeat(1))
     out = b"".join(weaver.feed(raw) for raw in events[:cut])
     assert TOOL_NAME.encode() not in out and not weaver.calls and not weaver.done
 
 
 def test_a_round_that_was_cut_short_ends_the_answer() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     out = weaver.feed(event(document([text("a"), retrieve(1)], "MAX_TOKENS")))
     assert weaver.done and not weaver.calls and weaver.turn() is None
     assert parts_of([json.loads(out[6:])]) == [text("a")]
 
 
 def test_an_ending_waits_until_the_hidden_calls_are_answered() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     shell = event(document([call("shell", 1)], ""))
     assert weaver.feed(shell) is shell
     assert weaver.feed(event(document([retrieve(2)]))) == b""
@@ -428,7 +429,7 @@ def test_a_reason_to_stop_is_left_out_wherever_it_stands(before: Json, after: Js
     said = {"content": {"parts": [text("a"), retrieve(1)], "role": "model"}}
     for candidate in ({**before, "finishReason": "STOP", **said, **after}, {**said, **before, "finishReason": "STOP"}):
         raw = b"data: %b\n\n" % json.dumps({**made, "candidates": [candidate]}).encode()
-        weaver = LOOM.weaver()
+        weaver = LOOM.weaver(OURS)
         out = json.loads(weaver.feed(raw)[6:])
         assert weaver.calls and "finishReason" not in out["candidates"][0]
         assert parts_of([out]) == [text("a")]
@@ -444,7 +445,7 @@ def test_a_reason_to_stop_is_left_out_wherever_it_stands(before: Json, after: Js
     ],
 )
 def test_a_failure_is_told_in_the_providers_words(status: int, body: bytes, code: int) -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     raw = weaver.fail(status, body)
     with pytest.raises(genai.errors.APIError) as caught:
         READER.read(event(document([text("a")], "")) + raw)

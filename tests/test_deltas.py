@@ -13,16 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headroom.deltas import DeltaLoom
-from headroom.weave import TOOL_NAME, Turn, Weaver
+from headroom.weave import RETRIEVE, TOOL_NAME, Turn, Weaver
 from headroom.zones.splice import splice
 
 LOOM = DeltaLoom()
+OURS = frozenset({TOOL_NAME})
 BODY = b'{"model":"m","messages":[{"role":"user","content":"go"}],"stream":true}'
 Said = tuple[str, list[tuple[str, str]]]
 
 
 def test_the_tool_is_these_bytes() -> None:
-    assert LOOM.tool() == (
+    assert LOOM.tool(RETRIEVE) == (
         b'{"type":"function","function":{"name":"headroom_retrieve","description":"A result that ends in <<ccr'
         b":HASH>> is shown in part. Fetches all of it, a range of lines, or lines with a text, if the part is "
         b'not enough.","parameters":{"type":"object","properties":{"hash":{"type":"string"},"lines":{"type":"s'
@@ -94,7 +95,7 @@ def read(woven: bytes) -> openai.types.chat.ChatCompletion:
 
 
 def weave(rounds: Sequence[Said]) -> tuple[bytes, Weaver, bytes]:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     out = bytearray()
     body = BODY
     for number, said in enumerate(rounds):
@@ -173,7 +174,7 @@ def test_the_client_gets_one_answer_and_the_provider_reads_all_of_it(hidden: lis
 
 
 def assert_plain(rounds: Sequence[Said], text: str, wanted: list[tuple[str, str, str]]) -> None:
-    weaver = LOOM.plain_weaver()
+    weaver = LOOM.plain_weaver(OURS)
     for number, said in enumerate(rounds):
         weaver.feed(plain(said, number))
         if weaver.calls:
@@ -186,7 +187,7 @@ def assert_plain(rounds: Sequence[Said], text: str, wanted: list[tuple[str, str,
 
 
 def test_an_answer_without_the_call_passes_as_the_same_objects() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     for raw in stream(("a text", [("read", "{}")]), 0):
         assert weaver.feed(raw) is raw
     assert weaver.done and not weaver.calls and weaver.turn() is None
@@ -195,7 +196,7 @@ def test_an_answer_without_the_call_passes_as_the_same_objects() -> None:
 def test_several_choices_pass_untouched() -> None:
     events = stream(("a", [HIDDEN]), 0)
     for place in range(len(events) - 1):
-        weaver = LOOM.weaver()
+        weaver = LOOM.weaver(OURS)
         given_events = [*events[:place], event({"content": "b"}, index=1), *events[place:]]
         woven = b"".join(map(weaver.feed, given_events))
         if place <= len(events) - 3:
@@ -206,21 +207,21 @@ def test_several_choices_pass_untouched() -> None:
 def test_a_stream_that_is_cut_never_shows_the_call() -> None:
     events = stream(("text", [("read", "{}"), HIDDEN]), 0)
     for place in range(len(events)):
-        weaver = LOOM.weaver()
+        weaver = LOOM.weaver(OURS)
         woven = b"".join(map(weaver.feed, events[:place]))
         assert TOOL_NAME.encode() not in woven
         assert bool(weaver.calls) == (place > events.index(event({}, "tool_calls")))
 
 
 def test_a_text_that_names_the_tool_passes() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     for raw in [event({"content": f"use {TOOL_NAME}"}), *stream(("a", []), 0)]:
         assert weaver.feed(raw) is raw
     assert weaver.done and weaver.turn() is None
 
 
 def test_an_error_is_the_providers_own() -> None:
-    woven = LOOM.weaver().fail(429, b'{"error":{"message":"slow\\ndown"}}')
+    woven = LOOM.weaver(OURS).fail(429, b'{"error":{"message":"slow\\ndown"}}')
     assert woven == b'data: {"error":{"message":"slow\\ndown"}}\n\ndata: [DONE]\n\n'
 
 
@@ -235,7 +236,7 @@ def test_an_error_is_the_providers_own() -> None:
     )
 )
 def test_no_bytes_raise(events: list[bytes]) -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     woven = b"".join(map(weaver.feed, events))
     if not any(TOOL_NAME.encode() in raw for raw in events):
         assert woven == b"".join(events)
@@ -271,7 +272,7 @@ def names(answer: openai.types.chat.ChatCompletion) -> list[str]:
     "order", [(TOOL_NAME, "read", "grep"), ("read", TOOL_NAME, "grep"), ("read", "grep", TOOL_NAME)]
 )
 def test_several_calls_in_one_chunk(order: Sequence[str], finish_apart: bool) -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     delta = {"content": "so", "tool_calls": [piece(name, at) for at, name in enumerate(order)]}
     last = [event(delta), event({}, "tool_calls")] if finish_apart else [event(delta, "tool_calls")]
     woven = woven_of(weaver, [BEGIN, *last, DONE])
@@ -284,7 +285,7 @@ def test_several_calls_in_one_chunk(order: Sequence[str], finish_apart: bool) ->
 
 
 def test_calls_and_the_ending_in_one_chunk_with_a_text() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     calls = [piece(TOOL_NAME, 0), piece(TOOL_NAME, 1)]
     woven = woven_of(weaver, [BEGIN, event({"content": "so", "tool_calls": calls}, "tool_calls"), counted(), DONE])
     assert [call.id for call in weaver.calls] == ["c0", "c1"] and not weaver.mixed
@@ -296,7 +297,7 @@ def test_calls_and_the_ending_in_one_chunk_with_a_text() -> None:
 
 
 def test_indexes_of_calls_that_do_not_begin_at_0_go_on() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     first = [event({"tool_calls": [piece("read", 1)]}), event({"tool_calls": [piece(TOOL_NAME, 2)]})]
     woven = woven_of(weaver, first)
     later = {"index": 1, "function": {"arguments": " "}}
@@ -311,14 +312,14 @@ def test_indexes_of_calls_that_do_not_begin_at_0_go_on() -> None:
 @pytest.mark.parametrize("done", [[DONE], []])
 def test_a_call_that_was_not_finished_is_dropped(finish: str, done: list[bytes]) -> None:
     for own in ([], [piece("read", 0)]):
-        weaver = LOOM.weaver()
+        weaver = LOOM.weaver(OURS)
         calls = [event({"tool_calls": [call]}) for call in (*own, piece(TOOL_NAME, len(own)))]
         woven = woven_of(weaver, [BEGIN, event({"content": "so"}), *calls, event({}, finish), counted(), *done])
         assert weaver.done and not weaver.calls and weaver.turn() is None
         assert woven.endswith(b"".join([event({}, finish), counted(), *done]))
         assert TOOL_NAME.encode() not in woven
 
-        again = LOOM.weaver()
+        again = LOOM.weaver(OURS)
         again.feed(event({"tool_calls": [piece(TOOL_NAME, 0)]}, "tool_calls"))
         again.settle(["x"])
         woven_of(again, [BEGIN, event({"content": "so"}), *calls, event({}, finish)])
@@ -327,7 +328,7 @@ def test_a_call_that_was_not_finished_is_dropped(finish: str, done: list[bytes])
 
         document = json.loads(plain(("so", [HIDDEN, *[("read", "{}") for _ in own]]), 0))
         document["choices"][0]["finish_reason"] = finish
-        one = LOOM.plain_weaver()
+        one = LOOM.plain_weaver(OURS)
         one.feed(json.dumps(document).encode())
         assert not one.calls
         kept = json.loads(one.finish())["choices"][0]
@@ -348,7 +349,7 @@ def test_counts_come_before_the_ending_with_it_after_it_or_not_at_all(place: str
         }[place]
 
     for calls, mixed in (([piece(TOOL_NAME, 0)], False), ([piece(TOOL_NAME, 0), piece("read", 1)], True)):
-        weaver = LOOM.weaver()
+        weaver = LOOM.weaver(OURS)
         woven = woven_of(weaver, [BEGIN, event({"tool_calls": calls}), *counts({}, "tool_calls", 0), *done])
         assert len(weaver.calls) == 1 and weaver.mixed == mixed
         woven += weaver.settle(["x"])
@@ -362,7 +363,7 @@ def test_counts_come_before_the_ending_with_it_after_it_or_not_at_all(place: str
 
 
 def test_a_round_of_which_only_the_ending_came_twice_is_one_round() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     woven_of(weaver, [event({"tool_calls": [piece(TOOL_NAME, 0)]}), event({}, "tool_calls"), event({}, "tool_calls")])
     assert len(weaver.calls) == 1
 
@@ -377,11 +378,11 @@ def test_a_round_of_which_only_the_ending_came_twice_is_one_round() -> None:
 )
 def test_a_call_in_an_event_with_a_key_twice_passes_or_cuts_the_answer(raw: bytes) -> None:
     raw %= json.dumps(piece(TOOL_NAME, 0)).encode()
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     assert weaver.feed(BEGIN) is BEGIN and weaver.feed(raw) is raw
     assert weaver.done and not weaver.calls and weaver.turn() is None
 
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     weaver.feed(event({"content": "so", "tool_calls": [piece(TOOL_NAME, 1)]}))
     assert woven_of(weaver, [raw, event({}, "tool_calls"), DONE]) == b""
     assert not weaver.done and not weaver.calls
@@ -389,7 +390,7 @@ def test_a_call_in_an_event_with_a_key_twice_passes_or_cuts_the_answer(raw: byte
 
 def test_a_document_with_a_key_twice_passes() -> None:
     document = plain(("a", [HIDDEN]), 0).replace(b'"refusal"', b'"content": "b", "refusal"')
-    weaver = LOOM.plain_weaver()
+    weaver = LOOM.plain_weaver(OURS)
     weaver.feed(document)
     assert weaver.finish() is document and not weaver.calls
 
@@ -398,16 +399,16 @@ def test_a_second_choice_that_comes_late_loses_nothing_or_cuts_the_answer() -> N
     other = event({"content": "b"}, index=1)
     events = [BEGIN, event({"tool_calls": [piece(TOOL_NAME, 0)]}), event({}, "tool_calls"), counted(), DONE]
     for place in range(1, len(events)):
-        weaver = LOOM.weaver()
+        weaver = LOOM.weaver(OURS)
         given_events = [*events[:place], other, *events[place:]]
         assert woven_of(weaver, given_events) == b"".join(given_events)
         assert weaver.done and not weaver.calls and weaver.turn() is None
     changed = [BEGIN, event({"content": "so", "tool_calls": [piece(TOOL_NAME, 0)]}), event({}, "tool_calls")]
     for place in (2, 3):
-        weaver = LOOM.weaver()
+        weaver = LOOM.weaver(OURS)
         woven = woven_of(weaver, [*changed[:place], other, *changed[place:], DONE])
         assert TOOL_NAME.encode() not in woven and not weaver.done and not weaver.calls
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     woven_of(weaver, [*changed, DONE])
     weaver.settle(["x"])
     assert woven_of(weaver, [event({"content": "a"}, number=1), other, event({}, "stop"), DONE]).count(b"data:") == 1
@@ -415,14 +416,14 @@ def test_a_second_choice_that_comes_late_loses_nothing_or_cuts_the_answer() -> N
 
 
 def test_calls_after_the_ending_cut_the_answer() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     events = [event({"content": "a", "tool_calls": [piece(TOOL_NAME, 0)]}), event({}, "tool_calls")]
     woven = woven_of(weaver, [*events, event({"tool_calls": [piece("read", 1)]}), DONE])
     assert b"read" not in woven and not weaver.calls and not weaver.done
 
 
 def test_a_text_after_the_ending_passes() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     woven_of(weaver, [event({"tool_calls": [piece(TOOL_NAME, 0)]}), event({}, "tool_calls")])
     late = event({"content": "late"})
     assert weaver.feed(late) is late and len(weaver.calls) == 1
@@ -431,7 +432,7 @@ def test_a_text_after_the_ending_passes() -> None:
 def test_an_error_in_the_middle_ends_the_answer() -> None:
     error = b'data: {"error":{"message":"overloaded"}}\n\n'
     for ending in ([], [event({}, "tool_calls")]):
-        weaver = LOOM.weaver()
+        weaver = LOOM.weaver(OURS)
         woven_of(weaver, [event({"tool_calls": [piece(TOOL_NAME, 0)]}), *ending])
         assert weaver.feed(error) is error
         assert weaver.done and not weaver.calls
@@ -439,12 +440,12 @@ def test_an_error_in_the_middle_ends_the_answer() -> None:
 
 def test_an_error_without_words_gets_some() -> None:
     for body in (b"", b'{"error":null}', b"<html>"):
-        assert b"could not be continued" in LOOM.weaver().fail(502, body)
+        assert b"could not be continued" in LOOM.weaver(OURS).fail(502, body)
 
 
 @pytest.mark.parametrize("text", ["so", ""])
 def test_plain_answers_at_the_round_limit(text: str) -> None:
-    weaver = LOOM.plain_weaver()
+    weaver = LOOM.plain_weaver(OURS)
     for number in range(4):
         weaver.feed(plain((text, [HIDDEN]), number))
         assert len(weaver.calls) == 1 and not weaver.mixed
@@ -460,7 +461,7 @@ def test_plain_answers_at_the_round_limit(text: str) -> None:
 
 
 def test_a_plain_answer_without_content_gets_that_of_the_earlier_rounds() -> None:
-    weaver = LOOM.plain_weaver()
+    weaver = LOOM.plain_weaver(OURS)
     weaver.feed(plain(("so", [HIDDEN]), 0))
     weaver.settle(["x"])
     weaver.feed(plain(("", [("read", "{}")]), 1).replace(b'"content": null, ', b""))
@@ -478,7 +479,7 @@ def turn_of(
     *rounds: Said, thoughts: Sequence[str] = (), key: str = "reasoning_content"
 ) -> tuple[bytes, Turn, list[object]]:
     """What is kept of a turn, and the messages that the provider was asked with in the last round."""
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     body = BODY
     for number, said in enumerate(rounds):
         for thought in thoughts[number : number + 1]:
@@ -569,7 +570,7 @@ def test_thoughts_pass_and_go_back_with_their_calls(key: str, last: Said) -> Non
 
 
 def test_thoughts_pass_to_the_client_as_they_come() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     first = event({"role": "assistant", "content": None, "reasoning_content": "I think"})
     assert weaver.feed(first) is first
     woven_of(weaver, [event({"tool_calls": [piece(TOOL_NAME, 0)]}, "tool_calls"), DONE])
@@ -582,7 +583,7 @@ def test_thoughts_pass_to_the_client_as_they_come() -> None:
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])
 @pytest.mark.parametrize("last", [{"KEY": "end"}, {"KEY": None}, {}])
 def test_thoughts_of_plain_answers_are_joined(key: str, last: dict[str, str | None]) -> None:
-    weaver = LOOM.plain_weaver()
+    weaver = LOOM.plain_weaver(OURS)
     ending = {key: last["KEY"]} if last else {}
     for number, (said, thought) in enumerate([(("a", [HIDDEN]), {key: "I"}), (("b", []), ending)]):
         document = json.loads(plain(said, number))
@@ -597,7 +598,7 @@ def test_thoughts_of_plain_answers_are_joined(key: str, last: dict[str, str | No
 
 def test_a_calls_signature_goes_back_with_it() -> None:
     extra = {"extra_content": {"thought_signature": "c2ln"}}
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     woven_of(weaver, [BEGIN, event({"tool_calls": [piece(TOOL_NAME, 0, **extra)]}, "tool_calls"), DONE])
     weaver.settle(["x"])
     [call] = json.loads(weaver.continuation(BODY))["messages"][1]["tool_calls"]

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headroom.items import LOOM
-from headroom.weave import TOOL_NAME, Round, Turn
+from headroom.weave import RETRIEVE, TOOL_NAME, Round, Turn
 from headroom.wire.sse import SseSplitter, parse_event
 from headroom.zones.places import replaced
 from tests.support.captured import captured
@@ -27,6 +27,7 @@ from tests.support.script import Turn as Scripted
 httpx: Any = sys.modules.get("httpx2") or sys.modules.get("httpx")
 
 HIDDEN = "hidden"
+OURS = frozenset({TOOL_NAME})
 HASH = "0f3a" * 6
 
 
@@ -205,7 +206,7 @@ def result(call_id: str) -> str:
 
 def weave(rounds: Rounds, body: Json = BODY, **more: object) -> Woven:
     """Weave a stream of all rounds."""
-    weaver, woven = LOOM.weaver(), Woven(body=compact(body).encode())
+    weaver, woven = LOOM.weaver(OURS), Woven(body=compact(body).encode())
     for number in range(len(rounds.rounds)):
         for raw in stream(rounds, number, "completed", **more):
             assert not weaver.calls and not weaver.done
@@ -227,7 +228,7 @@ def weave(rounds: Rounds, body: Json = BODY, **more: object) -> Woven:
 
 def weave_plain(rounds: Rounds, body: Json = BODY) -> tuple[Json, tuple[bytes, Turn] | None, bytes]:
     """Weave plain answers of all rounds."""
-    weaver, asked = LOOM.plain_weaver(), compact(body).encode()
+    weaver, asked = LOOM.plain_weaver(OURS), compact(body).encode()
     for number in range(len(rounds.rounds)):
         weaver.feed(compact(response(rounds, number, "completed", rounds.items(number))).encode())
         if not weaver.calls:
@@ -342,13 +343,13 @@ MIXED = Rounds(
 
 
 def test_the_tool_is_the_same_bytes_for_ever() -> None:
-    assert LOOM.tool() == (
+    assert LOOM.tool(RETRIEVE) == (
         b'{"type":"function","name":"headroom_retrieve","description":"A result that ends in <<ccr:HASH>> is s'
         b'hown in part. Fetches all of it, a range of lines, or lines with a text, if the part is not enough."'
         b',"parameters":{"type":"object","properties":{"hash":{"type":"string"},"lines":{"type":"string","desc'
         b'ription":"like 120-180"},"match":{"type":"string"}},"required":["hash"]},"strict":false}'
     )
-    assert json.loads(LOOM.tool())["name"] == TOOL_NAME
+    assert json.loads(LOOM.tool(RETRIEVE))["name"] == TOOL_NAME
 
 
 @given(turns())
@@ -481,12 +482,12 @@ def check_pairs(items: Sequence[Json]) -> None:
 def test_without_a_retrieve_call_every_event_passes_as_the_same_object() -> None:
     rounds = Rounds(((Said("reasoning", "r"), Said("text", f"I could call {TOOL_NAME}."), Said("client", TOOL_NAME)),))
     for status in ("completed", "incomplete", "failed"):
-        weaver = LOOM.weaver()
+        weaver = LOOM.weaver(OURS)
         # The provider echoes the tools it was given in every answer object.
-        for raw in stream(rounds, 0, status, tools=[json.loads(LOOM.tool())]):
+        for raw in stream(rounds, 0, status, tools=[json.loads(LOOM.tool(RETRIEVE))]):
             assert weaver.feed(raw) is raw
         assert weaver.done and not weaver.calls and weaver.turn() is None
-    plain = LOOM.plain_weaver()
+    plain = LOOM.plain_weaver(OURS)
     document = compact(response(rounds, 0, "completed", rounds.items(0))).encode()
     plain.feed(document)
     assert not plain.calls and plain.finish() is document and plain.turn() is None
@@ -495,7 +496,7 @@ def test_without_a_retrieve_call_every_event_passes_as_the_same_object() -> None
 def test_the_scripted_origin_is_woven() -> None:
     hidden, client = ToolCall(TOOL_NAME, {"hash": HASH}), ToolCall("shell", {"command": "ls"})
     script = Script.single([Scripted("Let me see.", (hidden,), "hm"), Scripted("So.", (client,), "ah")])
-    weaver, out = LOOM.weaver(), b""
+    weaver, out = LOOM.weaver(OURS), b""
     body: Json = {**BODY, "input": "go", "tools": [{}], "reasoning": {"effort": "high"}}
     found = route("POST", "/v1/responses")
     assert found is not None
@@ -514,7 +515,7 @@ def test_the_scripted_origin_is_woven() -> None:
 
 
 def test_text_passes_at_once_and_only_the_call_and_the_ending_are_held() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     events = stream(EXAMPLE, 0)
     for raw in events:
         out = weaver.feed(raw)
@@ -528,7 +529,7 @@ def test_text_passes_at_once_and_only_the_call_and_the_ending_are_held() -> None
 
 def test_deltas_after_a_hidden_call_change_in_their_numbers_only() -> None:
     before, after = stream(MIXED, 0), []
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     for raw in before:
         after.append(weaver.feed(raw))
     assert weaver.mixed
@@ -540,7 +541,7 @@ def test_deltas_after_a_hidden_call_change_in_their_numbers_only() -> None:
 
 
 def test_a_mixed_round_gives_its_ending_when_it_is_settled() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     for raw in [*stream(MIXED, 0), b"data: [DONE]\n\n"]:
         out = weaver.feed(raw)
     assert (out, weaver.mixed, len(weaver.calls), weaver.done) == (b"", True, 1, False)
@@ -564,7 +565,7 @@ def test_reasoning_keeps_every_byte() -> None:
     sealed = b'"encrypted_content": "gA\\u00e9\\/=="'
     item = b'{"type": "reasoning", "id": "rs_1", "summary": [ ], ' + sealed + b"}"
     call = b'{"type":"function_call","name":"headroom_retrieve","call_id":"c1","arguments":"{}"}'
-    weaver = LOOM.plain_weaver()
+    weaver = LOOM.plain_weaver(OURS)
     weaver.feed(b'{"output": [' + item + b" , " + call + b'], "usage": null}')
     weaver.settle(["x"])
     assert item + b"," + call in weaver.continuation(b'{"input":[]}')
@@ -574,7 +575,7 @@ def test_reasoning_keeps_every_byte() -> None:
 
 @pytest.mark.parametrize("cut", range(len(stream(EXAMPLE, 0))))
 def test_a_stream_that_stops_gives_nothing_of_what_was_held(cut: int) -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     events = stream(EXAMPLE, 0)[:cut]
     out = b"".join(weaver.feed(raw) for raw in events)
     assert TOOL_NAME.encode() not in out and not weaver.calls and not weaver.done and weaver.turn() is None
@@ -583,7 +584,7 @@ def test_a_stream_that_stops_gives_nothing_of_what_was_held(cut: int) -> None:
 
 @pytest.mark.parametrize("status", ["incomplete", "failed"])
 def test_an_answer_that_was_cut_short_is_over(status: str) -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     out = [weaver.feed(raw) for raw in stream(EXAMPLE, 0, status)]
     assert weaver.done and not weaver.calls and weaver.turn() is None
     assert TOOL_NAME.encode() not in b"".join(out)
@@ -592,7 +593,7 @@ def test_an_answer_that_was_cut_short_is_over(status: str) -> None:
 
 
 def test_a_later_round_that_is_cut_short_keeps_what_was_said_before() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     out = [weaver.feed(raw) for raw in stream(EXAMPLE, 0)]
     weaver.settle(["x", "y"])
     out += [weaver.feed(raw) for raw in stream(EXAMPLE, 1, "incomplete")]
@@ -605,7 +606,7 @@ def test_a_later_round_that_is_cut_short_keeps_what_was_said_before() -> None:
 
 
 def test_an_error_in_the_stream_ends_the_answer() -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     for raw in stream(EXAMPLE, 0):
         weaver.feed(raw)
     weaver.settle(["x", "y"])
@@ -632,7 +633,7 @@ def test_an_error_in_the_stream_ends_the_answer() -> None:
     ],
 )
 def test_a_round_that_cannot_be_had_is_an_error_event(body: bytes, code: str, message: str) -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     out = [weaver.feed(raw) for raw in stream(EXAMPLE, 0)]
     weaver.settle(["x", "y"])
     out.append(weaver.fail(429, body))
@@ -644,7 +645,7 @@ def test_a_round_that_cannot_be_had_is_an_error_event(body: bytes, code: str, me
 
 
 def test_a_request_that_is_one_string_becomes_a_list() -> None:
-    weaver = LOOM.plain_weaver()
+    weaver = LOOM.plain_weaver(OURS)
     weaver.feed(compact(response(EXAMPLE, 0, "completed", EXAMPLE.items(0))).encode())
     weaver.settle(["x", "y"])
     body = b'{"input" : "g\\u00f6\\n", "model":"m"}'
@@ -698,7 +699,7 @@ def spelled(raw: bytes, way: str) -> bytes:
 
 @pytest.mark.parametrize("way", ["crlf", "no names", "no blank", "lines"])
 def test_other_spellings_of_a_stream_are_woven(way: str) -> None:
-    weaver, out = LOOM.weaver(), b""
+    weaver, out = LOOM.weaver(OURS), b""
     for number in range(3):
         out += b"".join(weaver.feed(spelled(raw, way)) for raw in stream(EXAMPLE, number))
         if weaver.calls:
@@ -711,7 +712,7 @@ def test_other_spellings_of_a_stream_are_woven(way: str) -> None:
 
 def test_an_answer_object_without_items_is_completed_from_the_stream() -> None:
     """Some providers tell each item in the stream only."""
-    weaver, out = LOOM.weaver(), b""
+    weaver, out = LOOM.weaver(OURS), b""
     for number in range(3):
         *events, ending = stream(EXAMPLE, number)
         bare = told(ending)[0]
@@ -733,7 +734,7 @@ def total() -> Json:
 
 def test_a_call_that_the_client_was_told_of_stays_its_own() -> None:
     """The tool's name is there from the first; where it comes late, nothing can be taken back."""
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     rounds = Rounds(((Said(HIDDEN, "x"),),))
     for raw in stream(rounds, 0):
         told_late = raw if b"item.added" not in raw else raw.replace(b"headroom_retrieve", b"")
@@ -793,7 +794,7 @@ def test_a_turn_of_hidden_calls_alone_has_no_place() -> None:
     "odd", [b"", b":\n\n", b"data: {\n\n", b"data: []\n\n", b"event: x\ndata: {}\n\n", b"\xff\n\n"]
 )
 def test_odd_events_pass(odd: bytes) -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     for number in range(3):
         for raw in stream(EXAMPLE, number):
             if not weaver.calls:
@@ -807,7 +808,7 @@ def test_odd_events_pass(odd: bytes) -> None:
 @given(turns(), st.data())
 @settings(max_examples=100, deadline=None)
 def test_spoilt_events_never_raise(rounds: Rounds, data: st.DataObject) -> None:
-    weaver = LOOM.weaver()
+    weaver = LOOM.weaver(OURS)
     for number in range(len(rounds.rounds)):
         events = stream(rounds, number)
         for at in data.draw(st.lists(st.integers(0, len(events) - 1), max_size=4)):
@@ -846,7 +847,7 @@ def test_anchors_of_real_clients_stay_the_same_over_all_requests(client: str) ->
 
 
 def test_a_plain_round_after_the_last_that_is_allowed_ends_the_answer() -> None:
-    weaver = LOOM.plain_weaver()
+    weaver = LOOM.plain_weaver(OURS)
     weaver.feed(compact(response(EXAMPLE, 0, "completed", EXAMPLE.items(0))).encode())
     weaver.settle(["no more", "no more"])
     answer = json.loads(weaver.finish())
@@ -856,7 +857,7 @@ def test_a_plain_round_after_the_last_that_is_allowed_ends_the_answer() -> None:
 
 
 def test_a_held_call_without_an_index_is_never_told() -> None:
-    weaver, out = LOOM.weaver(), b""
+    weaver, out = LOOM.weaver(OURS), b""
     for raw in stream(Rounds(((Said("text", "t"), Said(HIDDEN, "x")),)), 0):
         out += weaver.feed(raw.replace(b'"output_index":1,', b""))
     assert len(weaver.calls) == 1

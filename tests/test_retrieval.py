@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headroom.answering import LIMIT_REACHED
 from headroom.faults import StoreDown
-from headroom.retrieve import LIMIT_REACHED
 from headroom.store import (
     SPACE_DECISION,
     SPACE_HIDDEN,

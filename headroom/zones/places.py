@@ -86,3 +86,19 @@ def replaced(text: bytes, edits: Iterable[tuple[Span, bytes]]) -> bytes:
         parts += (text[at:start], new)
         at = end
     return text if not parts else b"".join((*parts, text[at:]))
+
+
+def appended(text: bytes, key: str, values: Iterable[bytes]) -> bytes:
+    """The object `text` with more at the end of the list that it has under `key`. Raises ValueError if it has none."""
+    start, end = member(text, key)
+    if text[start : start + 1] != b"[":
+        raise ValueError(f"there is no list of {key}")
+    more = b",".join(values)
+    if more and text[start + 1 : end - 1].strip(b" \t\r\n"):
+        more = b"," + more
+    return replaced(text, [((end - 1, end - 1), more)])
+
+
+def on_one_line(text: bytes) -> bytes:
+    """JSON without line ends, which can only stand between its tokens."""
+    return text.replace(b"\r", b" ").replace(b"\n", b" ")

@@ -48,8 +48,9 @@ class Shape:
     """One dialect's body. `items` is the list of turns, at the top or in the object `under`; `content` an item's list
     of blocks. `user_roles` holds an empty string where an item without a role is the user's.
 
-    `tools` is the key of the list of tools, beside the items; `instructions` are keys of what stands before the items
-    in the prompt besides tools. Items whose role is one of `system_roles` are instructions as well.
+    `tools` is the key of the list of tools, beside the items; `functions` are keys under which a tool holds the
+    function that it is, or a list of them; `instructions` are keys of what else stands before the items in the prompt.
+    Items whose role is one of `system_roles` are instructions as well.
 
     `marker` is the key of a cache breakpoint, `lifetime` the key in it that says for how long, `long_lifetime` the
     longer value. `session` leads to what names the session, from the top. `known_types`: item types besides
@@ -68,6 +69,7 @@ class Shape:
     known_types: frozenset[str] = field(default=frozenset())
     system_roles: frozenset[str] = field(default=frozenset({"system", "developer"}))
     tools: str = "tools"
+    functions: tuple[str, ...] = ()
     instructions: tuple[str, ...] = ()
     marker: str = ""
     lifetime: str = ""

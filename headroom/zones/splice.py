@@ -54,6 +54,14 @@ def to_token(text: str) -> bytes:
         raise ValueError("text holds a lone surrogate") from error
 
 
+def any_token(text: str) -> bytes:
+    """Like `to_token`, for text that must be written whatever it is: lone surrogates are replaced."""
+    try:
+        return to_token(text)
+    except ValueError:
+        return to_token(text.encode("utf-8", "replace").decode())
+
+
 def to_text(token: bytes) -> str:
     """The text of a JSON string token. Raises ValueError if it is none."""
     text = orjson.loads(token)

@@ -66,8 +66,10 @@ class Said:
 
 
 class Talk(Protocol):
-    """A conversation of a client. One that is `alone` makes a connection for every request."""
+    """A conversation of a client, which has tools of its `own`. One that is `alone` makes a connection for every
+    request."""
 
+    own: Sequence[str]
     said: list[Said]
     history: list[Any]
 
@@ -93,6 +95,7 @@ class MessagesTalk:
     key: str = KEY
     prompt: str = PROMPT
     alone: bool = False
+    own: Sequence[str] = ("Bash",)
     said: list[Said] = field(default_factory=list)
     history: list[Any] = field(default_factory=list)
 
@@ -118,7 +121,9 @@ class MessagesTalk:
         client = self.sdk.with_options(base_url=url)
         given: Any = {"model": "claude-scripted", "max_tokens": 99, "messages": self.history}
         if tools:
-            given["tools"] = [{"name": "Bash", "description": "Runs a command.", "input_schema": PARAMETERS}]
+            given["tools"] = [
+                {"name": name, "description": "Runs it.", "input_schema": PARAMETERS} for name in self.own
+            ]
         if stream:
             async with client.messages.stream(**given) as events:
                 answer: Any = await events.get_final_message()
@@ -145,13 +150,14 @@ class MessagesTalk:
 
 
 @dataclass
-class ChatTalk:
-    """With the SDK whose answers are deltas of one message."""
+class _OpenTalk:
+    """With the SDK that has two dialects."""
 
     outputs: Callable[[str], str]
     key: str = "sk-proj-scripted"
     prompt: str = PROMPT
     alone: bool = False
+    own: Sequence[str] = ("Bash",)
     said: list[Said] = field(default_factory=list)
     history: list[Any] = field(default_factory=list)
 
@@ -172,12 +178,16 @@ class ChatTalk:
         """See Talk."""
         self.history.append({"role": "user", "content": text})
 
+
+class ChatTalk(_OpenTalk):
+    """With the SDK whose answers are deltas of one message."""
+
     async def ask(self, url: str, *, stream: bool, tools: bool = True) -> Said:
         """See Talk."""
         client = self.sdk.with_options(base_url=url + "/v1")
         given: Any = {"model": "gpt-5.1", "messages": self.history}
         if tools:
-            given["tools"] = [{"type": "function", "function": {"name": "Bash", "parameters": PARAMETERS}}]
+            given["tools"] = [{"type": "function", "function": {"name": n, "parameters": PARAMETERS}} for n in self.own]
         if stream:
             usage: Any = {"include_usage": True}
             async with client.chat.completions.stream(**given, stream_options=usage) as events:
@@ -203,40 +213,17 @@ class ChatTalk:
         return self.said[-1]
 
 
-@dataclass
-class ResponsesTalk:
+class ResponsesTalk(_OpenTalk):
     """With the SDK whose answers are items, the whole input sent on every turn."""
-
-    outputs: Callable[[str], str]
-    key: str = "sk-proj-scripted"
-    prompt: str = PROMPT
-    alone: bool = False
-    said: list[Said] = field(default_factory=list)
-    history: list[Any] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.sdk = openai.AsyncOpenAI(
-            api_key=self.key,
-            max_retries=0,
-            default_headers=_headers(self.alone),
-            http_client=openai.DefaultAsyncHttpxClient(verify=False),
-        )
-        self.tell(self.prompt)
-
-    async def close(self) -> None:
-        """See Talk."""
-        await self.sdk.close()
-
-    def tell(self, text: str) -> None:
-        """See Talk."""
-        self.history.append({"role": "user", "content": text})
 
     async def ask(self, url: str, *, stream: bool, tools: bool = True) -> Said:
         """See Talk."""
         client = self.sdk.with_options(base_url=url + "/v1")
         given: Any = {"model": "gpt-5.1", "input": self.history, "store": False}
         if tools:
-            given["tools"] = [{"type": "function", "name": "Bash", "parameters": PARAMETERS, "strict": False}]
+            given["tools"] = [
+                {"type": "function", "name": name, "parameters": PARAMETERS, "strict": False} for name in self.own
+            ]
         if stream:
             async with client.responses.stream(**given) as events:
                 answer: Any = await events.get_final_response()
@@ -268,6 +255,7 @@ class ContentsTalk:
     key: str = "AIza-scripted"
     prompt: str = PROMPT
     alone: bool = False
+    own: Sequence[str] = ("Bash",)
     own_ids: bool = False  # calls that come without an id get one
     said: list[Said] = field(default_factory=list)
     history: list[Any] = field(default_factory=list)
@@ -293,9 +281,9 @@ class ContentsTalk:
 
     async def ask(self, url: str, *, stream: bool, tools: bool = True) -> Said:
         """See Talk."""
-        declared = types.FunctionDeclaration(name="Bash", parameters_json_schema=PARAMETERS)
+        declared = [types.FunctionDeclaration(name=name, parameters_json_schema=PARAMETERS) for name in self.own]
         config = types.GenerateContentConfig(
-            tools=[types.Tool(function_declarations=[declared])] if tools else [],
+            tools=[types.Tool(function_declarations=declared)] if tools else [],
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
             http_options=types.HttpOptions(base_url=url),
         )
@@ -422,8 +410,8 @@ def bodies(origin: Origin) -> list[bytes]:
 
 
 def unseen(talk: Talk) -> None:
-    """The client was never asked to run the retrieve tool."""
-    assert not [name for said in talk.said for name in said.names if name != "Bash"]
+    """The client was never asked to run a tool that is not its own."""
+    assert not [name for said in talk.said for name in said.names if name not in talk.own]
 
 
 def url_of(proxy: Edge) -> str:
