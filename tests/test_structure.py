@@ -25,6 +25,7 @@ ASYNCIO = {
     "headroom.store",
     "headroom.store_sqlite",
     "headroom.store_redis",
+    "headroom.memory_sqlite",
     "headroom.edge",
     "headroom.serve",
     "headroom.logs",
