@@ -356,8 +356,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "memory_mode",
         "off",
         _one_of("off", "auto_tail", "tool"),
-        "What is remembered across sessions, for callers who pay per token. off: nothing; auto_tail: what fits a prompt "
-        "is told after it, and the memory tools are offered; tool: the tools alone",
+        "What is remembered across sessions, for callers who pay per token. off: nothing; auto_tail: what fits a "
+        "prompt is told after it, and the memory tools are offered; tool: the tools alone",
         "memory",
     ),
     Setting(
