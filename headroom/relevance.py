@@ -14,12 +14,13 @@ from typing import Final
 
 import msgspec
 
-from headroom.terms import COMMON_TERMS
+from headroom.terms import COMMON_TERMS, EVERYDAY_TERMS
 
 FLOOR: Final = 0.3  # share of the shorter text's weight that is common to both
 _LEAST: Final = 1.0  # weight that must be common to both, however short either is
 _SHORTEST: Final = 3.0  # a text is measured as having at least this weight: one word proves little
-_COMMON_WEIGHT: Final = 0.25  # of a word of the trade; others have 1
+_COMMON_WEIGHT: Final = 0.25  # of a word of the trade; of other words it is 1
+_EVERYDAY_WEIGHT: Final = 0.5
 _K1: Final = 1.2  # BM25, as SQLite's
 _B: Final = 0.75
 _BOOST: Final = 0.2  # how much an importance of 1 adds to a score, and one of 0 takes away
@@ -79,4 +80,6 @@ def _weigh(found: Iterable[str]) -> float:
 
 
 def _weight(term: str) -> float:
-    return _COMMON_WEIGHT if term in COMMON_TERMS else 1.0
+    if term in COMMON_TERMS:
+        return _COMMON_WEIGHT
+    return _EVERYDAY_WEIGHT if term in EVERYDAY_TERMS else 1.0

@@ -37,6 +37,33 @@ _COMMON: Final = """
     improve issue line list method module new name number open problem project read refactor remove rename repo
     repository return review run script set start stop string test type update user value version work write
 """
+# Everyday words: they say something of a text, but two texts that share one may be about anything.
+_EVERYDAY: Final = """
+    able accept access account across act action actual allow already amount answer apply area around arrive ask attempt
+    available avoid away back bad base basic become before begin behave behaviour believe best better big bit block body
+    bottom box break bring broken browser build button care carry case cause central certain choose clean clear click
+    client close collect color colour column common compare complete condition connect consider contain content continue
+    control copy correct cost count country create current customer cut data date day deal decide deep default define
+    depend describe design detail develop different direct disable display document double drop early earlier easy edit
+    effect empty enable end engineer ensure enter entry environment equal event exact example exist exit expect explain
+    explicit extra fact fall fast feature feel field fill final fine first fit follow force form format found free
+    friend front full future general global good great group grow guide half hand handle happen hard head header hear
+    hidden high hold home host hour idea important include increase info information inner input inside install instead
+    job join key kind label language large last late latest lead learn least leave left length less letter level life
+    light limit link little load local lock long lose lot low main manage manual map mark match matter mean measure
+    member memory mention menu message middle minute miss missing mode modern month move multiple near nice node normal
+    note notice object old online order organise original outer output page parameter part partial pass path people
+    place plain plan play point possible power prefer prepare present press prevent previous price print private process
+    produce product program propose protect prove provide public pull push question quick raise random range rate reach
+    real reason receive recent record reduce refer reject relate remain remember remote repeat replace reply report
+    represent request require reserve reset resolve resource respond response rest result right role root round row rule
+    safe sample save scale schedule screen search second secret section secure select send separate service setting
+    share short side sign simple single site size skip slow small solve sort sound source space special specific split
+    stage standard state status stay step store strict strong structure style sub submit succeed sudden sum super
+    support sure switch system table tag task team temporary term text third time title today together tool top total
+    track trigger true turn unit unknown unless usual valid verify view visible visit wait walk warn warning watch web
+    week whole wide window word world wrap wrong year
+"""
 _STOP_WORDS: Final = frozenset(_STOP.split())
 _WORD: Final = re.compile(r"[^\W_]+")
 _DENSE: Final = re.compile(
@@ -105,3 +132,4 @@ def _stem(word: str) -> str:
 
 
 COMMON_TERMS: Final = frozenset(_stem(word) for word in _COMMON.split())
+EVERYDAY_TERMS: Final = frozenset(_stem(word) for word in _EVERYDAY.split()) - COMMON_TERMS
