@@ -98,8 +98,8 @@ class MemoryStore(Protocol):
     async def delete(self, scope: Scope, id: str) -> bool:
         """Forget a memory; whether the scope saw one of this id."""
 
-    async def list(self, scope: Scope, limit: int) -> tuple[Memory, ...]:
-        """The memories that the scope sees, the latest changed first."""
+    async def list(self, scope: Scope, limit: int | None) -> tuple[Memory, ...]:
+        """The memories that the scope sees, the latest changed first; all of them where `limit` is None."""
 
     async def close(self) -> None:
         """Finish what was begun, and let go."""

@@ -47,7 +47,6 @@ DEFAULT_TIMEOUT: Final = 2.0  # seconds
 _ID_DIGITS: Final = (8, 16, 32, 64)  # hex digits of an id: more where fewer are taken
 _RELATED: Final = 3
 _COMPARED: Final = 10  # memories nearest to a new one that are compared with it word by word
-_LIST_LIMIT: Final = 1_000_000
 
 T = TypeVar("T")
 
@@ -122,14 +121,14 @@ class SqliteMemory:
         """See MemoryStore."""
         return await self._do(lambda: self._delete(*_visible(scope), id)) if scope.resolved else False
 
-    async def list(self, scope: Scope, limit: int) -> tuple[Memory, ...]:
+    async def list(self, scope: Scope, limit: int | None) -> tuple[Memory, ...]:
         """See MemoryStore."""
         return await self._do(lambda: self._list(*_visible(scope), limit)) if scope.resolved else ()
 
     async def every(self, project: str | None, user: str | None, limit: int | None = None) -> tuple[Memory, ...]:
         """For the machine's owner: all memories, or those of a project or a user (empty: shared), the latest changed
         first. Raises MemoryDown."""
-        return await self._do(lambda: self._list(*_narrowed(project, user), _LIST_LIMIT if limit is None else limit))
+        return await self._do(lambda: self._list(*_narrowed(project, user), limit))
 
     async def remove(self, id: str) -> bool:
         """For the machine's owner: forget a memory, whoever it belongs to; whether there was one. Raises MemoryDown."""
@@ -255,10 +254,10 @@ class SqliteMemory:
             )
             return connection.execute(f"DELETE FROM memories AS m WHERE {condition}", values).rowcount
 
-    def _list(self, condition: str, values: Sequence[str], limit: int) -> tuple[Memory, ...]:
+    def _list(self, condition: str, values: Sequence[str], limit: int | None) -> tuple[Memory, ...]:
         rows = self._file.connected().execute(
             f"SELECT {_COLUMNS} FROM memories m WHERE {condition} ORDER BY m.updated DESC, m.id LIMIT ?",
-            (*values, max(limit, 0)),
+            (*values, -1 if limit is None else max(limit, 0)),
         )
         return tuple(map(_memory, rows))
 

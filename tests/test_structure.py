@@ -26,6 +26,7 @@ ASYNCIO = {
     "headroom.store_sqlite",
     "headroom.store_redis",
     "headroom.memory_sqlite",
+    "headroom.memory_command",
     "headroom.edge",
     "headroom.serve",
     "headroom.logs",
