@@ -35,7 +35,7 @@ from headroom.memory import (
     checked_importance,
     checked_scope,
 )
-from headroom.relevance import Candidate, alike, rank
+from headroom.relevance import Candidate, alike, rank, weigh
 from headroom.sqlite_file import ERRORS, SqliteFile, adopt, migration
 from headroom.terms import query_terms, terms
 
@@ -63,6 +63,7 @@ _SCHEMA: Final = (
         importance REAL NOT NULL,
         entities TEXT NOT NULL,
         terms INTEGER NOT NULL,
+        weight REAL NOT NULL,
         UNIQUE (project, user, content)
     )
     """,
@@ -213,8 +214,7 @@ class SqliteMemory:
         connection = self._file.connected()
         connection.execute("BEGIN")  # what is counted, scored and read is of one moment
         try:
-            held, total, average = _candidates(connection, scope, wanted)
-            ranked = rank(wanted, held, total, average, loose=loose)[:limit]
+            ranked = _ranked(connection, scope, wanted, loose=loose)[:limit]
             found = [(score, _one(connection, "m.id = ?", candidate.id)) for score, candidate in ranked]
         finally:
             connection.execute("ROLLBACK")
@@ -308,26 +308,21 @@ def _spelled(term: str) -> str:
     return term if term.isascii() else "u" + term.encode("utf-8", "surrogatepass").hex()
 
 
-def _candidates(
-    connection: sqlite3.Connection, scope: Scope, wanted: Sequence[str]
-) -> tuple[list[Candidate], int, float]:
-    """All that a scope sees and that holds a term, how many it sees, and how many terms these have on average."""
+def _ranked(
+    connection: sqlite3.Connection, scope: Scope, wanted: Sequence[str], *, loose: bool
+) -> list[tuple[float, Candidate]]:
+    """The memories that a scope sees and that fit the terms, the best first."""
     condition, values = _visible(scope)
     total, average = connection.execute(
         f"SELECT count(*), avg(m.terms) FROM memories m WHERE {condition}", values
     ).fetchone()
     rows = connection.execute(
-        "SELECT m.id, m.created, m.importance, w.terms FROM words w JOIN memories m ON m.row = w.rowid "
+        "SELECT m.id, m.created, m.importance, m.weight, w.terms FROM words w JOIN memories m ON m.row = w.rowid "
         f"WHERE words MATCH ? AND {condition} ORDER BY w.rowid DESC LIMIT ?",
         (match_of(wanted, scope), *values, CANDIDATES),
     )
-    spelled = {_spelled(term): term for term in wanted}
-    held = [Candidate(id, created, weight, _unspelled(text, spelled)) for id, created, weight, text in rows]
-    return held, total, average or 0.0
-
-
-def _unspelled(text: str, spelled: dict[str, str]) -> list[str]:
-    return [spelled.get(word, word) for word in text.split()]
+    held = (Candidate(id, created, importance, weight, text.split()) for id, created, importance, weight, text in rows)
+    return rank([_spelled(term) for term in wanted], held, total, average or 0.0, loose=loose)
 
 
 def _similar(connection: sqlite3.Connection, scope: Scope, content: str) -> Memory | None:
@@ -335,7 +330,7 @@ def _similar(connection: sqlite3.Connection, scope: Scope, content: str) -> Memo
     own, wanted = terms(content), query_terms(content)
     if not wanted:
         return None
-    nearest = rank(wanted, *_candidates(connection, scope, wanted), loose=True)[:_COMPARED]
+    nearest = _ranked(connection, scope, wanted, loose=False)[:_COMPARED]
     found = (_one(connection, "m.id = ?", candidate.id) for _, candidate in nearest)
     likest = [(alike(own, terms(one[1].content)), one[1]) for one in found if one is not None]
     most, memory = max(likest, key=lambda compared: compared[0], default=(0.0, None))
@@ -357,11 +352,11 @@ def _write(connection: sqlite3.Connection, row: int | None, memory: Memory) -> N
     entities = msgspec.json.encode(memory.entities).decode()
     values = (memory.id, memory.project, memory.user, memory.content, memory.created, memory.updated)
     row = connection.execute(
-        "INSERT INTO memories (row, id, project, user, content, created, updated, importance, entities, terms) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (row) DO UPDATE SET content = excluded.content, "
+        "INSERT INTO memories (row, id, project, user, content, created, updated, importance, entities, terms, "
+        "weight) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (row) DO UPDATE SET content = excluded.content, "
         "updated = excluded.updated, importance = excluded.importance, entities = excluded.entities, "
-        "terms = excluded.terms RETURNING row",
-        (row, *values, memory.importance, entities, len(found)),
+        "terms = excluded.terms, weight = excluded.weight RETURNING row",
+        (row, *values, memory.importance, entities, len(found), weigh(found)),
     ).fetchone()[0]
     connection.execute("DELETE FROM words WHERE rowid = ?", (row,))
     connection.execute(

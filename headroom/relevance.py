@@ -24,44 +24,53 @@ _EVERYDAY_WEIGHT: Final = 0.5
 _K1: Final = 1.2  # BM25, as SQLite's
 _B: Final = 0.75
 _BOOST: Final = 0.2  # how much an importance of 1 adds to a score, and one of 0 takes away
-_DIGITS: Final = 9  # decimals of a score: sums of the same terms come out the same whatever their order
+_DIGITS: Final = 9  # decimals of a score
 
 
 class Candidate(msgspec.Struct, frozen=True, gc=False):
-    """A memory that shares a term with a query. `terms` are all of its own."""
+    """A memory that shares a term with a query. `terms` are all of its own, and `weight` is theirs, each once."""
 
     id: str
     created: int
     importance: float
+    weight: float
     terms: Sequence[str]
 
 
 def rank(
-    query: Sequence[str], candidates: Sequence[Candidate], total: int, average: float, *, loose: bool
+    query: Sequence[str], candidates: Iterable[Candidate], total: int, average: float, *, loose: bool
 ) -> list[tuple[float, Candidate]]:
     """The candidates that fit, with their scores, the best first; of equals the older, then the lower id.
 
     `candidates` are all that share a term with the query, of `total` memories with `average` terms each. `loose` leaves
-    the floor out. Cost: linear in the candidates' terms.
+    the floor out. Cost: linear in the candidates' terms, about 3 µs for each that does not fit.
     """
-    counted = [(candidate, Counter(candidate.terms)) for candidate in candidates]
-    spread = Counter(term for _, counts in counted for term in query if term in counts)
+    weights = {term: _weight(term) for term in query}
+    wanted = sum(weights.values())
+    asked = frozenset(weights)
+    spread = dict.fromkeys(query, 0)
+    fitting: list[tuple[frozenset[str], Candidate]] = []
+    for candidate in candidates:
+        shared = asked.intersection(candidate.terms)
+        weight = 0.0
+        for term in shared:
+            spread[term] += 1
+            weight += weights[term]
+        if shared and (loose or fits(weight, wanted, candidate.weight)):
+            fitting.append((shared, candidate))
     rarity = {
-        term: math.log(1 + (max(total, held) - held + 0.5) / (held + 0.5)) * _weight(term)
+        term: math.log(1 + (max(total, held) - held + 0.5) / (held + 0.5)) * weights[term]
         for term, held in spread.items()
     }
-    wanted = _weigh(query)
-    fitting: list[tuple[float, Candidate]] = []
-    for candidate, counts in counted:
-        shared = [term for term in query if term in counts]
-        if not shared or not (loose or fits(_weigh(shared), wanted, _weigh(counts))):
-            continue
+    ranked: list[tuple[float, Candidate]] = []
+    for shared, candidate in fitting:
+        counts = Counter(candidate.terms)
         length = _K1 * (1 - _B + _B * len(candidate.terms) / (average or 1.0))
-        score = sum(rarity[term] * counts[term] * (_K1 + 1) / (counts[term] + length) for term in shared)
+        score = math.fsum(rarity[term] * counts[term] * (_K1 + 1) / (counts[term] + length) for term in shared)
         score *= 1 + _BOOST * (2 * candidate.importance - 1)
-        fitting.append((round(score, _DIGITS), candidate))
-    fitting.sort(key=lambda found: (-found[0], found[1].created, found[1].id))
-    return fitting
+        ranked.append((round(score, _DIGITS), candidate))
+    ranked.sort(key=lambda found: (-found[0], found[1].created, found[1].id))
+    return ranked
 
 
 def fits(shared: float, query: float, memory: float) -> bool:
@@ -75,8 +84,9 @@ def alike(one: Iterable[str], other: Iterable[str]) -> float:
     return len(a & b) / len(a | b) if a or b else 0.0
 
 
-def _weigh(found: Iterable[str]) -> float:
-    return sum(map(_weight, found))
+def weigh(found: Iterable[str]) -> float:
+    """What a text's terms weigh, each once."""
+    return math.fsum(map(_weight, set(found)))
 
 
 def _weight(term: str) -> float:

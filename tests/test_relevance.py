@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from headroom.memory import Scope
 from headroom.memory_sqlite import SqliteMemory
-from headroom.relevance import Candidate, alike, fits, rank
+from headroom.relevance import Candidate, alike, fits, rank, weigh
 
 CORPUS = Path(__file__).parent / "corpus" / "memory"
 SCOPE = Scope("shop", "ann", "project")
@@ -49,29 +49,33 @@ async def test_judged_prompts_find_their_memories_and_others_find_none(
     await store.close()
 
 
+def memory(id: str, created: int, importance: float, terms: list[str]) -> Candidate:
+    return Candidate(id, created, importance, weigh(terms), terms)
+
+
 def test_the_rarer_word_counts_more() -> None:
-    held = [Candidate(f"m_{n}", 1, 0.5, ["redis", "port"]) for n in range(9)] + [Candidate("m_9", 1, 0.5, ["kafka"])]
+    held = [memory(f"m_{n}", 1, 0.5, ["redis", "port"]) for n in range(9)] + [memory("m_9", 1, 0.5, ["kafka"])]
     ranked = rank(["redis", "kafka"], held, 100, 2.0, loose=True)
     assert ranked[0][1].id == "m_9"
 
 
 def test_of_equals_the_older_and_then_the_lower_id_comes_first() -> None:
     held = [
-        Candidate("m_c", 1, 0.5, ["redis"]),
-        Candidate("m_a", 2, 0.5, ["redis"]),
-        Candidate("m_b", 1, 0.5, ["redis"]),
+        memory("m_c", 1, 0.5, ["redis"]),
+        memory("m_a", 2, 0.5, ["redis"]),
+        memory("m_b", 1, 0.5, ["redis"]),
     ]
     for order in (held, held[::-1]):
         assert [one.id for _, one in rank(["redis"], order, 3, 1.0, loose=False)] == ["m_b", "m_c", "m_a"]
 
 
 def test_what_is_more_important_comes_first_among_equals() -> None:
-    held = [Candidate("m_a", 1, 0.1, ["redis"]), Candidate("m_b", 1, 0.9, ["redis"])]
+    held = [memory("m_a", 1, 0.1, ["redis"]), memory("m_b", 1, 0.9, ["redis"])]
     assert [one.id for _, one in rank(["redis"], held, 2, 1.0, loose=False)] == ["m_b", "m_a"]
 
 
 def test_words_of_the_trade_alone_prove_nothing() -> None:
-    held = [Candidate("m_a", 1, 0.5, ["test", "fil", "error"])]
+    held = [memory("m_a", 1, 0.5, ["test", "fil", "error"])]
     assert rank(["test", "fil", "error"], held, 1, 3.0, loose=False) == []
     assert len(rank(["test", "fil", "error"], held, 1, 3.0, loose=True)) == 1
 
@@ -86,7 +90,7 @@ def test_the_order_does_not_depend_on_how_the_candidates_come(
     query: list[str], texts: list[list[str]], loose: bool
 ) -> None:
     asked = list(dict.fromkeys(query))
-    held = [Candidate(f"m_{n}", 1, 0.5, words) for n, words in enumerate(texts)]
+    held = [memory(f"m_{n}", 1, 0.5, words) for n, words in enumerate(texts)]
     ranked = rank(asked, held, len(held), 3.0, loose=loose)
     assert ranked == rank(asked, held[::-1], len(held), 3.0, loose=loose)
     assert {one.id for _, one in rank(asked, held, len(held), 3.0, loose=False)} <= {
