@@ -171,6 +171,7 @@ class SqliteMemory:
 
     def _save(self, scope: Scope, content: str, importance: float | None, entities: tuple[str, ...]) -> Saved:
         now = int(self._clock())
+        similar = _similar(self._file.connected(), scope, content)  # before others have to wait for this write
         with self._file.commit() as connection:
             found = _one(
                 connection, "m.project = ? AND m.user = ? AND m.content = ?", scope.project, scope.user, content
@@ -193,7 +194,6 @@ class SqliteMemory:
                     f"There are {count:,} memories here, which is the most that is kept: delete some that are no "
                     "longer needed, or update one."
                 )
-            similar = _similar(connection, scope, content)
             memory = Memory(
                 _new_id(connection, scope, content),
                 content,
@@ -349,16 +349,20 @@ def _memory(row: _Row) -> Memory:
 def _write(connection: sqlite3.Connection, row: int | None, memory: Memory) -> None:
     """Keep a memory with its terms, in the row it had or a new one."""
     found = list(map(_spelled, terms(" ".join((memory.content, *memory.entities)))))
-    entities = msgspec.json.encode(memory.entities).decode()
-    values = (memory.id, memory.project, memory.user, memory.content, memory.created, memory.updated)
-    row = connection.execute(
-        "INSERT INTO memories (row, id, project, user, content, created, updated, importance, entities, terms, "
-        "weight) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (row) DO UPDATE SET content = excluded.content, "
-        "updated = excluded.updated, importance = excluded.importance, entities = excluded.entities, "
-        "terms = excluded.terms, weight = excluded.weight RETURNING row",
-        (row, *values, memory.importance, entities, len(found), weigh(found)),
-    ).fetchone()[0]
-    connection.execute("DELETE FROM words WHERE rowid = ?", (row,))
+    said = (memory.content, memory.updated, memory.importance, msgspec.json.encode(memory.entities).decode())
+    if row is None:
+        row = connection.execute(
+            "INSERT INTO memories (id, project, user, created, content, updated, importance, entities, terms, weight) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (memory.id, memory.project, memory.user, memory.created, *said, len(found), weigh(found)),
+        ).lastrowid
+    else:
+        connection.execute(
+            "UPDATE memories SET content = ?, updated = ?, importance = ?, entities = ?, terms = ?, weight = ? "
+            "WHERE row = ?",
+            (*said, len(found), weigh(found), row),
+        )
+        connection.execute("DELETE FROM words WHERE rowid = ?", (row,))
     connection.execute(
         "INSERT INTO words (rowid, owner, terms) VALUES (?, ?, ?)",
         (row, f"{_named('p', memory.project)} {_named('u', memory.user)}", " ".join(found)),

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fuzz.drives import drive_recollection
@@ -267,6 +267,7 @@ async def test_a_memory_that_is_down_is_told(store: SqliteMemory) -> None:
         assert await call(store, name, more) == {"error": UNREACHABLE}
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from([tool.name for tool in MEMORY_TOOLS]),
     st.binary(max_size=60)
