@@ -50,6 +50,7 @@ _COMPARED: Final = 10  # memories nearest to a new one that are compared with it
 
 T = TypeVar("T")
 
+_INDEX: Final = "CREATE VIRTUAL TABLE words USING fts5(owner, terms, tokenize = 'ascii')"
 _SCHEMA: Final = (
     """
     CREATE TABLE memories (
@@ -68,7 +69,7 @@ _SCHEMA: Final = (
     )
     """,
     "CREATE INDEX memories_by_owner ON memories (user, project, terms)",
-    "CREATE VIRTUAL TABLE words USING fts5(owner, terms, tokenize = 'ascii')",
+    _INDEX,
 )
 _COLUMNS: Final = "m.id, m.content, m.project, m.user, m.created, m.updated, m.importance, m.entities"
 _Row = tuple[str, str, str, str, int, int, float, str]
@@ -165,9 +166,22 @@ class SqliteMemory:
 
     def _attempt(self, work: Callable[[], T]) -> T:
         try:
+            try:
+                return work()
+            except sqlite3.DatabaseError as error:
+                if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_CORRUPT_VTAB:
+                    raise
+            self._reindex()  # the index alone is damaged, and can be made of the memories
             return work()
         except ERRORS as error:
             raise MemoryDown(self._file.failed(error)) from None
+
+    def _reindex(self) -> None:
+        with self._file.commit() as connection:
+            connection.execute("DROP TABLE words")
+            connection.execute(_INDEX)
+            for row in connection.execute(f"SELECT m.row, {_COLUMNS} FROM memories m").fetchall():
+                _write(connection, row[0], _memory(row[1:]))
 
     def _save(self, scope: Scope, content: str, importance: float | None, entities: tuple[str, ...]) -> Saved:
         now = int(self._clock())
@@ -217,7 +231,8 @@ class SqliteMemory:
             ranked = _ranked(connection, scope, wanted, loose=loose)[:limit]
             found = [(score, _one(connection, "m.id = ?", candidate.id)) for score, candidate in ranked]
         finally:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
         return tuple(Found(one[1], score, _related(one[1])) for score, one in found if one is not None)
 
     def _update(self, scope: Scope, id: str, content: str) -> Memory | None:

@@ -352,6 +352,46 @@ async def test_a_damaged_file_is_set_aside_and_told(disk: Disk, path: Path) -> N
     assert [memory.content for memory in await again.list(ANN, None)] == ["two"]
 
 
+async def test_a_damaged_index_is_made_anew_and_no_memory_is_lost(disk: Disk, path: Path) -> None:
+    store = disk()
+    for n in range(30):
+        await store.save(ANN, f"zebra number{n}")
+    await store.close()
+    query(path, "UPDATE words_data SET block = X'00' WHERE id > 10")
+    again = disk()
+    assert len(await found(again, ANN, "zebra")) == 30
+    assert await found(again, ANN, "number7") == ["zebra number7"]
+    assert again.trouble == "" and len(await again.list(ANN, None)) == 30
+    await again.close()
+    query(path, "UPDATE words_data SET block = X'00' WHERE id > 10")
+    last = disk()
+    assert (await last.save(ANN, "zebra number30")).new
+    assert len(await found(last, ANN, "zebra")) == 31
+
+
+@pytest.mark.parametrize("begin", [0, 4096])
+async def test_a_file_damaged_while_in_use_is_set_aside(store: SqliteMemory, path: Path, begin: int) -> None:
+    for n in range(200):
+        await store.save(ANN, f"zebra number{n} " + "x" * 200)
+    await store.close()
+    reader = SqliteMemory(path, 30.0)
+    await reader.list(ANN, 1)
+    with path.open("r+b") as stream:
+        stream.seek(begin)
+        stream.write(bytes(path.stat().st_size - begin))
+    faults = 0
+    for _ in range(3):
+        try:
+            await reader.save(ANN, "after")
+            break
+        except MemoryDown as fault:
+            faults += 1
+            assert "zebra" not in str(fault)
+    assert faults <= 1 and "damaged-1" in reader.trouble
+    assert [memory.content for memory in await reader.list(ANN, None)] == ["after"]
+    await reader.close()
+
+
 async def test_a_locked_file_is_a_fault_and_reading_goes_on(store: SqliteMemory, path: Path) -> None:
     await store.save(ANN, "one")
     other = sqlite3.connect(path, isolation_level=None)
