@@ -15,6 +15,10 @@ from headroom import items, providers
 from headroom.blocks import BlockLoom
 from headroom.deltas import DeltaLoom
 from headroom.faults import BadCoding, BadRequest, NotJson
+from headroom.memory import Found, Memory, Scope
+from headroom.memory_sqlite import match_of
+from headroom.recollection import CHARACTERS_PER_TOKEN, TOKENS, recollect
+from headroom.terms import QUERY_TERMS, query_terms
 from headroom.weave import TOOL_NAME, Loom, Round, Turn
 from headroom.wire.coding import decode
 from headroom.wire.framing import ChunkWalker
@@ -715,6 +719,32 @@ def drive_volatile(data: bytes) -> None:
     for word in text.split():
         told = volatile.classify_word(word)
         assert told is None or (told[0] in volatile.KINDS and told[1] in word)
+
+
+def drive_recollection(data: bytes) -> None:
+    """Any texts, as memories and as a query: rows that nothing in them can imitate, and terms that are no syntax."""
+    texts = [piece.decode("utf-8", "surrogateescape") for piece in data.split(b"\xff")][:12]
+    wanted = query_terms(texts[0])
+    assert len(wanted) <= QUERY_TERMS
+    if wanted:
+        quoted = match_of(wanted, Scope("p", "u", "global")).split(" AND terms : (")[1].removesuffix(")").split(" OR ")
+        assert len(quoted) == len(wanted)
+        assert all(re.fullmatch(r'"[0-9a-z]+"', word) for word in quoted)
+    found = [
+        Found(Memory(f"m_{n}", text, "p", "u", 0, 0, 0.5, ()), 1.0, tuple(texts[:n])) for n, text in enumerate(texts, 1)
+    ]
+    scope = Scope(texts[0], texts[-1], "user")
+    for with_tools in (False, True):
+        block = recollect(found, scope, with_tools=with_tools)
+        assert block == recollect(found, scope, with_tools=with_tools)
+        assert len(block) <= TOKENS * CHARACTERS_PER_TOKEN
+        assert marker.BEGIN not in block and "<" not in block
+        lines = block.splitlines()
+        assert block == "\n".join(lines)
+        rows = lines[2 : len(lines) - with_tools] if block else []
+        numbers = [row.partition(". [")[0] for row in rows if not row.startswith("   (Related: ")]
+        assert numbers == [str(n) for n in range(1, len(numbers) + 1)]
+        assert len(numbers) <= 10
 
 
 DRIVES: Mapping[str, Callable[[bytes], None]] = {
