@@ -20,16 +20,17 @@ import msgspec
 from headroom import control, plan, providers
 from headroom.betas import StickyTokens
 from headroom.config import SETTINGS, Config, ConfigError, without_password
-from headroom.events import Event, Level, Refused, Retrieved, Stopped, StoreNote
+from headroom.events import Event, Level, MemoryInjection, Refused, Retrieved, Stopped, StoreNote
 from headroom.exchange import Exchange, error_answer
 from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, Unauthorized
 from headroom.logs import LogWriter
 from headroom.metrics import Board, Counters
 from headroom.offering import Mode
 from headroom.receipts import Receipts
+from headroom.remembering import Remembering
 from headroom.services import Services, Serving
 from headroom.shrink import Shrinker
-from headroom.stores import is_redis, ledger_of, open_store, redis_store
+from headroom.stores import is_redis, ledger_of, open_memories, open_store, redis_store
 from headroom.wire.downstream import Downstream, RequestSink
 from headroom.wire.gate import Watch
 from headroom.wire.head import RequestHead
@@ -80,6 +81,7 @@ class Edge:
         self.strips = config.on("strip_internal_headers")
         self.receipts = Receipts()
         self.sticky_tokens: StickyTokens | None = None
+        self.remembering: Remembering | None = None
         self.tool_mode = cast(Mode, config.text("ccr_tool"))
         self._token = config.proxy_token
         self._prefix = secrets.token_hex(6)
@@ -111,7 +113,9 @@ class Edge:
         shortest = min(limits.header_timeout, limits.keep_alive_timeout, limits.body_timeout, limits.silence)
         self.watch = Watch(loop, min(1.0, shortest / 4))
         self.ledger = ledger_of(config, store)
-        self.shrinker = Shrinker(config, self.ledger)
+        memories = open_memories(config, lambda trouble: self.sink(StoreNote(note=trouble)))
+        self.remembering = None if memories is None else Remembering(config, memories)
+        self.shrinker = Shrinker(config, self.ledger, self.remembering.tails(self.ledger) if self.remembering else None)
         self.sticky_tokens = StickyTokens(self.ledger) if config.on("beta_header_sticky") else None
         self.services = Services(config, self.ledger, self.board, self.sink, self._identity)
         self.dialer = Dialer(
@@ -152,7 +156,7 @@ class Edge:
 
     def sink(self, event: Event) -> None:
         """Log `event`; see events.Sink."""
-        if type(event) is Retrieved:
+        if type(event) is Retrieved or type(event) is MemoryInjection:
             self.counters(event)
         if self._log is not None:
             self._log(event)
@@ -186,6 +190,8 @@ class Edge:
         self.services.close()
         await self.shrinker.close()
         await self.ledger.close()
+        if self.remembering is not None:
+            await self.remembering.close()
         if self._log is not None:
             self._log.close()
             self._log = None

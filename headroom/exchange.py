@@ -18,6 +18,7 @@ from headroom import conversation
 from headroom.betas import StickyTokens
 from headroom.events import (
     MarkerOrder,
+    MemoryInjection,
     PrefixBroken,
     Request,
     Retrieved,
@@ -36,8 +37,10 @@ from headroom.plan import Plan
 from headroom.policy import POLICIES, AuthMode, classify
 from headroom.providers import LOGIN_APIS, TOKEN_FIELDS, UPSTREAM_ID_FIELDS, Dialect
 from headroom.receipts import Forwarded, Receipts
+from headroom.remembering import Remembering
 from headroom.retrieve import UNREADABLE, BadAsking, asking, missing, pick
 from headroom.shrink import Receipt, Shrinker
+from headroom.tails import Recall
 from headroom.usage import JsonListener, Listener, StreamListener, Usage
 from headroom.weave import Call, Turn
 from headroom.wire.coding import decode, identity
@@ -82,6 +85,8 @@ class House(Protocol):
     def receipts(self) -> Receipts: ...
     @property
     def sticky_tokens(self) -> StickyTokens | None: ...
+    @property
+    def remembering(self) -> Remembering | None: ...
     def began(self, exchange: Exchange) -> None: ...
     def ended(self, exchange: Exchange) -> None: ...
 
@@ -284,11 +289,14 @@ class Exchange:
         self._auth = auth
         tool = self._house.tool_mode if POLICIES[auth].reversible and self._plan.woven else "off"
         caller, session = conversation.caller(fields), conversation.session(fields, dialect)
+        recall = self._recall(auth, caller)
         for decide in (True, False):
             if receipt is not None:
                 break
             try:
-                receipt = await self._house.shrinker.rewrite(plain, dialect, caller, session, decide=decide, tool=tool)
+                receipt = await self._house.shrinker.rewrite(
+                    plain, dialect, caller, session, decide=decide, tool=tool, recall=recall
+                )
             except Exception as error:
                 # The one broad except: whatever is wrong with us, what was sent before is right, and then the original.
                 self._house.sink(failure(self.id, error))
@@ -301,6 +309,8 @@ class Exchange:
             self._house.sink(StoreTrouble(id=self.id, note=self._house.shrinker.ledger.store.kind))
         if receipt.long_after_short:
             self._house.sink(MarkerOrder(id=self.id))
+        if receipt.tailed is not None:
+            self._tell_memory(receipt.conversation, receipt.tailed.outcome, receipt.tailed.size, receipt.tailed.query)
         if receipt.unknown_types:
             self._house.sink(UnknownItem(id=self.id, types=tuple(sorted(receipt.unknown_types))))
         self._receipt = receipt
@@ -321,6 +331,22 @@ class Exchange:
         # What the next request needs is loaded while this one is answered.
         if self._link is not None or self._task is not None:
             self._house.shrinker.warm()
+
+    def _recall(self, auth: AuthMode, caller: bytes) -> Recall | None:
+        """Whose memories this request is given, if any."""
+        remembering = self._house.remembering
+        if remembering is None or not POLICIES[auth].add_memories:
+            return None
+        recall = remembering.recall(self._plan.project, self._plan.user, caller)
+        if recall is None:
+            self._tell_memory(b"", "no_project")
+        return recall
+
+    def _tell_memory(self, conversation_: bytes, decision: str, size: int = 0, query: str = "") -> None:
+        named = conversation_.hex()[:16]
+        self._house.sink(
+            MemoryInjection(id=self.id, conversation=named, decision=decision, bytes_injected=size, query_hash=query)
+        )
 
     async def _sticky_fields(self, fields: Fields, receipt: Receipt) -> tuple[tuple[bytes, bytes], ...]:
         """Fields of feature tokens that go otherwise than they came: with those this conversation had before."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from headroom import faults, providers
-from headroom.events import Event, Refused, Request, Retrieved, ShrinkFailed
+from headroom.events import Event, MemoryInjection, Refused, Request, Retrieved, ShrinkFailed
 from headroom.zones.press import Action
 
 OTHER: Final = "other"
@@ -82,6 +82,23 @@ FAMILIES: Final[tuple[Family, ...]] = (
         values=("new", "same", "client", "proxy"),
     ),
     Family("headroom_retrievals", "Originals asked for", label="outcome", values=("found", "missing")),
+    Family(
+        "headroom_memory",
+        "Requests of callers with memories, by what became of the user's newest words",
+        label="outcome",
+        values=(
+            "injected",
+            "replayed",
+            "nothing",
+            "no_target",
+            "no_project",
+            "frozen",
+            "memory_down",
+            "store_down",
+            "mode_disabled",
+            "mode_tool",
+        ),
+    ),
     Family("headroom_shrink_failures", "Bodies sent as they came because of a fault of ours; must stay 0"),
 )
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -172,6 +189,8 @@ class Counters:
             self.add("headroom_answers", 1, f"{event.status // 100}xx")
         elif type(event) is Retrieved:
             self.add("headroom_retrievals", 1, "found" if event.found else "missing")
+        elif type(event) is MemoryInjection:
+            self.add("headroom_memory", 1, event.decision)
         elif type(event) is ShrinkFailed:
             self.add("headroom_shrink_failures")
 
@@ -258,6 +277,7 @@ def stats(board: Board) -> dict[str, object]:
         },
         "prefix": {v: int(board.total("headroom_prefix", v)) for v in _values("headroom_prefix")},
         "retrievals": {v: int(board.total("headroom_retrievals", v)) for v in _values("headroom_retrievals")},
+        "memory": {v: int(board.total("headroom_memory", v)) for v in _values("headroom_memory")},
         "shrink_failures": int(board.total("headroom_shrink_failures")),
     }
 

@@ -25,6 +25,7 @@ from headroom.offering import Mode, Offer, Offering
 from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
 from headroom.receipts import Forwarded, prefix
 from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
+from headroom.tails import Recall, Tailed, Tails
 from headroom.weave import TOOL_NAME, Turn
 from headroom.zones import marker, yardstick
 from headroom.zones.excerpt import excerpt
@@ -80,7 +81,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     it would have been, but `body` is what came and nothing was recorded. `cut` counts the texts sent with something
     left out. `offered`: the retrieve tool is among the tools; `answers_calls`: the proxy is to answer its calls, of
     `conversation`, whose turns so far are `places` (see Offering.places). `forwarded` makes what the next request is
-    compared with; it holds the body.
+    compared with; it holds the body. `tailed` is what was appended to the user's words, without the texts.
     """
 
     body: bytes
@@ -103,6 +104,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     places: tuple[bytes, ...] = ()
     last_call: bytes = b""
     forwarded: Callable[[], Forwarded] | None = None
+    tailed: Tailed | None = None
     locate_ms: float = 0.0
     store_ms: float = 0.0
     press_ms: float = 0.0
@@ -111,8 +113,9 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 class Shrinker:
     """Rewrites bodies. One per process; its locators' memos are used on the event loop's thread only."""
 
-    def __init__(self, config: Config, ledger: Ledger) -> None:
+    def __init__(self, config: Config, ledger: Ledger, tails: Tails | None = None) -> None:
         self.ledger = ledger
+        self._tails = tails
         self.late = 0
         self._told_types: frozenset[str] = frozenset()
         self._observe = config.text("compression_mode") == "observe"
@@ -157,11 +160,13 @@ class Shrinker:
         *,
         decide: bool = True,
         tool: Mode = "off",
+        recall: Recall | None = None,
     ) -> Receipt:
         """What to send in `body`'s place; without `decide` only what was decided before is put in.
 
-        `tool` says when the retrieve tool may be offered; only where it is may texts be cut. Never raises for anything
-        in the body; a fault of ours is the caller's to catch.
+        `tool` says when the retrieve tool may be offered; only where it is may texts be cut. `recall` says whose
+        memories are appended to the user's words. Never raises for anything in the body; a fault of ours is the
+        caller's to catch.
         """
         begun = time.perf_counter()
         names: Mapping[str, str] = {}
@@ -178,13 +183,14 @@ class Shrinker:
             long_after_short=located.long_after_short,
             unknown_types=located.unknown_types - self._told_types,
             conversation=located.conversation,
-            forwarded=partial(_forwarded, body, marked, located, {}, (), None),
+            forwarded=partial(_forwarded, body, marked, located, {}, (), None, {}),
             locate_ms=_since(begun),
         )
         # Each type is told once; a stream of made-up ones must neither fill the log nor the memory.
         if told.unknown_types and len(self._told_types) < TYPES_LIMIT:
             self._told_types |= told.unknown_types
-        wanted = located.old or located.fresh or (tool != "off" and not self._observe)
+        adds = not self._observe and (tool != "off" or (recall is not None and self._tails is not None))
+        wanted = located.old or located.fresh or adds
         if not wanted or not (located.utf8 and _is_utf8_outside(body, located.span)):
             return told
         begun = time.perf_counter()
@@ -233,11 +239,19 @@ class Shrinker:
         else:
             press_ms = 0.0
         offer = work.offer if work.offer is not None and work.offer.certain else None
+        tailed: Tailed | None = None
+        if recall is not None and self._tails is not None and not self._observe:
+            open_from = located.frozen if self._fresh_frozen and self._frozen_rule else 0
+            tailed = await self._tails.of(
+                body, located, recall, open_from=open_from, with_tools=False, decide=decide and not work.note
+            )
+        tails = tailed.tails if tailed is not None else {}
         await self._renew(work, decisions)
-        receipt = self._splice(body, located, decisions, work.new, [*(offer.edits if offer else ()), *hidden])
+        receipt = self._splice(body, located, decisions, work.new, [*(offer.edits if offer else ()), *hidden], tails)
         return msgspec.structs.replace(
             told,
-            forwarded=partial(_forwarded, body, marked, located, decisions, hidden, offer),
+            forwarded=partial(_forwarded, body, marked, located, decisions, hidden, offer, tailed.items if tailed else {}),
+            tailed=None if tailed is None else msgspec.structs.replace(tailed, tails={}, items={}),
             body=receipt.body,
             decided=receipt.decided,
             replayed=receipt.replayed,
@@ -317,8 +331,12 @@ class Shrinker:
         decisions: Mapping[bytes, Decision],
         new: frozenset[bytes],
         inserts: Sequence[Edit],
+        tails: Mapping[int, bytes],
     ) -> Receipt:
-        """Put every decision in its place: new ones, and all that were made before; and what else is added."""
+        """Put every decision in its place: new ones, and all that were made before; and what else is added.
+
+        `tails` are put at the end of the tokens that end there, also of those that are replaced.
+        """
         edits: list[Edit] = []
         before = after = saved = cut = 0
         for slots in (located.old, located.fresh):
@@ -329,15 +347,19 @@ class Shrinker:
                 if not decision.token:
                     continue
                 cut += bool(decision.original)
-                edits.append(Edit(slot.start, slot.end, decision.token))
+                tail = tails.get(slot.end)
+                token = decision.token if tail is None else decision.token[:-1] + tail + b'"'
+                edits.append(Edit(slot.start, slot.end, token))
                 before += decision.before
                 after += decision.after
                 if slot.key in new:
                     saved += decision.before - decision.after
-        if not edits and not inserts:
+        replaced = {edit.end for edit in edits}
+        appended = [Edit(end - 1, end - 1, tail) for end, tail in tails.items() if end not in replaced]
+        if not edits and not inserts and not appended:
             return Receipt(body)
         decided = sum(1 for slot in located.fresh if slot.key in new and decisions[slot.key].token)
-        out = body if self._observe else splice(body, edits, inserts)
+        out = body if self._observe else splice(body, edits, [*inserts, *appended])
         return Receipt(out, decided, len(edits) - decided, before, after, saved, cut=cut)
 
     async def _decide(self, work: _Fresh, names: Mapping[str, str]) -> list[Pressing]:
@@ -504,6 +526,7 @@ def _forwarded(
     decisions: Mapping[bytes, Decision],
     hidden: Sequence[Edit],
     offer: Offer | None,
+    tails: Mapping[int, bytes],
 ) -> Forwarded:
     """A request's digests, as it came and as it goes; see receipts. `marked` is the key of cache markers.
 
@@ -518,6 +541,8 @@ def _forwarded(
     if hidden:
         # Which item an edit is in is not told any more: all that is hidden counts with the last item before the fresh.
         put.setdefault(max(0, located.fresh_from - 1), []).extend(edit.token for edit in hidden)
+    for item, tail in tails.items():
+        put.setdefault(item, []).append(tail)
     for item, tokens in put.items():
         went[item] = blake3(went[item] + b"".join(tokens)).digest()
     tool = b"".join(edit.token for edit in offer.edits) if offer is not None else b""
