@@ -18,6 +18,7 @@ from typing import Self, cast
 import msgspec
 
 from headroom import control, plan, providers
+from headroom.attribution import PREFIX
 from headroom.betas import StickyTokens
 from headroom.config import SETTINGS, Config, ConfigError, without_password
 from headroom.events import Event, Level, MemoryInjection, Refused, Retrieved, Stopped, StoreNote
@@ -227,6 +228,8 @@ class Edge:
             return Serving(
                 client, head, service, self.body_limit, self.sink, keep=head.keep_alive and not self.draining
             )
+        if head.target.startswith(PREFIX) and self._is_ours_below(head):
+            return _Answer(self, client, head, control.render(control.NOT_FOUND))
         if not loopback and self._token and not token:
             return self._turn_away(client, head, Unauthorized("send the proxy's token as x-headroom-proxy-token"))
         found = plan.plan(head, self.config, loopback=local)
@@ -243,6 +246,12 @@ class Edge:
                 client, head, BodyTooLarge(f"the request body is over {self.body_limit} bytes"), found.dialect
             )
         return Exchange(self, client, head, found, self._identity(head))
+
+    def _is_ours_below(self, head: RequestHead) -> bool:
+        """Whether what follows a project's prefix is an endpoint of our own: those belong to no project, and what is
+        sent to them is not the provider's to see."""
+        bare = msgspec.structs.replace(head, target=plan.split(head.target)[0])
+        return self._control.answer(bare, trusted=False) is not None or self.services.find(bare) is not None
 
     def refuse(self, client: Downstream, fault: Fault) -> bytes:
         """See downstream.Server: the answer to bytes that are no request, in the commonest provider's words."""

@@ -53,12 +53,15 @@ class Request(Event, frozen=True, kw_only=True):
     of the slots that were replaced; `saved_fresh` is the part saved in slots sent for the first time. `bill` is the
     prompt's price in plain input tokens as the provider reported it, `bill_saved` what it would have been more.
     `observed`: the request went as it came, and what is told of slots and tokens is what would have been done.
+    `unfit`: kinds of names ("project", "user") that the caller gave and that are not fit to be used.
     """
 
     id: str
     upstream_id: str = ""
     method: str
     path: str
+    project: str = ""
+    unfit: tuple[str, ...] = ()
     route: str
     api: str
     mode: str

@@ -125,7 +125,6 @@ class Exchange:
         "_sent_at",
         "_sent_body",
         "_status",
-        "_target",
         "_task",
         "_tokens",
         "_unsent",
@@ -142,7 +141,6 @@ class Exchange:
         self._client = client
         self._head: RequestHead | None = head
         self._method = head.method
-        self._target = head.target
         self._http10 = head.minor == 0
         self._client_keeps = head.keep_alive
         self._may_switch = head.upgrade
@@ -781,7 +779,9 @@ class Exchange:
             id=self.id,
             upstream_id=self._upstream_id.decode("latin-1"),
             method=self._method.decode("latin-1"),
-            path=self._target.partition(b"?")[0].decode("latin-1"),
+            path=self._plan.path,
+            project=self._plan.project,
+            unfit=self._plan.unfit,
             route=self._plan.route,
             api=self._plan.origin.name,
             mode=self._plan.mode,

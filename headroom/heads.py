@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from headroom.attribution import PROJECT_FIELD, USER_FIELD
 from headroom.plan import Plan
 from headroom.providers import DROPPED_FIELDS
 from headroom.wire.head import CHUNKED, REASONS, RequestHead, ResponseHead
 
-NEVER_FORWARDED: Final = (b"x-headroom-proxy-token",)  # whatever is set: it is ours, and a secret
+# Whatever is set: the one is a secret of ours, the others name people and their work.
+NEVER_FORWARDED: Final = (b"x-headroom-proxy-token", PROJECT_FIELD, USER_FIELD)
 _INTERNAL: Final = b"\r\nx-headroom-"
 _ALWAYS_CUT: Final = (*NEVER_FORWARDED, *DROPPED_FIELDS)
 _NEEDLES: Final = tuple((name, b"\r\n" + name + b":") for name in _ALWAYS_CUT)

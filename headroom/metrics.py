@@ -14,6 +14,8 @@ from typing import Final, Literal
 
 from headroom import faults, providers
 from headroom.events import Event, MemoryInjection, Refused, Request, Retrieved, ShrinkFailed
+from headroom.events import Event, Refused, Request, Retrieved, ShrinkFailed
+from headroom.projects import Projects, Rows
 from headroom.zones.press import Action
 
 OTHER: Final = "other"
@@ -135,10 +137,12 @@ class Board:
         self._memory = mmap.mmap(-1, max(1, workers) * self._width * 8)
         self._cells = memoryview(self._memory).cast("d")
         self._workers = workers
+        self.projects = Projects(workers)
 
     def row(self, worker: int) -> Counters:
         """The counters of one worker."""
-        return Counters(self._cells[worker * self._width : (worker + 1) * self._width])
+        cells = self._cells[worker * self._width : (worker + 1) * self._width]
+        return Counters(cells, self.projects.rows(worker))
 
     def clear_gauges(self, worker: int) -> None:
         """A worker has ended: what it had under way has ended with it."""
@@ -162,10 +166,11 @@ class Board:
 class Counters:
     """One worker's row. Also a sink for events."""
 
-    __slots__ = ("_cells",)
+    __slots__ = ("_cells", "_projects")
 
-    def __init__(self, cells: memoryview[float]) -> None:
+    def __init__(self, cells: memoryview[float], projects: Rows) -> None:
         self._cells = cells
+        self._projects = projects
 
     def add(self, name: str, amount: float = 1.0, value: str = "") -> None:
         """Add to a metric; unknown label values count as `other`."""
@@ -207,6 +212,9 @@ class Counters:
             self.observe("headroom_first_byte_seconds", event.ms.first_byte / 1000)
         if event.fault or event.note:
             self.add("headroom_faults", 1, event.fault or event.note)
+        if event.project:
+            saved = 0 if event.observed else event.tokens_before - event.tokens_after
+            self._projects.count(event.project, saved)
         if event.mode == "rewrite":
             self._rewritten(event)
         if event.usage is not None:
@@ -278,6 +286,7 @@ def stats(board: Board) -> dict[str, object]:
         "prefix": {v: int(board.total("headroom_prefix", v)) for v in _values("headroom_prefix")},
         "retrievals": {v: int(board.total("headroom_retrievals", v)) for v in _values("headroom_retrievals")},
         "memory": {v: int(board.total("headroom_memory", v)) for v in _values("headroom_memory")},
+        "projects": board.projects.figures(),
         "shrink_failures": int(board.total("headroom_shrink_failures")),
     }
 

@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from headroom import providers
+from headroom.attribution import BadPrefix, attribution, without_prefix
 from headroom.config import Config
 from headroom.providers import Dialect, Route
 from headroom.wire.head import RequestHead
@@ -23,7 +24,8 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
 
     `relay`: pieces are passed on as they come. `rewrite`: the body is held, located and spliced. `target` is the
     request target at the origin. `bypass` says that the client opted out. `api` is the key in `providers.APIS`.
-    `woven`: calls of the retrieve tool in its answer can be answered.
+    `woven`: calls of the retrieve tool in its answer can be answered. `path` is the request's own, without
+    the prefix of a project. For `project`, `user` and `unfit` see attribution.Attribution.
     """
 
     mode: Literal["relay", "rewrite"]
@@ -34,6 +36,10 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     bypass: bool = False
     api: str = ""
     woven: bool = True
+    path: str = ""
+    project: str = ""
+    user: str = ""
+    unfit: tuple[str, ...] = ()
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
@@ -49,9 +55,7 @@ def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal
 
     `loopback` says whether the caller is on this host, who alone may name any base URL.
     """
-    target = head.target
-    if not target.startswith(b"/"):
-        target = _origin_form(target)
+    target, written = split(head.target)
     raw_path, mark, query = target.partition(b"?")
     path = raw_path.decode("latin-1")
     fields = head.fields
@@ -65,6 +69,10 @@ def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal
     dialect = route.dialect if route is not None else providers.API_ERRORS.get(api, providers.OPENAI_CHAT)
     if named and "{" in forward:
         forward = forward.format_map(named)
+    try:
+        work = attribution(written, fields)
+    except BadPrefix:
+        return Refusal(400, "the project's name in the path is not percent-encoded UTF-8", dialect)
     base = fields.get(b"x-headroom-base-url")
     if base is not None:
         origin = _named_origin(base, config, loopback)
@@ -97,6 +105,10 @@ def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal
         bypass,
         api,
         not forward.endswith(providers.ARRAY_STREAMS[0]) or providers.ARRAY_STREAMS[1] in query,
+        path,
+        work.project,
+        work.user,
+        work.unfit,
     )
 
 
@@ -121,6 +133,11 @@ def find_route(method: bytes, path: str) -> tuple[Route | None, Mapping[str, str
             if named is not None:
                 return route, named
     return None, {}
+
+
+def split(target: bytes) -> tuple[bytes, bytes | None]:
+    """A request target in origin form without the prefix of a project, and the project's name as written there."""
+    return without_prefix(target if target.startswith(b"/") else _origin_form(target))
 
 
 def _origin_form(target: bytes) -> bytes:
