@@ -13,6 +13,7 @@ _USAGE = """usage: headroom COMMAND
   inspect    show what would be done to a request body
   press      press one text; unpress gives it back
   retrieve   print the original of a text that was cut, by its hash
+  memory     list, search, add, forget and export what is remembered across sessions
   mcp        serve retrieve, compress and stats to an agent, over standard input and output
   settings   print all settings as a table
   version    print the version
@@ -38,6 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from headroom import fetch  # noqa: PLC0415
 
         fetch.main(words[1:])
+    elif command == "memory":
+        from headroom import memory_command  # noqa: PLC0415
+
+        memory_command.main(words[1:])
     elif command == "mcp":
         from headroom import mcp_server  # noqa: PLC0415 - which few have the package for
 

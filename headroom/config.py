@@ -151,6 +151,13 @@ def _token(text: str) -> bytes:
     return token
 
 
+def _name(text: str) -> str:
+    name = text.strip()
+    if len(name) > 200 or not name.isprintable():
+        raise ValueError
+    return name
+
+
 def _tool_policy(text: str) -> dict[str, str]:
     """`Read=none,Grep=lossless` as a mapping; names are compared without case."""
     table: dict[str, str] = {}
@@ -168,6 +175,7 @@ def _optional_origin(text: str) -> Origin | None:
 
 OPTIONAL_URL = Kind(_optional_origin, "an URL, or nothing")
 URL = Kind(parse_origin, "an URL such as https://api.example.com")
+OPTIONAL_NAME = Kind(_name, "a name of up to 200 characters, or nothing")
 OPTIONAL_PATH = Kind(_optional_path, "a path, or nothing")
 ON_OFF = _one_of("enabled", "disabled")
 
@@ -344,6 +352,55 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("store_timeout", "1s", _time(0.001), "Longest wait for the store; past it originals go", "store"),
     Setting("store_ttl", "7d", _time(60), "How long a decision is kept after it was last seen", "store"),
     Setting("replay_cache", "64MiB", _bytes(0), "Memory for decisions, per process", "store"),
+    Setting(
+        "memory_mode",
+        "off",
+        _one_of("off", "auto_tail", "tool"),
+        "What is remembered across sessions, for callers who pay per token. off: nothing; auto_tail: what fits a "
+        "prompt is told after it, and the memory tools are offered; tool: the tools alone",
+        "memory",
+    ),
+    Setting(
+        "memory_injection_mode",
+        "live_zone_tail",
+        _one_of("live_zone_tail", "disabled"),
+        "Where auto_tail tells it: after the newest text of the user; or nowhere",
+        "memory",
+    ),
+    Setting(
+        "memory_store",
+        "",
+        OPTIONAL_PATH,
+        "File of the memories; nothing means memory.sqlite beside the store of decisions, or in the user's data "
+        "directory",
+        "memory",
+    ),
+    Setting(
+        "memory_scope",
+        "project",
+        _one_of("project", "user", "global"),
+        "Which memories a request sees: its project's, its user's in all projects, or all of its user's and all shared",
+        "memory",
+    ),
+    Setting(
+        "memory_project",
+        "",
+        OPTIONAL_NAME,
+        "Project of requests that name none; without one, they have no memory in the scope project",
+        "memory",
+    ),
+    Setting(
+        "memory_user",
+        "",
+        OPTIONAL_NAME,
+        "User whose memories a request sees; nothing means whoever has its credential",
+        "memory",
+    ),
+    Setting(
+        "memory_timeout", "2s", _time(0.01), "Longest wait for the memory; past it a request goes without", "memory"
+    ),
+    Setting("memory_entries", "10", _whole(1, 10), "Memories told with one prompt, at the most", "memory"),
+    Setting("memory_tokens", "1024", _whole(100, 8192), "Tokens told with one prompt, four characters each", "memory"),
     Setting("head_limit", "64KiB", _bytes(1024), "Largest message head", "limits"),
     Setting("field_limit", "128", _whole(8, 10000), "Most header fields of a message", "limits"),
     Setting(

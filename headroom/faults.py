@@ -4,7 +4,7 @@ Fault
 ├── client      BadRequest 400 · BadCoding 400 · Unauthorized 401 · NotFound 404 · HeadTimeout 408
 │               BodyTooLarge 413 · HeadTooLarge 431 · ClientGone 499
 ├── upstream    DialFailed 502 · BadResponse 502 · UpstreamCut 502 · DialTimeout 504 · UpstreamSilent 504
-└── proxy       Busy 503 · Draining 503 · StoreDown · PressLate · NotJson
+└── proxy       Busy 503 · Draining 503 · StoreDown · MemoryDown · PressLate · NotJson
 
 Only `DialFailed` and `DialTimeout` are known to have happened before a request byte was sent.
 """
@@ -117,6 +117,10 @@ class Draining(Busy):
 
 class StoreDown(Fault):
     """The store did not answer, or could not keep what it was given."""
+
+
+class MemoryDown(Fault):
+    """The memory did not answer, or could not keep what it was given. The request goes on without it."""
 
 
 class PressLate(Fault):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import queue
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from typing import Final
 import msgspec
 
 from headroom.faults import StoreDown
+from headroom.sqlite_file import ERRORS
 from headroom.store import Name, StoreState
 from headroom.store_file import Database
 
@@ -31,8 +31,6 @@ _GROUP: Final = 256  # operations per commit at the most
 
 Result = dict[Name, bytes]
 _Work = Callable[[Database], Result]
-# What a file or a value can do wrong. A thread that ended by anything else would leave everybody waiting.
-_ERRORS = (sqlite3.Error, OSError, ValueError, OverflowError, MemoryError)
 
 
 class _Job(msgspec.Struct, gc=False):
@@ -193,7 +191,7 @@ class SqliteStore:
             else:
                 with self._database.transaction():
                     results = self._results(jobs)
-        except _ERRORS as error:
+        except ERRORS as error:
             fault = self._database.failed(error)
             for job in jobs:
                 self._deliver(job, StoreDown(fault))
@@ -210,7 +208,7 @@ class SqliteStore:
     def _tidy(self) -> None:
         try:
             self._database.tidy()
-        except _ERRORS as error:
+        except ERRORS as error:
             self._database.failed(error)  # nobody waits for it; it is tried again with the next write
 
     def _tell(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -1,4 +1,4 @@
-"""The store that a configuration names: in memory, in a file, or on a Redis server."""
+"""The stores that a configuration names: of decisions in memory, in a file, or on a Redis server; of memories."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from headroom.config import REDIS_SCHEMES, Config, ConfigError, data_directory, without_password
 from headroom.faults import StoreDown
 from headroom.ledger import Ledger
+from headroom.memory_sqlite import SqliteMemory
 from headroom.store import MemoryStore, Store
 from headroom.store_sqlite import SqliteStore
 
@@ -67,3 +68,23 @@ def redis_store(where: str, ttl: float, timeout: float, notify: Callable[[str], 
 def store_path(where: str) -> Path:
     """Where the store's file is: as set, or in the user's data directory."""
     return Path(where).expanduser() if where else data_directory() / "headroom.db"
+
+
+def open_memory(config: Config) -> SqliteMemory | None:
+    """The configured memory, or None where it is off. Nothing is opened before it is first asked."""
+    return None if config.text("memory_mode") == "off" else memory_of(config)
+
+
+def memory_of(config: Config) -> SqliteMemory:
+    """The configured memory, also where the proxy does not use it."""
+    return SqliteMemory(memory_path(config), config.seconds("memory_timeout"))
+
+
+def memory_path(config: Config) -> Path:
+    """Where the file of memories is: as set, beside the store of decisions, or in the user's data directory."""
+    named = config.path("memory_store")
+    if named is not None:
+        return named
+    where = config.text("store")
+    folder = data_directory() if where == "memory" or is_redis(where) else store_path(where).parent
+    return folder / "memory.sqlite"

@@ -318,7 +318,7 @@ async def test_a_full_database_is_a_fault_and_passes(disk: Disk) -> None:
 
     def pages(count: int) -> Callable[[Database], dict[Name, bytes]]:
         def work(database: Database) -> dict[Name, bytes]:
-            database._connected().execute(f"PRAGMA max_page_count={count}")
+            database.connected().execute(f"PRAGMA max_page_count={count}")
             return {}
 
         return work

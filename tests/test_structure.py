@@ -25,6 +25,8 @@ ASYNCIO = {
     "headroom.store",
     "headroom.store_sqlite",
     "headroom.store_redis",
+    "headroom.memory_sqlite",
+    "headroom.memory_command",
     "headroom.edge",
     "headroom.serve",
     "headroom.logs",
