@@ -31,7 +31,7 @@ from headroom.receipts import Receipts
 from headroom.remembering import Remembering
 from headroom.services import Services, Serving
 from headroom.shrink import Shrinker
-from headroom.stores import is_redis, ledger_of, open_memories, open_store, redis_store
+from headroom.stores import is_redis, ledger_of, open_memory, open_store, redis_store
 from headroom.wire.downstream import Downstream, RequestSink
 from headroom.wire.gate import Watch
 from headroom.wire.head import RequestHead
@@ -114,7 +114,7 @@ class Edge:
         shortest = min(limits.header_timeout, limits.keep_alive_timeout, limits.body_timeout, limits.silence)
         self.watch = Watch(loop, min(1.0, shortest / 4))
         self.ledger = ledger_of(config, store)
-        memories = open_memories(config, lambda trouble: self.sink(StoreNote(note=trouble)))
+        memories = open_memory(config)
         self.remembering = None if memories is None else Remembering(config, memories)
         self.shrinker = Shrinker(config, self.ledger, self.remembering.tails(self.ledger) if self.remembering else None)
         self.sticky_tokens = StickyTokens(self.ledger) if config.on("beta_header_sticky") else None

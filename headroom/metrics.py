@@ -14,7 +14,6 @@ from typing import Final, Literal
 
 from headroom import faults, providers
 from headroom.events import Event, MemoryInjection, Refused, Request, Retrieved, ShrinkFailed
-from headroom.events import Event, Refused, Request, Retrieved, ShrinkFailed
 from headroom.projects import Projects, Rows
 from headroom.zones.press import Action
 

@@ -22,8 +22,8 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
     """What may be done to a request. Lossless presses may always run.
 
     `reversible`: texts may be cut where the original can be fetched. `add_tools`, `add_markers`, `add_cache_key` and
-    `sort_tools`: the request may be changed outside tool results. `add_memories`: also what the user says may be added to. `sticky_tokens`: feature tokens once sent are sent
-    on. `forwarded_fields`: X-Forwarded-* may be added.
+    `sort_tools`: the request may be changed outside tool results; `add_memories`: the user's words may be added
+    to. `sticky_tokens`: feature tokens once sent are sent on. `forwarded_fields`: X-Forwarded-* may be added.
     """
 
     reversible: bool

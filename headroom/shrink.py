@@ -239,18 +239,15 @@ class Shrinker:
         else:
             press_ms = 0.0
         offer = work.offer if work.offer is not None and work.offer.certain else None
-        tailed: Tailed | None = None
-        if recall is not None and self._tails is not None and not self._observe:
-            open_from = located.frozen if self._fresh_frozen and self._frozen_rule else 0
-            tailed = await self._tails.of(
-                body, located, recall, open_from=open_from, with_tools=False, decide=decide and not work.note
-            )
+        tailed = await self._tail(work, recall, decide=decide)
         tails = tailed.tails if tailed is not None else {}
         await self._renew(work, decisions)
         receipt = self._splice(body, located, decisions, work.new, [*(offer.edits if offer else ()), *hidden], tails)
         return msgspec.structs.replace(
             told,
-            forwarded=partial(_forwarded, body, marked, located, decisions, hidden, offer, tailed.items if tailed else {}),
+            forwarded=partial(
+                _forwarded, body, marked, located, decisions, hidden, offer, tailed.items if tailed else {}
+            ),
             tailed=None if tailed is None else msgspec.structs.replace(tailed, tails={}, items={}),
             body=receipt.body,
             decided=receipt.decided,
@@ -269,6 +266,15 @@ class Shrinker:
             store_ms=store_ms,
             press_ms=press_ms,
         )
+
+    async def _tail(self, work: _Fresh, recall: Recall | None, *, decide: bool) -> Tailed | None:
+        """What is appended to the user's words."""
+        if recall is None or self._tails is None or self._observe:
+            return None
+        located = work.located
+        open_from = located.frozen if self._fresh_frozen and self._frozen_rule else 0
+        decide = decide and not work.note
+        return await self._tails.of(work.body, located, recall, open_from=open_from, with_tools=False, decide=decide)
 
     async def _record(self, work: _Fresh, pressings: list[Pressing], decisions: dict[bytes, Decision]) -> None:
         """Keep what was decided before it is sent; where that fails, nothing was decided."""

@@ -18,7 +18,7 @@ from blake3 import blake3
 
 from headroom.faults import MemoryDown, StoreDown
 from headroom.ledger import Decision, Ledger, Pressing
-from headroom.memory import Memories, Scope
+from headroom.memory import MemoryStore, Scope
 from headroom.recollection import recollect
 from headroom.store import SPACE_DECISION
 from headroom.zones.locate import Located, Words
@@ -54,7 +54,7 @@ class Tailed(msgspec.Struct, frozen=True, gc=False):
 class Tails:
     """Appends memories. One per process, for the event loop's thread."""
 
-    def __init__(self, store: Memories, ledger: Ledger, *, timeout: float, entries: int, budget: int) -> None:
+    def __init__(self, store: MemoryStore, ledger: Ledger, *, timeout: float, entries: int, budget: int) -> None:
         self._store = store
         self._ledger = ledger
         self._timeout = timeout
@@ -116,7 +116,7 @@ class Tails:
         except (MemoryDown, TimeoutError):
             self._ledger.went_whole(keys[-1:])
             return _tailed(words, keys, known, "memory_down", query=query)
-        block = recollect(found, scope, with_tools=with_tools, budget=self._budget)
+        block = recollect(found, scope, with_tools=with_tools, entries=self._entries, tokens=self._budget)
         tail = to_token("\n\n" + block)[1:-1] if block else b""
         try:
             known |= await self._ledger.record([Pressing(keys[-1], b"", Decision(tail, 0, 0, "memory"))])
