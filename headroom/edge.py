@@ -22,16 +22,17 @@ from headroom.answering import Answerer
 from headroom.attribution import PREFIX
 from headroom.betas import StickyTokens
 from headroom.config import SETTINGS, Config, ConfigError, without_password
-from headroom.events import Event, Level, Refused, Retrieved, Stopped, StoreNote
+from headroom.events import Event, Level, MemoryInjection, Refused, Retrieved, Stopped, StoreNote
 from headroom.exchange import Exchange, error_answer
 from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, Unauthorized
 from headroom.logs import LogWriter
 from headroom.metrics import Board, Counters
 from headroom.offering import Mode, Wish
 from headroom.receipts import Receipts
+from headroom.remembering import Remembering
 from headroom.services import Services, Serving
 from headroom.shrink import Shrinker
-from headroom.stores import is_redis, ledger_of, open_store, redis_store
+from headroom.stores import is_redis, ledger_of, open_memory, open_store, redis_store
 from headroom.weave import Tool
 from headroom.wire.downstream import Downstream, RequestSink
 from headroom.wire.gate import Watch
@@ -85,6 +86,7 @@ class Edge:
         self.sticky_tokens: StickyTokens | None = None
         self.wish = Wish(cast(Mode, config.text("ccr_tool")))
         self.answerers: dict[str, Answerer] = {}
+        self.remembering: Remembering | None = None
         self._token = config.proxy_token
         self._prefix = secrets.token_hex(6)
         self._count = 0
@@ -115,7 +117,12 @@ class Edge:
         shortest = min(limits.header_timeout, limits.keep_alive_timeout, limits.body_timeout, limits.silence)
         self.watch = Watch(loop, min(1.0, shortest / 4))
         self.ledger = ledger_of(config, store)
-        self.shrinker = Shrinker(config, self.ledger)
+        memories = open_memory(config)
+        self.remembering = None if memories is None else Remembering(config, memories)
+        if self.remembering is not None:
+            for tool in self.remembering.tools:
+                self.offer(tool, self.remembering.answer)
+        self.shrinker = Shrinker(config, self.ledger, self.remembering.tails(self.ledger) if self.remembering else None)
         self.sticky_tokens = StickyTokens(self.ledger) if config.on("beta_header_sticky") else None
         self.services = Services(config, self.ledger, self.board, self.sink, self._identity)
         self.dialer = Dialer(
@@ -161,7 +168,7 @@ class Edge:
 
     def sink(self, event: Event) -> None:
         """Log `event`; see events.Sink."""
-        if type(event) is Retrieved:
+        if type(event) is Retrieved or type(event) is MemoryInjection:
             self.counters(event)
         if self._log is not None:
             self._log(event)
@@ -195,6 +202,8 @@ class Edge:
         self.services.close()
         await self.shrinker.close()
         await self.ledger.close()
+        if self.remembering is not None:
+            await self.remembering.close()
         if self._log is not None:
             self._log.close()
             self._log = None

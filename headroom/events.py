@@ -233,6 +233,19 @@ class Retrieved(Event, frozen=True, kw_only=True):
     found: bool
 
 
+class MemoryInjection(Event, frozen=True, kw_only=True):
+    """What became of the newest of the user's words: whether memories were appended to them, or why not.
+
+    `conversation` is how its name begins; `query_hash` a hash of what was looked up by, never the text.
+    """
+
+    id: str
+    conversation: str
+    decision: str
+    bytes_injected: int = 0
+    query_hash: str = ""
+
+
 class UnknownItem(Event, frozen=True, kw_only=True):
     """Fresh items of types that the dialect does not know; they were forwarded as they came. Once per type."""
 

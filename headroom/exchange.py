@@ -19,6 +19,7 @@ from headroom.answering import NOBODY, Answerer, CallerInfo
 from headroom.betas import StickyTokens
 from headroom.events import (
     MarkerOrder,
+    MemoryInjection,
     Request,
     Retrieved,
     Sink,
@@ -31,14 +32,17 @@ from headroom.events import (
 from headroom.faults import BadCoding, BadResponse, BodyTooLarge, Fault, StoreDown
 from headroom.heads import homeward, onward, rewoven
 from headroom.looms import LOOMS
+from headroom.memory import Scope
 from headroom.metrics import Counters
 from headroom.offering import Wish
 from headroom.plan import Plan
 from headroom.policy import POLICIES, AuthMode, classify
 from headroom.providers import LOGIN_APIS, TOKEN_FIELDS, UPSTREAM_ID_FIELDS, Dialect
 from headroom.receipts import Forwarded, Receipts
+from headroom.remembering import Remembering
 from headroom.retrieve import UNREADABLE, BadAsking, asking, missing, pick
 from headroom.shrink import Receipt, Shrinker
+from headroom.tails import Recall
 from headroom.usage import JsonListener, Listener, StreamListener, Usage
 from headroom.weave import TOOL_NAME, Call, Turn
 from headroom.wire.coding import decode, identity
@@ -86,6 +90,8 @@ class House(Protocol):
     def receipts(self) -> Receipts: ...
     @property
     def sticky_tokens(self) -> StickyTokens | None: ...
+    @property
+    def remembering(self) -> Remembering | None: ...
     def began(self, exchange: Exchange) -> None: ...
     def ended(self, exchange: Exchange) -> None: ...
 
@@ -120,6 +126,7 @@ class Exchange:
         "_out_bytes",
         "_phase",
         "_plan",
+        "_recalled",
         "_receipt",
         "_request_whole",
         "_search",
@@ -157,6 +164,7 @@ class Exchange:
         self._task: asyncio.Task[None] | None = None
         self._listener: Listener = _NO_BODY
         self._receipt: Receipt | None = None
+        self._recalled: Recall | None = None
         self._forwarded: Forwarded | None = None
         self._found: tuple[Finding, ...] = ()
         self._search: asyncio.Task[None] | None = None
@@ -288,13 +296,16 @@ class Exchange:
         if self._plan.api in LOGIN_APIS and auth is AuthMode.PAYG:
             auth = AuthMode.OAUTH
         self._auth = auth
-        wish = self._wish(auth)
         caller, session = conversation.caller(fields), conversation.session(fields, dialect)
+        recall = self._recalled = self._recall(auth, caller)
+        wish = self._wish(auth)
         for decide in (True, False):
             if receipt is not None:
                 break
             try:
-                receipt = await self._house.shrinker.rewrite(plain, dialect, caller, session, decide=decide, wish=wish)
+                receipt = await self._house.shrinker.rewrite(
+                    plain, dialect, caller, session, decide=decide, wish=wish, recall=recall
+                )
             except Exception as error:
                 # The one broad except: whatever is wrong with us, what was sent before is right, and then the original.
                 self._house.sink(failure(self.id, error))
@@ -307,6 +318,8 @@ class Exchange:
             self._house.sink(StoreTrouble(id=self.id, note=self._house.shrinker.ledger.store.kind))
         if receipt.long_after_short:
             self._house.sink(MarkerOrder(id=self.id))
+        if receipt.tailed is not None:
+            self._tell_memory(receipt.conversation, receipt.tailed.outcome, receipt.tailed.size, receipt.tailed.query)
         if receipt.unknown_types:
             self._house.sink(UnknownItem(id=self.id, types=tuple(sorted(receipt.unknown_types))))
         self._receipt = receipt
@@ -345,7 +358,24 @@ class Exchange:
         policy, wish = POLICIES[auth], self._house.wish
         if not policy.add_tools or not self._plan.woven:
             return None
-        return wish if policy.reversible else Wish("off", wish.others)
+        others = wish.others if self._recalled is not None else ()
+        return Wish(wish.retrieve if policy.reversible else "off", others)
+
+    def _recall(self, auth: AuthMode, caller: bytes) -> Recall | None:
+        """Whose memories this request is given, if any."""
+        remembering = self._house.remembering
+        if remembering is None or not POLICIES[auth].add_memories:
+            return None
+        recall = remembering.recall(self._plan.project, self._plan.user, caller)
+        if recall is None:
+            self._tell_memory(b"", "no_project")
+        return recall
+
+    def _tell_memory(self, conversation_: bytes, decision: str, size: int = 0, query: str = "") -> None:
+        named = conversation_.hex()[:16]
+        self._house.sink(
+            MemoryInjection(id=self.id, conversation=named, decision=decision, bytes_injected=size, query_hash=query)
+        )
 
     async def _sticky_fields(self, fields: Fields, receipt: Receipt) -> tuple[tuple[bytes, bytes], ...]:
         """Fields of feature tokens that go otherwise than they came: with those this conversation had before."""
@@ -575,7 +605,9 @@ class Exchange:
         answerer, receipt = self._house.answerers.get(call.name), self._receipt
         if answerer is None or receipt is None:
             return NOBODY
-        return await answerer(call, CallerInfo(project="", user="", conversation=receipt.conversation, id=self.id))
+        scope = self._recalled.scope if self._recalled is not None else Scope("", "", "project")
+        caller = CallerInfo(project=scope.project, user=scope.user, conversation=receipt.conversation, id=self.id)
+        return await answerer(call, caller)
 
     async def _original(self, call: Call) -> str:
         house = self._house

@@ -16,6 +16,7 @@ from headroom import faults, providers
 from headroom.events import (
     CacheDriftObserved,
     Event,
+    MemoryInjection,
     Refused,
     Request,
     Retrieved,
@@ -105,6 +106,23 @@ FAMILIES: Final[tuple[Family, ...]] = (
         values=KINDS,
     ),
     Family("headroom_retrievals", "Originals asked for", label="outcome", values=("found", "missing")),
+    Family(
+        "headroom_memory",
+        "Requests of callers with memories, by what became of the user's newest words",
+        label="outcome",
+        values=(
+            "injected",
+            "replayed",
+            "nothing",
+            "no_target",
+            "no_project",
+            "frozen",
+            "memory_down",
+            "store_down",
+            "mode_disabled",
+            "mode_tool",
+        ),
+    ),
     Family("headroom_shrink_failures", "Bodies sent as they came because of a fault of ours; must stay 0"),
 )
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -203,6 +221,8 @@ class Counters:
         elif type(event) is CacheDriftObserved:
             for dim in event.dims.split(","):
                 self.add("headroom_prefix_drift", 1, dim)
+        elif type(event) is MemoryInjection:
+            self.add("headroom_memory", 1, event.decision)
         elif type(event) is ShrinkFailed:
             self.add("headroom_shrink_failures")
 
@@ -294,6 +314,7 @@ def stats(board: Board) -> dict[str, object]:
         "drift": {v: int(board.total("headroom_prefix_drift", v)) for v in _values("headroom_prefix_drift")},
         "volatile": {v: int(board.total("headroom_volatile_content", v)) for v in _values("headroom_volatile_content")},
         "retrievals": {v: int(board.total("headroom_retrievals", v)) for v in _values("headroom_retrievals")},
+        "memory": {v: int(board.total("headroom_memory", v)) for v in _values("headroom_memory")},
         "projects": board.projects.figures(),
         "shrink_failures": int(board.total("headroom_shrink_failures")),
     }

@@ -22,12 +22,13 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
     """What may be done to a request. Lossless presses may always run.
 
     `reversible`: texts may be cut where the original can be fetched. `add_tools`, `add_markers`, `add_cache_key` and
-    `sort_tools`: the request may be changed outside tool results. `sticky_tokens`: feature tokens once sent are sent
-    on. `forwarded_fields`: X-Forwarded-* may be added.
+    `sort_tools`: the request may be changed outside tool results; `add_memories`: the user's words may be added
+    to. `sticky_tokens`: feature tokens once sent are sent on. `forwarded_fields`: X-Forwarded-* may be added.
     """
 
     reversible: bool
     add_tools: bool
+    add_memories: bool
     add_markers: bool
     add_cache_key: bool
     sort_tools: bool
@@ -38,6 +39,7 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
 _NOTHING_ELSE = Policy(
     reversible=False,
     add_tools=False,
+    add_memories=False,
     add_markers=False,
     add_cache_key=False,
     sort_tools=False,
@@ -48,6 +50,7 @@ POLICIES: Mapping[AuthMode, Policy] = {
     AuthMode.PAYG: Policy(
         reversible=True,
         add_tools=True,
+        add_memories=True,
         add_markers=True,
         add_cache_key=True,
         sort_tools=True,

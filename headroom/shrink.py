@@ -24,6 +24,7 @@ from headroom.offering import Offer, Offering, Wish
 from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
 from headroom.receipts import Forwarded, Head, prefix
 from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
+from headroom.tails import Recall, Tailed, Tails
 from headroom.weave import TOOL_NAME, Turn
 from headroom.zones import marker, yardstick
 from headroom.zones.excerpt import excerpt
@@ -36,6 +37,7 @@ from headroom.zones.splice import Edit, splice, to_text, to_token
 from headroom.zones.volatile import Finding, volatile
 
 LOAD_SECONDS = 3.0  # longest wait for the token ranks, once per process
+CHANGES_MEMORY = "memory_update"  # where this tool is offered, memories are told with what their ids are for
 MARKERS = 8  # markers in one text that are looked up
 TYPES_LIMIT = 256  # unknown item types that are remembered as told
 
@@ -82,7 +84,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     it would have been, but `body` is what came and nothing was recorded. `cut` counts the texts sent with something
     left out. `ours` are the tools whose calls the proxy is to answer, in `conversation`, whose turns so far are
     `places` (see Offering.places). `forwarded` makes what the next request is compared with, `volatile` looks for what
-    may be another in it; both hold the body. `volatile` is None where nobody wants to know.
+    may be another in it; both hold the body. `volatile` is None where nobody wants to know. `tailed` is what was
+    appended to the user's words, without the texts.
     """
 
     body: bytes
@@ -105,6 +108,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     last_call: bytes = b""
     forwarded: Callable[[], Forwarded] | None = None
     volatile: Callable[[], tuple[Finding, ...]] | None = None
+    tailed: Tailed | None = None
     locate_ms: float = 0.0
     store_ms: float = 0.0
     press_ms: float = 0.0
@@ -113,8 +117,9 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 class Shrinker:
     """Rewrites bodies. One per process; its locators' memos are used on the event loop's thread only."""
 
-    def __init__(self, config: Config, ledger: Ledger) -> None:
+    def __init__(self, config: Config, ledger: Ledger, tails: Tails | None = None) -> None:
         self.ledger = ledger
+        self._tails = tails
         self.late = 0
         self._told_types: frozenset[str] = frozenset()
         self._observe = config.text("compression_mode") == "observe"
@@ -160,11 +165,13 @@ class Shrinker:
         *,
         decide: bool = True,
         wish: Wish | None = None,
+        recall: Recall | None = None,
     ) -> Receipt:
         """What to send in `body`'s place; without `decide` only what was decided before is put in.
 
         `wish` says which tools may be offered; None where nothing at all may be added. Texts are cut only where the
-        model can fetch them. Never raises for anything in the body; a fault of ours is the caller's to catch.
+        model can fetch them. `recall` says whose memories are appended to the user's words. Never raises for anything
+        in the body; a fault of ours is the caller's to catch.
         """
         begun = time.perf_counter()
         names: Mapping[str, str] = {}
@@ -182,27 +189,23 @@ class Shrinker:
             long_after_short=located.long_after_short,
             unknown_types=located.unknown_types - self._told_types,
             conversation=located.conversation,
-            forwarded=partial(_forwarded, body, shape, located, {}, (), None, None),
+            forwarded=partial(_forwarded, body, shape, located, {}, _Added()),
             volatile=partial(volatile, body, shape, located.fresh_from) if self._seeks and located.items else None,
             locate_ms=_since(begun),
         )
         # Each type is told once; a stream of made-up ones must neither fill the log nor the memory.
         if told.unknown_types and len(self._told_types) < TYPES_LIMIT:
             self._told_types |= told.unknown_types
-        wanted = located.old or located.fresh or (wish is not None and not self._observe)
+        adds = not self._observe and (wish is not None or recall is not None)
+        wanted = located.old or located.fresh or adds
         if not wanted or not (located.utf8 and _is_utf8_outside(body, located.span)):
             return told
         begun = time.perf_counter()
         added = _Added()
         if wish is not None and not self._observe:
             added = await self._added(body, located, dialect, shape, wish)
-        note, offer, hidden = added.note, added.offer, added.hidden
-        old, fresh = [slot.key for slot in located.old], [slot.key for slot in located.fresh]
-        try:
-            decisions = await self.ledger.recall(old, fresh)
-        except StoreDown as fault:
-            note = fault.name
-            decisions = self.ledger.known([*old, *fresh])
+        offer = added.offer
+        decisions, note = await self._recalled(located, added.note)
         store_ms = _since(begun)
         cut = frozenset(key for key, known in decisions.items() if known.original)
         if offer is None or not offer.redeems:
@@ -227,12 +230,14 @@ class Shrinker:
             store_ms += _since(begun)
         else:
             press_ms = 0.0
-        offer = work.offer
+        tailed = await self._tail(work, recall, decide=decide)
+        added = msgspec.structs.replace(added, offer=work.offer, tailed=tailed)
         await self._renew(work, decisions)
-        receipt = self._splice(body, located, decisions, work.new, [*(offer.edits if offer else ()), *hidden])
+        receipt = self._splice(body, located, decisions, work.new, added)
         return msgspec.structs.replace(
             told,
-            forwarded=partial(_forwarded, body, shape, located, decisions, hidden, offer, added.preamble),
+            forwarded=partial(_forwarded, body, shape, located, decisions, added),
+            tailed=None if tailed is None else msgspec.structs.replace(tailed, tails={}, items={}),
             body=receipt.body,
             decided=receipt.decided,
             replayed=receipt.replayed,
@@ -243,12 +248,20 @@ class Shrinker:
             note=work.note,
             observed=self._observe,
             cut=receipt.cut,
-            ours=offer.ours if offer is not None else frozenset(),
+            ours=work.offer.ours if work.offer is not None else frozenset(),
             places=tuple(added.places),
             last_call=last_call(located),
             store_ms=store_ms,
             press_ms=press_ms,
         )
+
+    async def _recalled(self, located: Located, note: str) -> tuple[dict[bytes, Decision], str]:
+        """The decisions there are on a body's slots, and `note`, or what went wrong."""
+        old, fresh = [slot.key for slot in located.old], [slot.key for slot in located.fresh]
+        try:
+            return await self.ledger.recall(old, fresh), note
+        except StoreDown as fault:
+            return self.ledger.known([*old, *fresh]), fault.name
 
     async def _added(self, body: bytes, located: Located, dialect: Dialect, shape: Shape, wish: Wish) -> _Added:
         """What is added to a body besides shorter texts."""
@@ -267,6 +280,16 @@ class Shrinker:
         except StoreDown as fault:
             note = fault.name
         return _Added(preamble, offer, places, hidden, note)
+
+    async def _tail(self, work: _Fresh, recall: Recall | None, *, decide: bool) -> Tailed | None:
+        """What is appended to the user's words."""
+        if recall is None or self._tails is None or self._observe:
+            return None
+        located = work.located
+        open_from = located.frozen if self._fresh_frozen and self._frozen_rule else 0
+        decide = decide and not work.note
+        changes = work.offer is not None and CHANGES_MEMORY in work.offer.ours
+        return await self._tails.of(work.body, located, recall, open_from=open_from, with_tools=changes, decide=decide)
 
     async def _record(self, work: _Fresh, pressings: list[Pressing], decisions: dict[bytes, Decision]) -> None:
         """Keep what was decided before it is sent; where that fails, nothing was decided."""
@@ -328,9 +351,13 @@ class Shrinker:
         located: Located,
         decisions: Mapping[bytes, Decision],
         new: frozenset[bytes],
-        inserts: Sequence[Edit],
+        added: _Added,
     ) -> Receipt:
-        """Put every decision in its place: new ones, and all that were made before; and what else is added."""
+        """Put every decision in its place: new ones, and all that were made before; and what else is added.
+
+        Tails are put at the end of the tokens that end there, also of those that are replaced.
+        """
+        tails, inserts = added.tails, added.inserts
         edits: list[Edit] = []
         before = after = saved = cut = 0
         for slots in (located.old, located.fresh):
@@ -341,15 +368,19 @@ class Shrinker:
                 if not decision.token:
                     continue
                 cut += bool(decision.original)
-                edits.append(Edit(slot.start, slot.end, decision.token))
+                tail = tails.get(slot.end)
+                token = decision.token if tail is None else decision.token[:-1] + tail + b'"'
+                edits.append(Edit(slot.start, slot.end, token))
                 before += decision.before
                 after += decision.after
                 if slot.key in new:
                     saved += decision.before - decision.after
-        if not edits and not inserts:
+        replaced = {edit.end for edit in edits}
+        appended = [Edit(end - 1, end - 1, tail) for end, tail in tails.items() if end not in replaced]
+        if not edits and not inserts and not appended:
             return Receipt(body)
         decided = sum(1 for slot in located.fresh if slot.key in new and decisions[slot.key].token)
-        out = body if self._observe else splice(body, edits, inserts)
+        out = body if self._observe else splice(body, edits, [*inserts, *appended])
         return Receipt(out, decided, len(edits) - decided, before, after, saved, cut=cut)
 
     async def _decide(self, work: _Fresh, names: Mapping[str, str]) -> list[Pressing]:
@@ -482,13 +513,24 @@ class Shrinker:
 
 
 class _Added(msgspec.Struct, frozen=True, gc=False):
-    """What is added to one body: tools, and what the client never saw. `places`: see Offering.places."""
+    """What is added to one body: tools, what the client never saw, and memories. `places`: see Offering.places."""
 
     preamble: Preamble | None = None
     offer: Offer | None = None
     places: Sequence[bytes] = ()
     hidden: Sequence[Edit] = ()
     note: str = ""
+    tailed: Tailed | None = None
+
+    @property
+    def inserts(self) -> list[Edit]:
+        """Edits that add what stands between the tokens of the body."""
+        return [*(self.offer.edits if self.offer is not None else ()), *self.hidden]
+
+    @property
+    def tails(self) -> Mapping[int, bytes]:
+        """What is put at the end of tokens, by where those end."""
+        return self.tailed.tails if self.tailed is not None else {}
 
 
 class _Fresh:
@@ -520,15 +562,9 @@ def last_call(located: Located) -> bytes:
 
 
 def _forwarded(
-    body: bytes,
-    shape: Shape,
-    located: Located,
-    decisions: Mapping[bytes, Decision],
-    hidden: Sequence[Edit],
-    offer: Offer | None,
-    preamble: Preamble | None,
+    body: bytes, shape: Shape, located: Located, decisions: Mapping[bytes, Decision], added: _Added
 ) -> Forwarded:
-    """A request's digests, as it came and as it goes; see receipts. `preamble` is the body's, if it is known.
+    """A request's digests, as it came and as it goes; see receipts.
 
     Cost: a hash of instructions and tools, and one per item with something replaced.
     """
@@ -538,17 +574,19 @@ def _forwarded(
         decision = decisions.get(slot.key)
         if decision is not None and decision.token:
             put.setdefault(slot.item, []).append(decision.token)
-    if hidden:
+    if added.hidden:
         # Which item an edit is in is not told any more: all that is hidden counts with the last item before the fresh.
-        put.setdefault(max(0, located.fresh_from - 1), []).extend(edit.token for edit in hidden)
+        put.setdefault(max(0, located.fresh_from - 1), []).extend(edit.token for edit in added.hidden)
+    for item, tail in (added.tailed.items if added.tailed is not None else {}).items():
+        put.setdefault(item, []).append(tail)
     for item, tokens in put.items():
         went[item] = blake3(went[item] + b"".join(tokens)).digest()
-    parts, first = preamble or preamble_of(body, shape), located.instructing
+    parts, first = added.preamble or preamble_of(body, shape), located.instructing
     system = b"\0".join(
         [*(without_markers(bytes(raw), shape.marker) for _, raw in parts.system), *located.plain[:first]]
     )
     tools = without_markers(bytes(parts.tools), shape.marker)
-    ours = b"".join(edit.token for edit in offer.edits) if offer is not None else b""
+    ours = b"".join(edit.token for edit in added.offer.edits) if added.offer is not None else b""
     return prefix(
         Head(blake3(system).digest(), blake3(tools).digest(), ours and blake3(ours).digest(), first),
         located.plain,

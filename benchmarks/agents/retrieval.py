@@ -88,7 +88,7 @@ def seen(outcome: Outcome, sent: Sequence[WireRequest], calls: Sequence[Asked]) 
     `client_saw_it`: the client named the tool, or a marker. `unanswered`: calls that do not have exactly one result.
     """
     given = "\n".join(result_texts(calls[-1])) if calls else ""
-    prefix = prefix_report([replace(call, body=_object(_said(call.body))) for call in calls])
+    prefix = prefix_report([replace(call, body=_object(bare(call.body))) for call in calls])
     known = [plain_request_body(request) for request in sent]
     report: Json = {
         "exit": outcome.exit,
@@ -101,7 +101,7 @@ def seen(outcome: Outcome, sent: Sequence[WireRequest], calls: Sequence[Asked]) 
         "client_saw_it": any(TOOL.encode() in body or b"<<ccr:" in body for body in known),
         "given": [said for said in _SAID if said in given],
         "prefix": prefix,
-        "unanswered": _unanswered(calls[-1].raw) if calls else 0,
+        "unanswered": unanswered(calls[-1].raw) if calls else 0,
     }
     report["passed"] = (
         report["exit"] == 0
@@ -116,12 +116,12 @@ def seen(outcome: Outcome, sent: Sequence[WireRequest], calls: Sequence[Asked]) 
     return report
 
 
-def _said(value: object) -> object:
+def bare(value: object) -> object:
     """A value without what clients add or leave out when they send a turn back: fields without a value, thoughts."""
     if isinstance(value, dict):
-        return {key: _said(part) for key, part in value.items() if part is not None}
+        return {key: bare(part) for key, part in value.items() if part is not None}
     if isinstance(value, list):
-        return [_said(one) for one in value if not (isinstance(one, dict) and one.get("thought") is True)]
+        return [bare(one) for one in value if not (isinstance(one, dict) and one.get("thought") is True)]
     return value
 
 
@@ -129,6 +129,6 @@ def _object(value: object) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def _unanswered(raw: bytes) -> int:
+def unanswered(raw: bytes) -> int:
     called = Counter(re.findall(rb'"(?:toolu_|call_)(?!id")[^"]+"', raw))
     return sum(count != 2 for count in called.values())

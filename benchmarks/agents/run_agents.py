@@ -35,6 +35,8 @@ from benchmarks.agents.compare import (
     result_texts,
     tool_names,
 )
+from benchmarks.agents.memory import RememberingOrigin, remembering
+from benchmarks.agents.memory import seen as seen_remembering
 from benchmarks.agents.project import FACTS
 from benchmarks.agents.retrieval import FetchingOrigin, fetching, seen
 from benchmarks.agents.session import Outcome, prepare, run
@@ -165,6 +167,16 @@ async def report_fetching(agent: Agent, place: Place, origin: FetchingOrigin, pr
     return lines if found["passed"] else {**lines, "errors": last.outcome.errors[-2000:]}
 
 
+async def report_remembering(agent: Agent, place: Place, origin: RememberingOrigin, proxy: int) -> Json:
+    """A run through the proxy in which the model uses its memory, as a report."""
+    script = Script.single(agent.turns(place.project), MATCH)
+    origin.template = origin.script = script
+    last = await measure(agent, place, origin, proxy)
+    found = seen_remembering(last.outcome, last.sent, model_calls(last.received, script))
+    lines: Json = {"agent": agent.name, "version": version_of(agent, place), **found}
+    return lines if found["passed"] else {**lines, "errors": last.outcome.errors[-2000:]}
+
+
 def _summary(agent: Agent, place: Place, sides: list[Json]) -> Json:
     """The report's head: the last run, and bytes as [direct, proxied]."""
     last = {key: sides[-1][key] for key in ("exit", "turns", "answer_ok")}
@@ -265,6 +277,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--origin-port", type=int, default=0, help="0 picks a free port")
     parser.add_argument("--repeat", type=int, default=1, help="runs of every agent")
     parser.add_argument("--fetching", action="store_true", help="the model fetches what the proxy left out")
+    parser.add_argument("--remembering", action="store_true", help="the model uses its memory")
     parser.add_argument("--record", type=Path, help="save the direct run's requests here")
     proxy = parser.add_mutually_exclusive_group()
     proxy.add_argument("--base-url", help="a running proxy that forwards to --origin-port")
@@ -282,10 +295,12 @@ async def run_all(asked: argparse.Namespace) -> bool:
         install(agents, asked.packages)
     place = Place(asked.packages, asked.work, asked.work / "project", "", asked.python)
     good = True
-    origin = FetchingOrigin(Script(), port=asked.origin_port)
+    origin = (RememberingOrigin if asked.remembering else FetchingOrigin)(Script(), port=asked.origin_port)
     async with origin, _proxy_port(asked, origin) as port:
         for agent in agents * asked.repeat:
-            if asked.fetching:
+            if isinstance(origin, RememberingOrigin):
+                lines = await report_remembering(remembering(agent), place, origin, port)
+            elif asked.fetching:
                 lines = await report_fetching(fetching(agent), place, origin, port)
             else:
                 lines = await report(agent, place, origin, port, asked.record)
