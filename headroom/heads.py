@@ -7,7 +7,7 @@ from typing import Final
 
 from headroom.attribution import PROJECT_FIELD, USER_FIELD
 from headroom.plan import Plan
-from headroom.providers import DROPPED_FIELDS
+from headroom.providers import ACCOUNT_LINE, DROPPED_FIELDS
 from headroom.wire.head import CHUNKED, REASONS, RequestHead, ResponseHead
 
 # Whatever is set: the one is a secret of ours, the others name people and their work.
@@ -41,6 +41,8 @@ def onward(
         edits.append((b"host", plan.origin.host_line))
     else:
         tail = plan.origin.host_line
+    if plan.account:
+        tail += ACCOUNT_LINE % plan.account
     if head.upgrade:
         edits = [edit for edit in edits if edit[0] not in (b"upgrade", b"connection")]
     edits += [(name, b"") for name, needle in _NEEDLES if needle in lower]
