@@ -79,5 +79,5 @@ async def test_all_that_can_be_tested_passes_against_scripted_origins() -> None:
 
 
 async def test_nothing_of_it_runs_unless_it_is_asked_for() -> None:
-    said = await live("-m", "not slow", **dict.fromkeys(KEYS, "k"), LIVE_ANTHROPIC_URL="http://127.0.0.1:9")
-    assert "9 deselected" in said and "passed" not in said and "failed" not in said, said
+    keys = dict.fromkeys(KEYS, "k")
+    assert "no tests ran" in await live("-m", "not slow", **keys, LIVE_ANTHROPIC_URL="http://127.0.0.1:9")
