@@ -563,6 +563,7 @@ SUBSCRIPTION_AGENTS: Final = (
     b"claude-code/",
     b"codex-cli/",
     b"codex_cli_rs/",
+    b"codex_exec/",
     b"cursor/",
     b"claude-vscode/",
     b"github-copilot/",

@@ -98,7 +98,10 @@ async def test_the_second_turn_reads_what_the_first_one_wrote() -> None:
         async def attempt() -> bool:
             same: Any = {"model": setup.provider.model, "max_tokens": 16, "system": system(rules())}
             first = await client.messages.create(**same, messages=[user("Say yes.")])
-            said: Any = {"role": "assistant", "content": [block.model_dump() for block in first.content]}
+            said: Any = {
+                "role": "assistant",
+                "content": [block.model_dump(exclude_none=True) for block in first.content],
+            }
             second = await client.messages.create(**same, messages=[user("Say yes."), said, user("Say no.")])
             return bool(second.usage.cache_read_input_tokens)
 
@@ -279,7 +282,10 @@ async def test_what_is_remembered_leaves_the_instructions_alone(tmp_path: Any) -
             instructions = system(rules())
             same: Any = {"model": setup.provider.model, "max_tokens": 16, "system": instructions, "tools": TOOLS}
             first = await client.messages.create(**same, messages=[user("Say yes.")])
-            said: Any = {"role": "assistant", "content": [block.model_dump() for block in first.content]}
+            said: Any = {
+                "role": "assistant",
+                "content": [block.model_dump(exclude_none=True) for block in first.content],
+            }
             second = await client.messages.create(**same, messages=[user("Say yes."), said, user("Say no.")])
             written = json.dumps(instructions, ensure_ascii=False, separators=(",", ":")).encode()
             assert all(body.count(written) == 1 for body in sent)
