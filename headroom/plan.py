@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 import orjson
@@ -16,6 +16,9 @@ from headroom.config import Config
 from headroom.providers import Dialect, Route
 from headroom.wire.head import RequestHead
 from headroom.wire.origin import Origin, parse_origin
+
+INTERNAL: Final = b"\r\nx-headroom-"
+"""What stands in a head, in lower case, that has fields for the proxy."""
 
 
 class Plan(msgspec.Struct, frozen=True, gc=False):
@@ -60,7 +63,9 @@ def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal
     raw_path, mark, query = target.partition(b"?")
     path = raw_path.decode("latin-1")
     fields = head.fields
-    base = fields.get(b"x-headroom-base-url")
+    # Most requests name nothing of ours, and are not searched for each of it.
+    ours = fields if INTERNAL in fields.lower else _NONE
+    base = ours.get(b"x-headroom-base-url")
     route, named = find_route(head.method, path)
     account = _account(fields) if base is None and (route is None or route.account) else None
     name = route.name if route is not None else "other"
@@ -77,21 +82,21 @@ def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal
     if named and "{" in forward:
         forward = forward.format_map(named)
     try:
-        work = attribution(written, fields)
+        work = attribution(written, ours)
     except BadPrefix:
         return Refusal(400, "the project's name in the path is not percent-encoded UTF-8", dialect)
     if base is not None:
         origin = _named_origin(base, config, loopback)
         if origin is None:
             return Refusal(400, "x-headroom-base-url: not an allowed base URL; see allowed_base_urls", dialect)
-        original = fields.get(b"x-headroom-original-path", b"").decode("latin-1")
+        original = ours.get(b"x-headroom-original-path", b"").decode("latin-1")
         if original.startswith("/") and not original.startswith("//") and not set(original) & set("?# "):
             forward = original
     else:
         origin = _configured(api, config, named)
         if origin is None:
             return Refusal(404, f"no origin is set for this path; set {providers.APIS[api]}", dialect)
-    bypass = _bypassed(fields)
+    bypass = _bypassed(ours)
     rewrite = (
         route is not None
         and route.rewrite
@@ -119,6 +124,7 @@ def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal
     )
 
 
+_NONE: Final[Mapping[bytes, bytes]] = {}
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _EXACT: dict[tuple[bytes, str], Route] = {}
 _PATTERNS: list[Route] = []
