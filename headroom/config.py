@@ -430,6 +430,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("keep_alive_timeout", "75s", _time(0.01), "For an idle client connection", "limits"),
     Setting("connect_timeout", "10s", _time(0.01), "For a connection to an origin", "limits"),
     Setting("silence_timeout", "600s", _time(0.01), "Between two bytes of an origin's answer", "limits"),
+    Setting("models_timeout", "15s", _time(0.01), "For an account's list of models, until our own is told", "limits"),
     Setting("origin_keep_alive", "55s", _time(0), "For an idle connection to an origin", "limits"),
     Setting("origin_idle_limit", "1024", _whole(0, 100_000), "Idle connections kept per origin", "limits"),
     Setting("drain_timeout", "30s", _time(0), "For exchanges under way after SIGTERM", "limits"),

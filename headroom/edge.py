@@ -27,6 +27,7 @@ from headroom.exchange import Exchange, error_answer
 from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, Unauthorized
 from headroom.logs import LogWriter
 from headroom.metrics import Board, Counters
+from headroom.models import ModelList
 from headroom.offering import Mode, Wish
 from headroom.receipts import Receipts
 from headroom.remembering import Remembering
@@ -67,7 +68,7 @@ class Edge:
         self.board = board or Board()
         self.counters: Counters = self.board.row(worker)
         self.clients: set[Downstream] = set()
-        self.active: set[Exchange] = set()
+        self.active: set[object] = set()
         self.draining = False
         self.limits = Limits(
             config.seconds("header_timeout"),
@@ -81,6 +82,7 @@ class Edge:
         self.body_limit = config.whole("body_limit")
         self.event_limit = config.whole("event_limit")
         self.answer_limit = config.whole("answer_limit")
+        self.models_timeout = config.seconds("models_timeout")
         self.strips = config.on("strip_internal_headers")
         self.receipts = Receipts()
         self.sticky_tokens: StickyTokens | None = None
@@ -142,12 +144,12 @@ class Edge:
         self.wish = Wish(self.wish.retrieve, (*self.wish.others, tool))
         self.answerers[tool.name] = answerer
 
-    def began(self, exchange: Exchange) -> None:
+    def began(self, exchange: object) -> None:
         """An exchange is under way."""
         self.active.add(exchange)
         self.counters.add("headroom_active", 1)
 
-    def ended(self, exchange: Exchange) -> None:
+    def ended(self, exchange: object) -> None:
         """An exchange is over."""
         self.active.discard(exchange)
         self.counters.add("headroom_active", -1)
@@ -256,6 +258,8 @@ class Edge:
             return self._turn_away(
                 client, head, BodyTooLarge(f"the request body is over {self.body_limit} bytes"), found.dialect
             )
+        if found.route == providers.ACCOUNT_MODELS_ROUTE:
+            return ModelList(self, client, head, found, self._identity(head))
         return Exchange(self, client, head, found, self._identity(head))
 
     def _is_ours_below(self, head: RequestHead) -> bool:

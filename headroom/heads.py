@@ -6,15 +6,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from headroom.attribution import PROJECT_FIELD, USER_FIELD
-from headroom.plan import Plan
-from headroom.providers import DROPPED_FIELDS
+from headroom.plan import INTERNAL, Plan
+from headroom.providers import ACCOUNT_LINE, DROPPED_FIELDS
 from headroom.wire.head import CHUNKED, REASONS, RequestHead, ResponseHead
 
 # Whatever is set: the one is a secret of ours, the others name people and their work.
 NEVER_FORWARDED: Final = (b"x-headroom-proxy-token", PROJECT_FIELD, USER_FIELD)
-_INTERNAL: Final = b"\r\nx-headroom-"
-_ALWAYS_CUT: Final = (*NEVER_FORWARDED, *DROPPED_FIELDS)
-_NEEDLES: Final = tuple((name, b"\r\n" + name + b":") for name in _ALWAYS_CUT)
+_NEEDLES: Final = tuple((name, b"\r\n" + name + b":") for name in DROPPED_FIELDS)
 
 
 def onward(
@@ -41,11 +39,14 @@ def onward(
         edits.append((b"host", plan.origin.host_line))
     else:
         tail = plan.origin.host_line
+    if plan.account:
+        tail += ACCOUNT_LINE % plan.account
     if head.upgrade:
         edits = [edit for edit in edits if edit[0] not in (b"upgrade", b"connection")]
     edits += [(name, b"") for name, needle in _NEEDLES if needle in lower]
-    if strip and _INTERNAL in lower:
-        edits += [(name, b"") for name in fields if name.startswith(b"x-headroom-") and name not in NEVER_FORWARDED]
+    if INTERNAL in lower:
+        internal = (name for name in fields if name.startswith(b"x-headroom-"))
+        edits += [(name, b"") for name in internal if strip or name in NEVER_FORWARDED]
     if length is not None:
         line = b"Content-Length: %d\r\n" % length
         if head.length == CHUNKED:

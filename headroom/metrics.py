@@ -45,7 +45,7 @@ class Family:
     values: tuple[str, ...] = ()
 
 
-_ROUTES: Final = tuple(sorted({route.name for route in providers.ROUTES}))
+_ROUTES: Final = tuple(sorted({*(route.name for route in providers.ROUTES), providers.ACCOUNT_MODELS_ROUTE}))
 _ACTIONS: Final = (
     *(str(a) for a in Action),
     "frozen",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 import orjson
@@ -18,6 +17,9 @@ from headroom.providers import Dialect, Route
 from headroom.wire.head import RequestHead
 from headroom.wire.origin import Origin, parse_origin
 
+INTERNAL: Final = b"\r\nx-headroom-"
+"""What stands in a head, in lower case, that has fields for the proxy."""
+
 
 class Plan(msgspec.Struct, frozen=True, gc=False):
     """Where a request goes and how.
@@ -25,7 +27,8 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     `relay`: pieces are passed on as they come. `rewrite`: the body is held, located and spliced. `target` is the
     request target at the origin. `bypass` says that the client opted out. `api` is the key in `providers.APIS`.
     `woven`: calls of the proxy's tools in its answer can be answered. `path` is the request's own, without the prefix
-    of a project. For `project`, `user` and `unfit` see attribution.Attribution.
+    of a project. For `project`, `user` and `unfit` see attribution.Attribution. `account` is the caller's, for the
+    origin to be told: empty where the caller tells it, or has none.
     """
 
     mode: Literal["relay", "rewrite"]
@@ -40,6 +43,7 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     project: str = ""
     user: str = ""
     unfit: tuple[str, ...] = ()
+    account: bytes = b""
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
@@ -59,33 +63,40 @@ def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal
     raw_path, mark, query = target.partition(b"?")
     path = raw_path.decode("latin-1")
     fields = head.fields
+    # Most requests name nothing of ours, and are not searched for each of it.
+    ours = fields if INTERNAL in fields.lower else _NONE
+    base = ours.get(b"x-headroom-base-url")
     route, named = find_route(head.method, path)
-    if route is not None and route.api == providers.ACCOUNT_FOR and _has_account(fields):
-        api, forward = providers.ACCOUNT_API, route.account or path
+    account = _account(fields) if base is None and (route is None or route.account) else None
+    name = route.name if route is not None else "other"
+    if account is not None:
+        api, forward = providers.ACCOUNT_API, route.account if route is not None else path
+        if route is None and _lists_models(head, path):
+            name, forward, mark = providers.ACCOUNT_MODELS_ROUTE, providers.ACCOUNT_MODELS, b"?"
+            query = _client_version(query)
     elif route is not None:
         api, forward = route.api, route.forward or path
     else:
-        api, forward = _catch_all(path, fields)
+        api, forward = _catch_all(path, fields), path
     dialect = route.dialect if route is not None else providers.API_ERRORS.get(api, providers.OPENAI_CHAT)
     if named and "{" in forward:
         forward = forward.format_map(named)
     try:
-        work = attribution(written, fields)
+        work = attribution(written, ours)
     except BadPrefix:
         return Refusal(400, "the project's name in the path is not percent-encoded UTF-8", dialect)
-    base = fields.get(b"x-headroom-base-url")
     if base is not None:
         origin = _named_origin(base, config, loopback)
         if origin is None:
             return Refusal(400, "x-headroom-base-url: not an allowed base URL; see allowed_base_urls", dialect)
-        original = fields.get(b"x-headroom-original-path", b"").decode("latin-1")
+        original = ours.get(b"x-headroom-original-path", b"").decode("latin-1")
         if original.startswith("/") and not original.startswith("//") and not set(original) & set("?# "):
             forward = original
     else:
         origin = _configured(api, config, named)
         if origin is None:
             return Refusal(404, f"no origin is set for this path; set {providers.APIS[api]}", dialect)
-    bypass = _bypassed(fields)
+    bypass = _bypassed(ours)
     rewrite = (
         route is not None
         and route.rewrite
@@ -98,7 +109,7 @@ def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal
     )
     return Plan(
         "rewrite" if rewrite else "relay",
-        route.name if route is not None else "other",
+        name,
         dialect,
         origin,
         origin.prefix + forward.encode("latin-1") + mark + query,
@@ -109,9 +120,12 @@ def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal
         work.project,
         work.user,
         work.unfit,
+        account or b"",
     )
 
 
+_NONE: Final[Mapping[bytes, bytes]] = {}
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _EXACT: dict[tuple[bytes, str], Route] = {}
 _PATTERNS: list[Route] = []
 for _route in providers.ROUTES:
@@ -149,36 +163,59 @@ def _origin_form(target: bytes) -> bytes:
     return rest[slash:] if slash >= 0 else b"/"
 
 
-def _catch_all(path: str, fields: Mapping[bytes, bytes]) -> tuple[str, str]:
-    """Which API a path that is no route belongs to, and the path there."""
-    if _has_account(fields):
-        models = providers.MODELS_PATHS.fullmatch(path) is not None
-        return providers.ACCOUNT_API, providers.ACCOUNT_MODELS if models else path
+def _catch_all(path: str, fields: Mapping[bytes, bytes]) -> str:
+    """Which API a path that is no route belongs to, for a caller without an account."""
+    if path.startswith(providers.ACCOUNT_PATHS) and not any(name in fields for name in providers.CREDENTIAL_FIELDS):
+        return providers.ACCOUNT_API
     for name, begin, api in providers.CATCH_ALL:
         if name in fields and fields[name].startswith(begin):
-            return api, path
-    return providers.CATCH_ALL_ELSE, path
+            return api
+    return providers.CATCH_ALL_ELSE
 
 
-def _has_account(fields: Mapping[bytes, bytes]) -> bool:
-    """Whether a request is made with an account's login: an account field, or a bearer token that names one."""
+def _account(fields: Mapping[bytes, bytes]) -> bytes | None:
+    """The account that a bearer token names, nothing where a field of its own names one, None where there is none.
+
+    The token is read anew each time: no credential is kept.
+    """
     if providers.ACCOUNT_FIELD in fields:
-        return True
-    authorization = fields.get(b"authorization", b"")
-    return authorization.startswith(b"Bearer ") and authorization.count(b".") >= 2 and _names_account(authorization[7:])
+        return b""
+    scheme, _, token = fields.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() != b"bearer" or token.count(b".") < 2:
+        return None
+    return _claimed(token.strip())
 
 
-@lru_cache(maxsize=64)
-def _names_account(token: bytes) -> bool:
-    """Whether a JSON web token's payload names an account. Its signature is the provider's to check."""
+def _claimed(token: bytes) -> bytes | None:
+    """The account in a JSON web token's payload. Its signature is the provider's to check."""
+    segment = token.split(b".")[1].translate(_URL_SAFE)
     try:
-        segment = token.split(b".")[1]
-        claim: object = orjson.loads(base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4)))
-    except (binascii.Error, ValueError):
-        return False
+        claim: object = orjson.loads(binascii.a2b_base64(segment + b"=" * (-len(segment) % 4), strict_mode=True))
+    except ValueError:
+        return None
     for key in providers.ACCOUNT_CLAIM:
         claim = claim.get(key) if isinstance(claim, dict) else None
-    return isinstance(claim, str) and bool(claim.strip())
+    # It becomes a line of a head: nothing else than a plain word may.
+    account = claim.strip() if isinstance(claim, str) else ""
+    return account.encode() if account and all("!" <= letter <= "~" for letter in account) else None
+
+
+def _lists_models(head: RequestHead, path: str) -> bool:
+    return (
+        head.method == b"GET"
+        and head.length == 0
+        and not head.upgrade
+        and providers.MODELS_PATHS.fullmatch(path) is not None
+    )
+
+
+def _client_version(query: bytes) -> bytes:
+    """The one parameter of the account's list of models: the client's version, as the client says it."""
+    name = providers.CLIENT_VERSION.encode() + b"="
+    for part in query.split(b"&"):
+        if part.startswith(name) and part != name:
+            return part
+    return name + providers.CLIENT_VERSION_ELSE.encode()
 
 
 def _configured(api: str, config: Config, named: Mapping[str, str]) -> Origin | None:

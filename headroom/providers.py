@@ -568,6 +568,7 @@ SUBSCRIPTION_AGENTS: Final = (
     b"claude-code/",
     b"codex-cli/",
     b"codex_cli_rs/",
+    b"codex_exec/",
     b"cursor/",
     b"claude-vscode/",
     b"github-copilot/",
@@ -601,8 +602,57 @@ CATCH_ALL: Final[tuple[tuple[bytes, bytes, str], ...]] = (
 """Where paths that are no route go: the first whose field is there and begins so; else to `CATCH_ALL_ELSE`."""
 CATCH_ALL_ELSE: Final = "openai"
 REGIONAL_API: Final = "vertex"
-MODELS_PATHS: Final = re.compile(r"/v1/models(?:/[^/]+)?")
+MODELS_PATH: Final = "/v1/models"
+MODELS_PATHS: Final = re.compile(re.escape(MODELS_PATH) + r"(?:/[^/]+)?")
 ACCOUNT_MODELS: Final = "/backend-api/codex/models"
+ACCOUNT_MODELS_ROUTE: Final = "models"
+"""The list of models as the account's origin keeps it: GET of `MODELS_PATHS` is answered from there."""
+CLIENT_VERSION: Final = "client_version"
+CLIENT_VERSION_ELSE: Final = "0.130.0"
+"""The list's only parameter; the origin refuses to answer without it."""
+ACCOUNT_PATHS: Final = "/backend-api/"
+"""How paths begin that no other origin has."""
+ACCOUNT_LINE: Final = b"ChatGPT-Account-ID: %b\r\n"
+STATIC_MODELS: Final = ("gpt-5.5", "gpt-5.4", "gpt-5.3", "gpt-5.2", "gpt-5.1", "gpt-5")
+"""Models to be told of where the account's own list cannot be had."""
+SLUG_SPELLINGS: Final[Mapping[str, str]] = {"gpt": "GPT"}
+LISTED_MODEL: Final[Mapping[str, object]] = {"object": "model", "created": 0, "owned_by": "openai"}
+MODEL_NOT_FOUND: Final[Mapping[str, object]] = {
+    "error": {
+        "message": f"headroom: there is no such model; GET {MODELS_PATH} lists those that there are",
+        "type": "invalid_request_error",
+        "code": "model_not_found",
+    }
+}
+ENTRY_DEFAULTS: Final[Mapping[str, object]] = {
+    "default_reasoning_level": "medium",
+    "supported_reasoning_levels": [
+        {"effort": effort, "description": f"{effort.capitalize()} reasoning effort"}
+        for effort in ("low", "medium", "high", "xhigh")
+    ],
+    "shell_type": "shell_command",
+    "visibility": "list",
+    "supported_in_api": True,
+    "priority": 50,
+    "additional_speed_tiers": ["fast"],
+    "service_tiers": [{"id": "priority", "name": "Fast", "description": "Answers sooner and uses more"}],
+    "context_window": 272_000,
+    "max_context_window": 272_000,
+    "effective_context_window_percent": 95,
+    "input_modalities": ["text", "image"],
+    "apply_patch_tool_type": "freeform",
+    "web_search_tool_type": "text_and_image",
+    "truncation_policy": {"mode": "tokens", "limit": 10_000},
+    "supports_parallel_tool_calls": True,
+    "supports_reasoning_summaries": True,
+    "supports_search_tool": True,
+    "supports_image_detail_original": True,
+    "support_verbosity": True,
+    "default_verbosity": "low",
+    "use_responses_lite": False,
+}
+"""What an entry of the account's list is taken to say where it says nothing. No instructions are among it: a client
+that needs them keeps the entries that it came with."""
 REGION_DEFAULT: Final = "us-central1-aiplatform.googleapis.com"
 REGION_GLOBAL: Final = "aiplatform.googleapis.com"
 REGION_HOST: Final = "{location}-aiplatform.googleapis.com"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -411,6 +412,9 @@ CODERS = {
     b"gzip": gzip.compress,
     b"br": brotli.compress,
     b"zstd": zstandard.ZstdCompressor().compress,
+    b"deflate": zlib.compress,
+    b"gzip, zstd": lambda body: zstandard.ZstdCompressor().compress(gzip.compress(body)),
+    b"identity, br": brotli.compress,
 }
 
 
@@ -453,7 +457,17 @@ async def test_a_coded_body_that_cannot_be_unpacked_is_forwarded_as_it_came(codi
         assert the_coding(behind.requests[-1]) == [coding]
 
 
-@pytest.mark.parametrize("coding", [b"gzip, br", b"compress", b"identity, gzip", b"aes128gcm"])
+@pytest.mark.parametrize("coding", CODERS)
+@pytest.mark.parametrize("plain", [b"", b"no JSON", b"[1, 2", b'{"messages":7}', b"\xff\xfe", messages(RESULT) + b"{}"])
+async def test_a_coded_body_that_is_no_conversation_is_forwarded_as_it_came(coding: bytes, plain: bytes) -> None:
+    body = CODERS[coding](plain)
+    async with origin() as behind, edge(behind.url) as proxy, await connect(proxy.port) as client:
+        await post(client, body, b"Content-Encoding: " + coding)
+        assert behind.requests[-1].body == body
+        assert the_coding(behind.requests[-1]) == [coding]
+
+
+@pytest.mark.parametrize("coding", [b"gzip, br", b"compress", b"gzip, compress", b"aes128gcm"])
 async def test_a_body_in_an_unknown_coding_is_forwarded_as_it_came(coding: bytes) -> None:
     body = gzip.compress(messages(RESULT))
     async with origin() as behind, edge(behind.url) as proxy, await connect(proxy.port) as client:

@@ -81,8 +81,32 @@ def place(found: Plan | Refusal) -> str:
         ("GET /v1/responses/r1", {"ChatGPT-Account-Id": "a"}, "account.test/backend-api/codex/responses/r1", "responses.sub"),
         ("GET /backend-api/wham/usage", {"ChatGPT-Account-Id": "a"}, "account.test/backend-api/wham/usage", "other"),
         ("GET /v1/models?client_version=1", {"ChatGPT-Account-Id": "a"},
-         "account.test/backend-api/codex/models?client_version=1", "other"),
+         "account.test/backend-api/codex/models?client_version=1", "models"),
+        ("GET /v1/models", {"authorization": f"Bearer {JWT}"},
+         "account.test/backend-api/codex/models?client_version=0.130.0", "models"),
+        ("GET /v1/models/gpt-5?a=1&client_version=2&b=3", {"CHATGPT-account-ID": "a"},
+         "account.test/backend-api/codex/models?client_version=2", "models"),
+        ("GET /v1/models?client_version=", {"ChatGPT-Account-Id": "a"},
+         "account.test/backend-api/codex/models?client_version=0.130.0", "models"),
+        ("HEAD /v1/models", {"ChatGPT-Account-Id": "a"}, "account.test/v1/models", "other"),
+        ("GET /backend-api/codex/models?x", {"ChatGPT-Account-Id": "a"}, "account.test/backend-api/codex/models?x", "other"),
         ("POST /v1/messages", {"ChatGPT-Account-Id": "a"}, "a.test/v1/messages", "messages"),
+        *((f"{method} {path}", {"authorization": f"bearer {JWT}"}, "account.test/backend-api/codex/responses", route)
+          for path in ("/v1/responses", "/v1/codex/responses", "/backend-api/responses", "/backend-api/codex/responses")
+          for method, route in (("POST", "responses"), ("GET", "responses.websocket"))),
+        *((f"{method} {path}/r1/x?y", {"authorization": f"Bearer {JWT}"}, "account.test/backend-api/codex/responses/r1/x?y",
+           "responses.sub")
+          for path in ("/v1/responses", "/v1/codex/responses", "/backend-api/responses", "/backend-api/codex/responses")
+          for method in ("GET", "POST", "DELETE")),
+        *((f"POST /v1/images/{verb}", {"authorization": f"Bearer {JWT}"}, f"account.test/backend-api/codex/images/{verb}",
+           f"images.{verb}") for verb in ("generations", "edits")),
+        ("POST /v1/images/edits", {"authorization": "Bearer sk-x"}, "o.test/v1/images/edits", "images.edits"),
+        # What an account's origin has no place for stays where it was.
+        ("POST /v1/chat/completions", {"ChatGPT-Account-Id": "a"}, "o.test/v1/chat/completions", "chat.completions"),
+        ("POST /v1/embeddings", {"authorization": f"Bearer {JWT}"}, "o.test/v1/embeddings", "passthrough"),
+        # Paths that only an account's origin has, asked for by nobody in particular.
+        ("GET /backend-api/wham/agent-identities/jwks", {}, "account.test/backend-api/wham/agent-identities/jwks", "other"),
+        ("GET /backend-api/x", {"authorization": "Bearer sk-x"}, "o.test/backend-api/x", "other"),
     ],
 )  # fmt: skip
 def test_a_request_goes_where_the_table_says(request_line: str, fields: dict[str, str], where: str, route: str) -> None:
@@ -91,9 +115,61 @@ def test_a_request_goes_where_the_table_says(request_line: str, fields: dict[str
     assert isinstance(found, Plan) and found.route == route
 
 
-@pytest.mark.parametrize("token", ["a.b.c", "sk-proj-x.y.z", "..", "eyJ9.e30.x", "a.bnVsbA.c"])
+def claims(payload: object) -> str:
+    """A token with this payload."""
+    return "e30." + base64.urlsafe_b64encode(json.dumps(payload).encode()).decode().rstrip("=") + ".c2ln"
+
+
+def account(identity: object) -> str:
+    """A token that names this account."""
+    return claims({"https://api.openai.com/auth": {"chatgpt_account_id": identity}})
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "a.b.c",
+        "sk-proj-x.y.z",
+        "..",
+        "eyJ9.e30.x",
+        "a.bnVsbA.c",
+        JWT.rpartition(".")[0],
+        JWT.replace(".", ".!", 1),
+        claims([1]),
+        claims({"https://api.openai.com/auth": "acc-1"}),
+        claims({"chatgpt_account_id": "acc-1"}),
+        *map(account, ("", " \t", None, 7, ["a"], "a\r\nX-Evil: 1", "a b", "\u00e9", "a\x00")),
+    ],
+)
 def test_a_token_that_names_no_account_is_a_key(token: str) -> None:
     assert place(decide("POST /v1/responses", {"authorization": f"Bearer {token}"})) == "o.test/v1/responses"
+
+
+@pytest.mark.parametrize(
+    ("request_line", "fields", "told"),
+    [
+        ("POST /v1/responses", {"authorization": f"Bearer {JWT}"}, b"acc-1"),
+        ("POST /v1/responses", {"authorization": f"Bearer {account('  acc-2 ')}"}, b"acc-2"),
+        ("GET /v1/models", {"authorization": f"Bearer {JWT}"}, b"acc-1"),
+        ("GET /backend-api/wham/usage", {"authorization": f"Bearer {JWT}"}, b"acc-1"),
+        ("POST /v1/responses", {"authorization": f"Bearer {JWT}", "ChatGPT-Account-Id": "other"}, b""),
+        ("POST /v1/responses", {"authorization": "Bearer sk-x"}, b""),
+        ("POST /v1/messages", {"authorization": f"Bearer {JWT}"}, b""),
+        ("POST /v1/chat/completions", {"authorization": f"Bearer {JWT}"}, b""),
+        ("POST /v1/responses", {"authorization": f"Bearer {JWT}", "x-headroom-base-url": "http://b.test"}, b""),
+    ],
+)
+def test_the_origin_is_told_the_account_where_the_caller_does_not(
+    request_line: str, fields: dict[str, str], told: bytes
+) -> None:
+    found = decide(request_line, fields)
+    assert isinstance(found, Plan) and found.account == told
+
+
+def test_a_base_url_goes_before_an_account() -> None:
+    fields = {"authorization": f"Bearer {JWT}", "x-headroom-base-url": "http://b.test"}
+    assert place(decide("POST /backend-api/codex/responses", fields)) == "b.test/v1/responses"
+    assert place(decide("GET /v1/models?x", fields)) == "b.test/v1/models?x"
 
 
 def test_only_fresh_turns_that_may_be_rewritten_are_held() -> None:

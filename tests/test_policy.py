@@ -22,6 +22,7 @@ JWT = "eyJhbGciOiJub25lIn0.eyJzdWIiOiIxIn0.sig"
         ({"authorization": "Bearer sk-ant-oat01-x", "user-agent": CLAUDE}, "subscription"),
         ({"authorization": f"Bearer {JWT}"}, "oauth"),
         ({"authorization": f"Bearer {JWT}", "user-agent": "codex_cli_rs/0.169.0"}, "subscription"),
+        ({"authorization": f"Bearer {JWT}", "user-agent": "codex_exec/0.169.0"}, "subscription"),
         ({"authorization": "AWS4-HMAC-SHA256 Credential=x"}, "oauth"),
         ({"authorization": "Basic eA=="}, "oauth"),
         ({"user-agent": "Cursor/1.0"}, "subscription"),

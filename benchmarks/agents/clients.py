@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -167,6 +168,40 @@ def _codex_turns(_project: Path) -> list[Turn]:
     return _shell_loop(shell, shell("cat notes.md"), "cat api/orders.json")
 
 
+# Codex with a ChatGPT login: bodies are coded, and WebSocket is asked for first
+
+
+_LOGIN_CONFIG = """\
+model = "gpt-5.1-codex"
+openai_base_url = "{base}/v1"
+chatgpt_base_url = "{base}/backend-api"
+cli_auth_credentials_store = "file"
+check_for_update_on_startup = false
+
+[analytics]
+enabled = false
+"""
+
+
+def _made_up_login() -> str:
+    """An auth.json whose tokens nobody has issued and that do not expire."""
+    account: Json = {"chatgpt_account_id": "made-up", "chatgpt_plan_type": "plus", "chatgpt_user_id": "nobody"}
+    claims: Json = {"exp": 4_000_000_000, "email": "nobody@example.com", "https://api.openai.com/auth": account}
+    parts = [json.dumps(part).encode() for part in ({"alg": "none", "typ": "JWT"}, claims, {"signed": False})]
+    token = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+    tokens = {"id_token": token, "access_token": token, "refresh_token": "made-up", "account_id": "made-up"}
+    login: Json = {"auth_mode": "chatgpt", "OPENAI_API_KEY": None, "tokens": tokens}
+    return json.dumps({**login, "last_refresh": "2099-01-01T00:00:00Z"})
+
+
+def _login_files(place: Place) -> Mapping[Path, str]:
+    folder = place.home / ".codex"
+    return {
+        folder / "config.toml": _LOGIN_CONFIG.format(base=place.base_url),
+        folder / "auth.json": _made_up_login(),
+    }
+
+
 # Gemini CLI
 
 
@@ -288,6 +323,7 @@ _GEMINI = Agent(
 AGENTS: tuple[Agent, ...] = (
     _CLAUDE,
     _CODEX,
+    replace(_CODEX, name="codex-chatgpt", env=lambda _place: {}, files=_login_files),
     _GEMINI,
     Agent(
         "opencode-anthropic",

@@ -11,6 +11,7 @@ import zstandard
 
 from headroom.faults import BadCoding
 
+STACK_LIMIT = 3  # codings put on one another; clients use one
 _STEP = 256 * 1024  # bytes of coded input per step, so that a bomb is noticed before it has unpacked far
 
 
@@ -143,11 +144,29 @@ def unpacker(coding: bytes, limit: int) -> Unpacker | None:
 
 def identity(coding: bytes | None) -> bool:
     """Whether a Content-Encoding value leaves the bytes as they are."""
-    return coding is None or coding.strip().lower() in (b"", b"identity")
+    return not _codings(coding or b"")
+
+
+def _codings(value: bytes) -> list[bytes]:
+    """The codings of a Content-Encoding value in the order in which they were applied."""
+    named = (part.strip().lower() for part in value.split(b","))
+    return [coding for coding in named if coding not in (b"", b"identity")]
 
 
 def decode(body: bytes, coding: bytes, limit: int) -> bytes:
-    """The decoded body, at most `limit` bytes. Raises BadCoding for damage, a bomb, or an unknown coding."""
+    """The decoded body, at most `limit` bytes. Raises BadCoding for damage, a bomb, or an unknown coding.
+
+    Of several codings the last is undone first (RFC 9110 §8.4), each within the bound.
+    """
+    codings = _codings(coding)
+    if not 0 < len(codings) <= STACK_LIMIT:
+        raise BadCoding("unknown content coding")
+    for name in reversed(codings):
+        body = _undone(body, name, limit)
+    return body
+
+
+def _undone(body: bytes, coding: bytes, limit: int) -> bytes:
     undo = unpacker(coding, limit)
     if undo is None:
         raise BadCoding("unknown content coding")

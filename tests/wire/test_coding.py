@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fuzz.drives import drive_coding
 from headroom.faults import BadCoding
-from headroom.wire.coding import decode, identity, unpacker
+from headroom.wire.coding import STACK_LIMIT, decode, identity, unpacker
 
 
 def _raw_deflate(data: bytes) -> bytes:
@@ -100,7 +100,45 @@ def test_a_coding_is_named_in_any_case(coding: bytes) -> None:
     assert unpacker(coding, LIMIT) is not None
 
 
-@pytest.mark.parametrize("coding", [b"", b"identity", b"compress", b"gzip, br", b"\xff"])
+@pytest.mark.parametrize(
+    "value", [b"gzip, zstd", b"GZIP,zstd", b"identity, gzip , , zstd", b"gzip,\tidentity,zstd", b"x-gzip, zstandard"]
+)
+def test_codings_on_one_another_are_undone_last_first(value: bytes) -> None:
+    packed = _zstd_stream(gzip.compress(b"text" * 99))
+    assert decode(packed, value, LIMIT) == b"text" * 99
+    with pytest.raises(BadCoding):
+        decode(packed, b"zstd, gzip", LIMIT)
+    with pytest.raises(BadCoding):
+        decode(packed, value, 395)
+
+
+def test_a_bomb_within_a_bomb_is_refused_at_the_first_bound() -> None:
+    inner = gzip.compress(bytes(64 << 20), 9)
+    with pytest.raises(BadCoding):
+        decode(_zstd_stream(inner), b"gzip, zstd", LIMIT)
+    with pytest.raises(BadCoding):
+        decode(gzip.compress(_zstd_stream(bytes(8 << 20))), b"zstd, gzip", LIMIT)
+
+
+def test_more_codings_than_anybody_uses_are_refused() -> None:
+    packed, value = b"text", b"gzip"
+    for _ in range(STACK_LIMIT):
+        packed = gzip.compress(packed)
+    assert decode(packed, b", ".join([value] * STACK_LIMIT), LIMIT) == b"text"
+    with pytest.raises(BadCoding):
+        decode(gzip.compress(packed), b", ".join([value] * (STACK_LIMIT + 1)), LIMIT)
+
+
+@pytest.mark.parametrize(("coding", "pack"), PACKERS)
+@pytest.mark.parametrize("tail", [b"x", b"tail", b"\x00", b"{}" * 40])
+def test_what_follows_the_coded_bytes_is_no_part_of_them(
+    coding: bytes, pack: Callable[[bytes], bytes], tail: bytes
+) -> None:
+    with pytest.raises(BadCoding):
+        decode(pack(b"some text") + tail, coding, LIMIT)
+
+
+@pytest.mark.parametrize("coding", [b"", b"identity", b"compress", b"gzip, br", b"\xff", b"gzip, compress"])
 def test_another_coding_is_refused(coding: bytes) -> None:
     assert unpacker(coding, LIMIT) is None
     with pytest.raises(BadCoding):
@@ -116,6 +154,7 @@ def test_another_coding_is_refused(coding: bytes) -> None:
         (b" Identity ", True),
         (b"gzip", False),
         (b"br, identity", False),
+        (b"identity, , identity", True),
     ],
 )
 def test_a_body_without_coding_is_told_apart(value: bytes | None, plain: bool) -> None:
