@@ -27,12 +27,14 @@ class Front(msgspec.Struct, frozen=True, gc=False):
     """What stands before a conversation in the prompt, raw: views of the body that is given to `front_of`.
 
     `texts` are the list of tools and then the instructions, each empty where there is none; `end` is where the list of
-    tools ends in the body.
+    tools ends in the body. `goes_on`: the request goes on from an answer that the provider remembers, so it begins no
+    conversation whatever it holds itself.
     """
 
     texts: tuple[bytes, ...]
     functions: tuple[str, ...]
     end: int
+    goes_on: bool
 
     def tools(self) -> Tools | None:
         """The tools, or None where the request offers none. Cost: decoding the list."""
@@ -61,7 +63,9 @@ def front_of(body: bytes, shape: Shape) -> Front:
         fields = {}
     found = [fields.get(key, _NONE) for key in (shape.tools, *shape.instructions)]
     end = address(found[0]) - address(body) + len(found[0]) if len(found[0]) else 0
-    return Front(tuple(map(bytes, found)), shape.functions, end)
+    earlier = bytes(fields.get(shape.goes_on, _NONE)) if shape.goes_on else b""
+    goes_on = earlier not in (b"", b"null", b'""')
+    return Front(tuple(map(bytes, found)), shape.functions, end, goes_on)
 
 
 def with_tools(tools: Tools, definitions: Sequence[bytes]) -> Edit:

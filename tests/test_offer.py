@@ -100,3 +100,10 @@ def test_what_stands_before_a_conversation_is_its_tools_and_instructions(
     shape: Shape, body: bytes, texts: tuple[bytes, ...]
 ) -> None:
     assert front_of(body, shape).texts == texts
+
+
+@pytest.mark.parametrize(("member", "goes_on"), [(b"", False), (b'"a"', True), (b"null", False), (b'""', False)])
+def test_a_request_may_go_on_from_an_answer_that_the_provider_remembers(member: bytes, goes_on: bool) -> None:
+    body = b'{"tools":[{"name":"a"}]%b}' % (b',"previous_response_id":' + member if member else b"")
+    assert front_of(body, shape_of(providers.OPENAI_RESPONSES)).goes_on is goes_on
+    assert not front_of(body, CHAT).goes_on
