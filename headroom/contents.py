@@ -1,6 +1,6 @@
 """The loom of the dialect whose turns are contents that consist of parts.
 
-What was hidden cuts a turn: a round that only called the retrieve tool ends a content, and its results stand in one of
+What was hidden cuts a turn: a round that only called our tools ends a content, and its results stand in one of
 their own; where the client's functions were called as well, the results stand before the client's. A client may send a
 turn back as one content, or as one for each event it got.
 

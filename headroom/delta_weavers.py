@@ -11,7 +11,7 @@ from headroom.wire.sse import parse_event
 from headroom.zones.places import Span, elements, member, members, replaced
 from headroom.zones.splice import any_token
 
-_CALLS = b'"tool_calls"'
+_NAME = b'"name"'  # only where a call begins: in what a model says, quotes are escaped
 _DONE = b"[DONE]"
 _UNNAMED = (b'""', b"0", b"null")
 _NOTHING = (b"null", b'""', b"[]", b"{}")
@@ -41,7 +41,7 @@ class DeltaWeaver(StreamWeaver[Rounds]):
         """See Weaver. Cost while nothing is hidden: two searches of each event's bytes."""
         if self._deaf or self._lost:
             return b"" if self._lost else raw
-        if self._untouched and (_CALLS not in raw or not self._mentions(raw)):
+        if self._untouched and (_NAME not in raw or not self._mentions(raw)):
             if raw.startswith((b"data: [DONE]", b"data:[DONE]")):
                 self._done = True
                 self._events.clear()
@@ -237,7 +237,7 @@ class PlainDeltaWeaver(RoundsWeaver[Rounds]):
         self._document = document
         self._woven = None
         self._readable = False
-        if self._untouched and (_CALLS not in document or not self._mentions(document)):
+        if self._untouched and (_NAME not in document or not self._mentions(document)):
             return
         answer = read_answer(document)
         if answer is None or not answer.choices or len(answer.choices) > 1 or answer.choices[0].message is None:

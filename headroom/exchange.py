@@ -358,7 +358,8 @@ class Exchange:
         policy, wish = POLICIES[auth], self._house.wish
         if not policy.add_tools or not self._plan.woven:
             return None
-        others = wish.others if self._recalled is not None else ()
+        # What nobody is known to remember for cannot be asked for either.
+        others = wish.others if self._house.remembering is None or self._recalled is not None else ()
         return Wish(wish.retrieve if policy.reversible else "off", others)
 
     def _recall(self, auth: AuthMode, caller: bytes) -> Recall | None:

@@ -21,6 +21,7 @@ from headroom.zones.splice import Edit
 _TOOL = b'{"type":"function","name":"%b","description":"%b","parameters":%b,"strict":false}'
 
 _USUAL = b"event: response."
+_CALL = b'"function_call"'
 _ITEM = b"event: response.output_item."
 _LAST = (b"event: response.completed", b"event: response.incomplete", b"event: response.failed")
 _BEGUN = frozenset({"response.created", "response.queued", "response.in_progress"})
@@ -50,13 +51,13 @@ class _Weaver(StreamWeaver[Rounds]):
         self._pieces: tuple[Piece, ...] = ()
 
     def feed(self, raw: bytes) -> bytes:
-        """See Weaver. Cost while nothing is hidden: prefix tests; the ending is walked over if it echoes the tool."""
+        """See Weaver. Cost while nothing is hidden: prefix tests, and a search of where items begin and end."""
         if self._held:
             self._held.append(raw)
             return b""
         if not self._touched and raw.startswith(_USUAL):
             if raw.startswith(_ITEM):
-                if not self._mentions(raw):
+                if not self._may_hide(raw):
                     self._noted.append(raw)
                     return raw
             elif not raw.startswith(_LAST):
@@ -121,6 +122,10 @@ class _Weaver(StreamWeaver[Rounds]):
         """See Weaver."""
         return self._rounds.turn(self._pieces) if self._touched else None
 
+    def _may_hide(self, raw: bytes) -> bool:
+        """Whether an event may tell of a call of ours. A tool's name alone is no sign: the ending echoes all tools."""
+        return _CALL in raw and self._mentions(raw)
+
     def _hides(self, data: bytes, spans: Mapping[str, Span], begins: bool) -> bool:
         """Whether an item that begins or ends is hidden."""
         known = spoken.head(data[slice(*spans.get("item", (0, 0)))])
@@ -179,7 +184,7 @@ class _Weaver(StreamWeaver[Rounds]):
 
     def _ending(self, raw: bytes, data: bytes, spans: Mapping[str, Span], kind: str) -> bytes:
         """The round is over."""
-        if not self._touched and not any(map(self._mentions, (raw, *self._noted))):
+        if not self._touched and not any(map(self._may_hide, (raw, *self._noted))):
             self._noted.clear()
             self._done = True
             return raw
@@ -225,7 +230,7 @@ class _PlainWeaver(RoundsWeaver[Rounds]):
         """See PlainWeaver."""
         self._document = document
         self._answer = self._woven = None
-        if self._rounds.begun or self._mentions(document):
+        if self._rounds.begun or (_CALL in document and self._mentions(document)):
             answer = self._answer = Answer(document, 0, len(document), self._ours, frozenset())
             if answer.value("status") in (b'"completed"', b""):
                 self._rounds.end(answer.pieces)

@@ -117,8 +117,9 @@ class Offering:
         if tools is None:
             return None
         room = dialect.most_tools - len(tools.names) if dialect.most_tools else MOST_TOOLS
-        retrieve, others = await self._known(keys, wish, halfway=located.fresh_from > 0)
-        if located.fresh_from == 0:
+        begins = located.fresh_from == 0 and not preamble.goes_on
+        retrieve, others = await self._known(keys, wish, halfway=not begins)
+        if begins:
             retrieve, others = await self._begin(keys, wish, loom, tools, room, retrieve, others)
         own = _has(tools, TOOL_NAME)
         mine = retrieve is not None and not own and room > 0
@@ -128,7 +129,7 @@ class Offering:
         given = [tool for _, tool in more]
         if mine and retrieve is not None:
             given.insert(0 if others is not None and others.follow else len(given), retrieve)
-        possible = retrieve is None and wish.retrieve == "sticky" and not own and len(more) < room
+        possible = retrieve is None and wish.retrieve == "sticky" and not (own or preamble.goes_on) and len(more) < room
         redeems = mine or (own and wish.retrieve != "off")
         if not (given or possible or redeems):
             return None

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from headroom.answering import LIMIT_REACHED, NOBODY, CallerInfo
+from headroom.recollection import MEMORY_TOOLS
 from headroom.weave import RETRIEVE, Call
 from tests.support.origin import Origin
 from tests.support.retrieving import (
@@ -30,7 +31,7 @@ from tests.support.retrieving import (
     url_of,
 )
 from tests.support.script import Script, ToolCall, Turn
-from tests.support.tools import MEMORY_TOOLS, NAMES, answer, remembering
+from tests.support.tools import NAMES, answer, remembering
 
 STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
 BY_KIND = pytest.mark.parametrize("kind", TALKS)

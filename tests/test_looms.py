@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from headroom.looms import LOOMS
+from headroom.recollection import MEMORY_TOOLS
 from headroom.weave import RETRIEVE, Tool
-from tests.support.tools import MEMORY_TOOLS
 
 GOLDEN = Path(__file__).parent / "corpus" / "golden_tools"
 TOOLS = {tool.name: tool for tool in (RETRIEVE, *MEMORY_TOOLS)}

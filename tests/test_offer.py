@@ -103,3 +103,10 @@ def test_what_stands_before_a_conversation_is_its_tools_and_instructions(
 ) -> None:
     found = preamble_of(body, shape)
     assert (bytes(found.tools), *(bytes(raw) for _, raw in found.system)) == texts
+
+
+@pytest.mark.parametrize(("member", "goes_on"), [(b"", False), (b'"a"', True), (b"null", False), (b'""', False)])
+def test_a_request_may_go_on_from_an_answer_that_the_provider_remembers(member: bytes, goes_on: bool) -> None:
+    body = b'{"tools":[{"name":"a"}]%b}' % (b',"previous_response_id":' + member if member else b"")
+    assert preamble_of(body, shape_of(providers.OPENAI_RESPONSES)).goes_on is goes_on
+    assert not preamble_of(body, CHAT).goes_on

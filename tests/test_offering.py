@@ -13,12 +13,13 @@ from headroom.faults import StoreDown
 from headroom.ledger import Ledger
 from headroom.looms import LOOMS
 from headroom.offering import Mode, Offer, Offering, Wish
+from headroom.recollection import MEMORY_TOOLS
 from headroom.store import SPACE_STICKY, MemoryStore, Name
 from headroom.weave import RETRIEVE, Tool
 from headroom.zones.locate import Located, Locator
 from headroom.zones.preamble import preamble_of
 from headroom.zones.splice import splice
-from tests.support.tools import MEMORY_TOOLS, NAMES
+from tests.support.tools import NAMES
 
 OURS = (RETRIEVE.name, *NAMES)
 EVERYTHING = Wish("start", MEMORY_TOOLS)
@@ -120,6 +121,17 @@ async def test_a_conversation_seen_first_half_way_is_given_nothing() -> None:
     proxy = Proxy()
     for turns in (1, 2, 3):
         assert await proxy.offer(request(turns), EVERYTHING) is None
+
+
+@pytest.mark.parametrize("mode", ["start", "sticky"])
+async def test_a_request_that_goes_on_from_an_answer_the_provider_remembers_begins_nothing(mode: Mode) -> None:
+    proxy = Proxy(dialect=providers.OPENAI_RESPONSES)
+    body = {"tools": [{"type": "function", "name": "Bash"}], "input": [{"role": "user", "content": "go"}]}
+    goes_on = json.dumps(body | {"previous_response_id": "resp_1"}).encode()
+    assert await proxy.offer(goes_on, Wish(mode, MEMORY_TOOLS)) is None
+    given = await proxy.offer(json.dumps(body | {"previous_response_id": None}).encode(), EVERYTHING)
+    again = await proxy.offer(goes_on, Wish(mode, MEMORY_TOOLS))
+    assert given is not None and again is not None and again.given == given.given
 
 
 async def test_a_request_without_tools_is_given_nothing_and_the_next_has_them_all() -> None:

@@ -50,6 +50,7 @@ from tests.support.retrieving import (
 )
 from tests.support.script import Script, ToolCall, Turn
 from tests.support.sessions import served
+from tests.support.tools import remembering
 
 STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
 BY_KIND = pytest.mark.parametrize("kind", TALKS)
@@ -428,25 +429,27 @@ async def test_a_turn_that_cannot_be_kept_leaves_nothing_dangling(kind: str, mon
 
 @st.composite
 def loops(draw: st.DrawFn) -> list[Turn]:
-    """Turns in which the model asks for anything it was shown, and the client's tools, in any order."""
+    """Turns in which the model asks for anything it was shown, the memory's and the client's tools, in any order."""
     shown = 0
     turns = [Turn("", (run("log 0"),))]
     for _ in range(draw(st.integers(2, 7))):
         fetches, calls, newest = 0, [], shown
         for _ in range(draw(st.integers(1, 3))):
-            match draw(st.sampled_from(["fetch", "part", "wrong", "ls", "log"])):
+            match draw(st.sampled_from(["fetch", "part", "wrong", "save", "ls", "log"])):
                 case "fetch":
                     calls.append(fetch(log(draw(st.integers(0, shown))), lines="7"))
                 case "part":
                     calls.append(fetch(log(draw(st.integers(0, shown))), match="ERROR"))
                 case "wrong":
                     calls.append(ToolCall(TOOL, {"hash": draw(st.sampled_from(["", "0" * 24]))}))
+                case "save":
+                    calls.append(ToolCall("memory_save", {"content": str(len(turns))}))
                 case "ls":
                     calls.append(run("ls"))
                 case _:
                     newest += 1
                     calls.append(run(f"log {newest}"))
-            fetches += calls[-1].name == TOOL
+            fetches += calls[-1].name != "Bash"
         shown = newest
         if fetches and fetches == len(calls):
             # Not more rounds than are answered.
@@ -473,6 +476,7 @@ def test_every_marker_stands_for_its_original_and_nothing_ever_changes(
                 edge(origin.url, store=where) as other,
                 begun(kind) as talk,
             ):
+                answers = remembering(one), remembering(other)
                 for at in range(2 * ASKS):
                     second, stream = plan[at % len(plan)]
                     said = await talk.ask(url_of(other if second else one), stream=stream or kind == "items")
@@ -482,5 +486,7 @@ def test_every_marker_stands_for_its_original_and_nothing_ever_changes(
                 unseen(talk)
                 check_requests(bodies(origin))
                 await check_markers(origin, one, other)
+                saved = [call for body in bodies(origin)[-1:] for call in texts(body) if call.startswith("memory_save")]
+                assert len(saved) == sum(len(one.asked) for one in answers) or talk.said[-1].texts[-1:] != ("Done.",)
 
     asyncio.run(through_two())

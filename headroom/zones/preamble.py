@@ -14,11 +14,13 @@ _NONE = RAW(b"")
 
 class Preamble(msgspec.Struct, frozen=True, gc=False):
     """Views of a body's parts. `system`: each field of instructions that is there, by its name. `tools` and `items`
-    are empty where there are none. The body must outlive them."""
+    are empty where there are none. The body must outlive them. `goes_on`: the request goes on from an answer that the
+    provider remembers, so it begins no conversation whatever it holds itself."""
 
     system: tuple[tuple[str, msgspec.Raw], ...] = ()
     tools: msgspec.Raw = _NONE
     items: msgspec.Raw = _NONE
+    goes_on: bool = False
 
 
 def preamble_of(body: bytes, shape: Shape) -> Preamble:
@@ -29,12 +31,14 @@ def preamble_of(body: bytes, shape: Shape) -> Preamble:
         return Preamble()
     holder = getattr(top, shape.under) if shape.under else top
     system = tuple((name, raw) for name in shape.instructions if len(raw := getattr(holder, name)))
-    return Preamble(system, getattr(holder, shape.tools), getattr(holder, shape.items))
+    earlier = bytes(getattr(holder, shape.goes_on)) if shape.goes_on else b""
+    goes_on = earlier not in (b"", b"null", b'""')
+    return Preamble(system, getattr(holder, shape.tools), getattr(holder, shape.items), goes_on)
 
 
 @cache
 def _decoder(shape: Shape) -> msgspec.json.Decoder[msgspec.Struct]:
-    names = dict.fromkeys((*shape.instructions, shape.tools, shape.items))
+    names = dict.fromkeys((*shape.instructions, shape.tools, shape.items, shape.goes_on or shape.items))
     holder = msgspec.defstruct("Holder", [(name, RAW, _NONE) for name in names], gc=False)
     if not shape.under:
         return msgspec.json.Decoder(holder)

@@ -51,6 +51,7 @@ class Shape:
     `tools` is the key of the list of tools, beside the items; `functions` are keys under which a tool holds the
     function that it is, or a list of them; `instructions` are keys of what else stands before the items in the prompt.
     Items whose role is one of `system_roles` are instructions as well.
+    `goes_on` is the key that names an answer which the provider remembers, and before which there were items as well.
 
     `marker` is the key of a cache breakpoint, `lifetime` the key in it that says for how long, `long_lifetime` the
     longer value. `session` leads to what names the session, from the top. `known_types`: item types besides
@@ -71,6 +72,7 @@ class Shape:
     tools: str = "tools"
     functions: tuple[str, ...] = ()
     instructions: tuple[str, ...] = ()
+    goes_on: str = ""
     marker: str = ""
     lifetime: str = ""
     long_lifetime: str = ""

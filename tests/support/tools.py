@@ -7,37 +7,9 @@ from typing import Final
 
 from headroom.answering import CallerInfo
 from headroom.edge import Edge
-from headroom.weave import Call, Tool
+from headroom.recollection import MEMORY_TOOLS
+from headroom.weave import Call
 
-MEMORY_TOOLS: Final[tuple[Tool, ...]] = (
-    Tool(
-        "memory_save",
-        b"Remembers a lasting fact, preference or decision for later sessions.",
-        b'{"type":"object","properties":{"content":{"type":"string"},"importance":{"type":"number","description":'
-        b'"0 to 1"},"entities":{"type":"array","items":{"type":"string"}}},"required":["content"]}',
-    ),
-    Tool(
-        "memory_search",
-        b"Finds what was remembered, by words.",
-        b'{"type":"object","properties":{"query":{"type":"string"},"top_k":{"type":"integer"}},"required":["query"]}',
-    ),
-    Tool(
-        "memory_update",
-        b"Replaces what a memory says.",
-        b'{"type":"object","properties":{"memory_id":{"type":"string"},"new_content":{"type":"string"}},'
-        b'"required":["memory_id","new_content"]}',
-    ),
-    Tool(
-        "memory_delete",
-        b"Forgets a memory.",
-        b'{"type":"object","properties":{"memory_id":{"type":"string"}},"required":["memory_id"]}',
-    ),
-    Tool(
-        "memory_list",
-        b"Lists what is remembered, latest first.",
-        b'{"type":"object","properties":{"limit":{"type":"integer"}}}',
-    ),
-)
 NAMES: Final = tuple(tool.name for tool in MEMORY_TOOLS)
 
 
