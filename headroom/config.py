@@ -344,6 +344,31 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("store_timeout", "1s", _time(0.001), "Longest wait for the store; past it originals go", "store"),
     Setting("store_ttl", "7d", _time(60), "How long a decision is kept after it was last seen", "store"),
     Setting("replay_cache", "64MiB", _bytes(0), "Memory for decisions, per process", "store"),
+    Setting(
+        "learning",
+        "enabled",
+        ON_OFF,
+        "Statistics of what presses saved and what was asked for again: counts and digests, which change no request; "
+        "none of callers with a subscription",
+        "learning",
+    ),
+    Setting(
+        "learning_path",
+        "",
+        OPTIONAL_PATH,
+        "File of the statistics; nothing means beside the store, and in memory for a store in memory",
+        "learning",
+        ("HEADROOM_TOIN_PATH",),
+    ),
+    Setting("learning_interval", "30s", _time(0.01), "Between two saves of the statistics", "learning"),
+    Setting(
+        "recommendations_path",
+        "",
+        OPTIONAL_PATH,
+        "File that `headroom toin-publish` wrote, read once at the start; nothing means ./recommendations.toml if it "
+        "is there. Tools that it leaves alone are pressed without loss only, where tool_policy does not name them",
+        "learning",
+    ),
     Setting("head_limit", "64KiB", _bytes(1024), "Largest message head", "limits"),
     Setting("field_limit", "128", _whole(8, 10000), "Most header fields of a message", "limits"),
     Setting(

@@ -42,6 +42,7 @@ class State(msgspec.Struct):
     store_trouble: str = ""
     yardstick: str = "not loaded"
     config: Mapping[str, object] = {}
+    learning: Mapping[str, object] = {}
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -116,7 +117,7 @@ class Control:
         return Reply(200, self._board.exposition(), _TEXT)
 
     def _stats(self, trusted: bool) -> Reply:
-        return _json(200, {**self._who("healthy"), **stats(self._board)})
+        return _json(200, {**self._who("healthy"), **stats(self._board), "learning": self._state().learning})
 
     def _who(self, status: str) -> dict[str, object]:
         return {

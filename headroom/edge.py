@@ -17,12 +17,14 @@ from typing import Self, cast
 
 import msgspec
 
-from headroom import control, plan, providers
+from headroom import control, plan, providers, recommendations
 from headroom.betas import StickyTokens
 from headroom.config import SETTINGS, Config, ConfigError, without_password
-from headroom.events import Event, Level, Refused, Retrieved, Stopped, StoreNote
+from headroom.events import Event, LearningNote, Level, Refused, Retrieved, Stopped, StoreNote
 from headroom.exchange import Exchange, error_answer
 from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, Unauthorized
+from headroom.learning import Learning, learning_path
+from headroom.lessons import Asked
 from headroom.logs import LogWriter
 from headroom.metrics import Board, Counters
 from headroom.offering import Mode
@@ -80,6 +82,8 @@ class Edge:
         self.strips = config.on("strip_internal_headers")
         self.receipts = Receipts()
         self.sticky_tokens: StickyTokens | None = None
+        self.learning: Learning | None = None
+        self.recommendations = recommendations.Recommendations()
         self.tool_mode = cast(Mode, config.text("ccr_tool"))
         self._token = config.proxy_token
         self._prefix = secrets.token_hex(6)
@@ -100,6 +104,8 @@ class Edge:
             listener = listen(config)
         try:
             self._log = _log(config)
+            self.recommendations, told = recommendations.load(config)
+            self.sink(told)
             store = await open_store(config, lambda trouble: self.sink(StoreNote(note=trouble)))
         except ConfigError:
             listener.close()
@@ -111,7 +117,10 @@ class Edge:
         shortest = min(limits.header_timeout, limits.keep_alive_timeout, limits.body_timeout, limits.silence)
         self.watch = Watch(loop, min(1.0, shortest / 4))
         self.ledger = ledger_of(config, store)
-        self.shrinker = Shrinker(config, self.ledger)
+        self.shrinker = Shrinker(config, self.ledger, self.recommendations.left_alone)
+        if config.on("learning"):
+            self.learning = self._learning(loop)
+            self.learning.open()
         self.sticky_tokens = StickyTokens(self.ledger) if config.on("beta_header_sticky") else None
         self.services = Services(config, self.ledger, self.board, self.sink, self._identity)
         self.dialer = Dialer(
@@ -154,6 +163,8 @@ class Edge:
         """Log `event`; see events.Sink."""
         if type(event) is Retrieved:
             self.counters(event)
+            if self.learning is not None and event.share:
+                self.learning.note(Asked(event.hash, event.share, event.query))
         if self._log is not None:
             self._log(event)
 
@@ -186,6 +197,9 @@ class Edge:
         self.services.close()
         await self.shrinker.close()
         await self.ledger.close()
+        if self.learning is not None:
+            await asyncio.to_thread(self.learning.close)
+            self.learning = None
         if self._log is not None:
             self._log.close()
             self._log = None
@@ -267,6 +281,13 @@ class Edge:
         self._count += 1
         return f"hr_{self._prefix}{self._count:08x}"
 
+    def _learning(self, loop: asyncio.AbstractEventLoop) -> Learning:
+        def notify(trouble: str) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has been closed; nobody listens any more
+                loop.call_soon_threadsafe(self.sink, LearningNote(note=trouble))
+
+        return Learning(learning_path(self.config), self.config.seconds("learning_interval"), notify)
+
     def _state(self) -> control.State:
         loaded = "loaded" if yardstick.o200k_ready() else "not loaded"
         return control.State(
@@ -278,6 +299,12 @@ class Edge:
             store_trouble=self.ledger.store.trouble,
             yardstick=self.shrinker.yardstick_fault or loaded,
             config=_shown(self.config),
+            learning={
+                "enabled": self.learning is not None,
+                **(self.learning.told() if self.learning is not None else {}),
+                "recommendations": len(self.recommendations.rows),
+                "left_alone": sorted(self.recommendations.left_alone),
+            },
         )
 
 
@@ -328,6 +355,7 @@ def check_files(config: Config) -> None:
     """Open what the configuration names and close it again. Raises ConfigError for what cannot be opened."""
     _context(config)
     _log(config).close()
+    recommendations.load(config)
     where = config.text("store")
     if is_redis(where):
         redis_store(

@@ -29,14 +29,17 @@ from headroom.events import (
 )
 from headroom.faults import BadCoding, BadResponse, BodyTooLarge, Fault, StoreDown
 from headroom.heads import homeward, onward, rewoven
+from headroom.learning import Learning
+from headroom.lessons import Lessons, query_of
 from headroom.looms import LOOMS
 from headroom.metrics import Counters
+from headroom.models import model_family, named_model
 from headroom.offering import Mode
-from headroom.plan import Plan
+from headroom.plan import Plan, find_route
 from headroom.policy import POLICIES, AuthMode, classify
 from headroom.providers import LOGIN_APIS, TOKEN_FIELDS, UPSTREAM_ID_FIELDS, Dialect
 from headroom.receipts import Forwarded, Receipts
-from headroom.retrieve import UNREADABLE, BadAsking, asking, missing, pick
+from headroom.retrieve import UNREADABLE, BadAsking, asking, missing, pick, share
 from headroom.shrink import Receipt, Shrinker
 from headroom.usage import JsonListener, Listener, StreamListener, Usage
 from headroom.weave import Call, Turn
@@ -82,6 +85,8 @@ class House(Protocol):
     def receipts(self) -> Receipts: ...
     @property
     def sticky_tokens(self) -> StickyTokens | None: ...
+    @property
+    def learning(self) -> Learning | None: ...
     def began(self, exchange: Exchange) -> None: ...
     def ended(self, exchange: Exchange) -> None: ...
 
@@ -284,11 +289,14 @@ class Exchange:
         self._auth = auth
         tool = self._house.tool_mode if POLICIES[auth].reversible and self._plan.woven else "off"
         caller, session = conversation.caller(fields), conversation.session(fields, dialect)
+        learn = self._house.learning is not None and POLICIES[auth].learns
         for decide in (True, False):
             if receipt is not None:
                 break
             try:
-                receipt = await self._house.shrinker.rewrite(plain, dialect, caller, session, decide=decide, tool=tool)
+                receipt = await self._house.shrinker.rewrite(
+                    plain, dialect, caller, session, decide=decide, tool=tool, learn=learn
+                )
             except Exception as error:
                 # The one broad except: whatever is wrong with us, what was sent before is right, and then the original.
                 self._house.sink(failure(self.id, error))
@@ -316,11 +324,21 @@ class Exchange:
         self.request_flush()
         if receipt.forwarded is not None:
             self._forwarded = receipt.forwarded()
+        if receipt.lessons:
+            self._learn(receipt, plain, caller)
         # A stream may last long: the body is not kept for it.
-        self._receipt = msgspec.structs.replace(receipt, body=b"", forwarded=None)
+        self._receipt = msgspec.structs.replace(receipt, body=b"", forwarded=None, lessons=())
         # What the next request needs is loaded while this one is answered.
         if self._link is not None or self._task is not None:
             self._house.shrinker.warm()
+
+    def _learn(self, receipt: Receipt, plain: bytes, caller: bytes) -> None:
+        """Leave a note for the statistics, now that the request has been sent on: they change nothing of it."""
+        learning = self._house.learning
+        if learning is not None:
+            path = find_route(self._method, self._target.partition(b"?")[0].decode("latin-1"))[1]
+            family = model_family(named_model(plain, receipt.span, path))
+            learning.note(Lessons(self._auth, family, caller, receipt.lessons))
 
     async def _sticky_fields(self, fields: Fields, receipt: Receipt) -> tuple[tuple[bytes, bytes], ...]:
         """Fields of feature tokens that go otherwise than they came: with those this conversation had before."""
@@ -547,10 +565,17 @@ class Exchange:
         try:
             asked = asking(call.arguments)
             original = await house.shrinker.ledger.original(asked.hash)
-            house.sink(Retrieved(id=self.id, hash=asked.hash[:8], found=original is not None))
+            told = Retrieved(id=self.id, hash=asked.hash[:8], found=original is not None)
             if original is None:
+                house.sink(told)
                 return missing(asked.hash, house.shrinker.ledger.ttl)
-            return pick(original, asked.lines, asked.match)
+            try:
+                part = pick(original, asked.lines, asked.match)
+                query = query_of(asked.lines, asked.match)
+                told = msgspec.structs.replace(told, share=share(asked, part, original), query=query)
+            finally:
+                house.sink(told)
+            return part
         except BadAsking as error:
             return str(error)
         except StoreDown:

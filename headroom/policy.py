@@ -23,7 +23,7 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
 
     `reversible`: texts may be cut where the original can be fetched. `add_tools`, `add_markers`, `add_cache_key` and
     `sort_tools`: the request may be changed outside tool results. `sticky_tokens`: feature tokens once sent are sent
-    on. `forwarded_fields`: X-Forwarded-* may be added.
+    on. `forwarded_fields`: X-Forwarded-* may be added. `learns`: what presses were worth goes into the statistics.
     """
 
     reversible: bool
@@ -33,6 +33,7 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
     sort_tools: bool
     sticky_tokens: bool
     forwarded_fields: bool
+    learns: bool
 
 
 _NOTHING_ELSE = Policy(
@@ -43,6 +44,7 @@ _NOTHING_ELSE = Policy(
     sort_tools=False,
     sticky_tokens=False,
     forwarded_fields=False,
+    learns=False,
 )
 POLICIES: Mapping[AuthMode, Policy] = {
     AuthMode.PAYG: Policy(
@@ -53,8 +55,9 @@ POLICIES: Mapping[AuthMode, Policy] = {
         sort_tools=True,
         sticky_tokens=True,
         forwarded_fields=True,
+        learns=True,
     ),
-    AuthMode.OAUTH: _NOTHING_ELSE,
+    AuthMode.OAUTH: msgspec.structs.replace(_NOTHING_ELSE, learns=True),
     AuthMode.SUBSCRIPTION: _NOTHING_ELSE,
 }
 
