@@ -11,7 +11,7 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self, cast
 
@@ -23,7 +23,7 @@ from headroom.config import SETTINGS, Config, ConfigError, without_password
 from headroom.events import Event, LearningNote, Level, Refused, Retrieved, Stopped, StoreNote
 from headroom.exchange import Exchange, error_answer
 from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, Unauthorized
-from headroom.learning import Learning, learning_path
+from headroom.learning import CLOSE_SECONDS, Learning, learning_path
 from headroom.lessons import Asked
 from headroom.logs import LogWriter
 from headroom.metrics import Board, Counters
@@ -198,7 +198,7 @@ class Edge:
         await self.shrinker.close()
         await self.ledger.close()
         if self.learning is not None:
-            await asyncio.to_thread(self.learning.close)
+            await _ended(self.learning)
             self.learning = None
         if self._log is not None:
             self._log.close()
@@ -283,8 +283,7 @@ class Edge:
 
     def _learning(self, loop: asyncio.AbstractEventLoop) -> Learning:
         def notify(trouble: str) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has been closed; nobody listens any more
-                loop.call_soon_threadsafe(self.sink, LearningNote(note=trouble))
+            _call_on(loop, lambda: self.sink(LearningNote(note=trouble)))
 
         return Learning(learning_path(self.config), self.config.seconds("learning_interval"), notify)
 
@@ -306,6 +305,21 @@ class Edge:
                 "left_alone": sorted(self.recommendations.left_alone),
             },
         )
+
+
+async def _ended(learning: Learning) -> None:
+    """Wait for the last save, but not for ever."""
+    loop = asyncio.get_running_loop()
+    saved = asyncio.Event()
+    learning.end(lambda: _call_on(loop, saved.set))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await saved.wait()
+
+
+def _call_on(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has been closed; nobody listens any more
+        loop.call_soon_threadsafe(call)
 
 
 class _Misdirected(Fault):

@@ -202,7 +202,12 @@ class RecommendationsLoaded(Event, frozen=True, kw_only=True):
 
 
 class RecommendationsMissing(Event, frozen=True, kw_only=True):
-    """There is no file of recommendations, and none was named."""
+    """There is no file of recommendations, and none was named: nearly everybody has none."""
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "debug"
 
 
 class RecommendationsLoadFailed(Event, frozen=True, kw_only=True):

@@ -44,9 +44,10 @@ class Learning:
         self._notes: queue.SimpleQueue[Note | None] = queue.SimpleQueue()
         self._unsaved: list[Note] = []
         self._thread: threading.Thread | None = None
+        self._then: Callable[[], None] = lambda: None
 
     def open(self) -> None:
-        """Start the thread."""
+        """Start the thread. It waits for notes, and costs nothing while there are none."""
         self._thread = threading.Thread(target=self._run, name="learning", daemon=True)
         self._thread.start()
 
@@ -74,9 +75,14 @@ class Learning:
             "trouble": self.trouble or None,
         }
 
+    def end(self, then: Callable[[], None] = lambda: None) -> None:
+        """Let the thread save what waits and end; it calls `then` when it has."""
+        self._then = then
+        self._notes.put(None)
+
     def close(self) -> None:
         """Save what waits and end the thread; blocks for CLOSE_SECONDS at the most."""
-        self._notes.put(None)
+        self.end()
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)
 
@@ -98,6 +104,7 @@ class Learning:
             self._unsaved.append(_read(note))
         self._save(last=True)
         self._file.close()
+        self._then()
 
     def _save(self, *, last: bool = False) -> None:
         notes = self._unsaved
