@@ -214,10 +214,11 @@ class StatisticsFile:
                 self._connection.close()
             self._connection = None
 
-    def read_only(self) -> None:
-        """Open the file, which must be there, to be read alone."""
+    def open_made(self) -> None:
+        """Open the file, which must be there. It may hold what a process that was killed left half written, so it is
+        not opened for reading alone; where nothing else is allowed, SQLite does so by itself."""
         assert self.path is not None
-        self._connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", BUSY_SECONDS, uri=True)
+        self._connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", BUSY_SECONDS, uri=True)
         _check(self._connection)
 
     # Within a transaction.

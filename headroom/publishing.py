@@ -43,12 +43,13 @@ class Statistics(msgspec.Struct, frozen=True):
 
 
 def read(path: Path) -> Statistics:
-    """All statistics in a file; none where there is no file. Raises one of learning_file.ERRORS."""
-    if not path.exists():
+    """All statistics in a file; none where there is no file yet, or nothing in it. Raises one of
+    learning_file.ERRORS."""
+    if not path.exists() or not path.stat().st_size:
         return Statistics()
     file = StatisticsFile(path)
     try:
-        file.read_only()
+        file.open_made()
         return Statistics(file.forms(), file.tools(), file.callers())
     finally:
         file.close()
