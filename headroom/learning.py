@@ -91,11 +91,12 @@ class Learning:
     def _run(self) -> None:
         due = 0.0
         while True:
+            if self._unsaved and time.monotonic() >= due:
+                self._save()
+                due = time.monotonic() + self._interval
             try:
                 note = self._notes.get(timeout=max(0.0, due - time.monotonic()) if self._unsaved else None)
             except queue.Empty:
-                self._save()
-                due = time.monotonic() + self._interval
                 continue
             if note is None:
                 break

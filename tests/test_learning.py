@@ -222,6 +222,17 @@ def test_what_was_used_longest_ago_leaves(monkeypatch: pytest.MonkeyPatch) -> No
     assert count == {"press": 3, "field": 9, "query": 3, "caller": 5}
 
 
+def test_notes_that_never_cease_do_not_keep_the_statistics_from_being_saved(tmp_path: Path) -> None:
+    learning = Learning(tmp_path / "learning.db", 0.0)
+    for at in range(20):
+        learning.note(of(lesson(str(at))))
+    learning.open()
+    learning.close()
+    file = StatisticsFile(tmp_path / "learning.db")
+    assert file.totals().observations == 20
+    assert file._total("saves") >= 20
+
+
 def test_notes_that_nobody_reads_are_dropped() -> None:
     learning = Learning(None, 3600.0)
     for _ in range(QUEUE_LIMIT + 10):
