@@ -14,6 +14,8 @@ _USAGE = """usage: headroom COMMAND
   press      press one text; unpress gives it back
   retrieve   print the original of a text that was cut, by its hash
   memory     list, search, add, forget and export what is remembered across sessions
+  toin-publish
+             write what the statistics recommend to a file that `serve` reads when it starts
   mcp        serve retrieve, compress and stats to an agent, over standard input and output
   settings   print all settings as a table
   version    print the version
@@ -43,6 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from headroom import memory_command  # noqa: PLC0415
 
         memory_command.main(words[1:])
+    elif command == "toin-publish":
+        from headroom import publishing  # noqa: PLC0415
+
+        publishing.main(words[1:])
     elif command == "mcp":
         from headroom import mcp_server  # noqa: PLC0415 - which few have the package for
 

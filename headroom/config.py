@@ -408,6 +408,31 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     ),
     Setting("memory_entries", "10", _whole(1, 10), "Memories told with one prompt, at the most", "memory"),
     Setting("memory_tokens", "1024", _whole(100, 8192), "Tokens told with one prompt, four characters each", "memory"),
+    Setting(
+        "learning",
+        "enabled",
+        ON_OFF,
+        "Statistics of what presses saved and what was asked for again: counts and digests, which change no request; "
+        "none of callers with a subscription",
+        "learning",
+    ),
+    Setting(
+        "learning_path",
+        "",
+        OPTIONAL_PATH,
+        "File of the statistics; nothing means beside the store, and in memory for a store in memory",
+        "learning",
+        ("HEADROOM_TOIN_PATH",),
+    ),
+    Setting("learning_interval", "30s", _time(0.01), "Between two saves of the statistics", "learning"),
+    Setting(
+        "recommendations_path",
+        "",
+        OPTIONAL_PATH,
+        "File that `headroom toin-publish` wrote, read once at the start; nothing means ./recommendations.toml if it "
+        "is there. Tools that it leaves alone are pressed without loss only, where tool_policy does not name them",
+        "learning",
+    ),
     Setting("head_limit", "64KiB", _bytes(1024), "Largest message head", "limits"),
     Setting("field_limit", "128", _whole(8, 10000), "Most header fields of a message", "limits"),
     Setting(

@@ -44,6 +44,7 @@ class State(msgspec.Struct):
     yardstick: str = "not loaded"
     config: Mapping[str, object] = {}
     volatile: Sequence[tuple[str, str, str]] = ()
+    learning: Mapping[str, object] = {}
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -118,11 +119,11 @@ class Control:
         return Reply(200, self._board.exposition(), _TEXT)
 
     def _stats(self, trusted: bool) -> Reply:
-        figures = stats(self._board)
+        state, figures = self._state(), stats(self._board)
         names = ("kind", "location", "sample")
-        last = [dict(zip(names, found, strict=True)) for found in self._state().volatile]
+        last = [dict(zip(names, found, strict=True)) for found in state.volatile]
         figures["volatile"] = {"kinds": figures["volatile"], "last": last}
-        return _json(200, {**self._who("healthy"), **figures})
+        return _json(200, {**self._who("healthy"), **figures, "learning": state.learning})
 
     def _who(self, status: str) -> dict[str, object]:
         return {

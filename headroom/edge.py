@@ -11,20 +11,22 @@ import contextlib
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self, cast
 
 import msgspec
 
-from headroom import control, plan, providers
+from headroom import control, plan, providers, recommendations
 from headroom.answering import Answerer
 from headroom.attribution import PREFIX
 from headroom.betas import StickyTokens
 from headroom.config import SETTINGS, Config, ConfigError, without_password
-from headroom.events import Event, Level, MemoryInjection, Refused, Retrieved, Stopped, StoreNote
+from headroom.events import Event, LearningNote, Level, MemoryInjection, Refused, Retrieved, Stopped, StoreNote
 from headroom.exchange import Exchange, error_answer
 from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, Unauthorized
+from headroom.learning import CLOSE_SECONDS, Learning, learning_path
+from headroom.lessons import Asked
 from headroom.logs import LogWriter
 from headroom.metrics import Board, Counters
 from headroom.models import ModelList
@@ -89,6 +91,8 @@ class Edge:
         self.wish = Wish(cast(Mode, config.text("ccr_tool")))
         self.answerers: dict[str, Answerer] = {}
         self.remembering: Remembering | None = None
+        self.learning: Learning | None = None
+        self.recommendations = recommendations.Recommendations()
         self._token = config.proxy_token
         self._prefix = secrets.token_hex(6)
         self._count = 0
@@ -108,6 +112,8 @@ class Edge:
             listener = listen(config)
         try:
             self._log = _log(config)
+            self.recommendations, told = recommendations.load(config)
+            self.sink(told)
             store = await open_store(config, lambda trouble: self.sink(StoreNote(note=trouble)))
         except ConfigError:
             listener.close()
@@ -124,7 +130,11 @@ class Edge:
         if self.remembering is not None:
             for tool in self.remembering.tools:
                 self.offer(tool, self.remembering.answer)
-        self.shrinker = Shrinker(config, self.ledger, self.remembering.tails(self.ledger) if self.remembering else None)
+        tails = self.remembering.tails(self.ledger) if self.remembering is not None else None
+        self.shrinker = Shrinker(config, self.ledger, tails, self.recommendations.left_alone)
+        if config.on("learning"):
+            self.learning = self._learning(loop)
+            self.learning.open()
         self.sticky_tokens = StickyTokens(self.ledger) if config.on("beta_header_sticky") else None
         self.services = Services(config, self.ledger, self.board, self.sink, self._identity)
         self.dialer = Dialer(
@@ -172,6 +182,8 @@ class Edge:
         """Log `event`; see events.Sink."""
         if type(event) is Retrieved or type(event) is MemoryInjection:
             self.counters(event)
+            if type(event) is Retrieved and self.learning is not None and event.share:
+                self.learning.note(Asked(event.hash, event.share, event.query))
         if self._log is not None:
             self._log(event)
 
@@ -206,6 +218,9 @@ class Edge:
         await self.ledger.close()
         if self.remembering is not None:
             await self.remembering.close()
+        if self.learning is not None:
+            await _ended(self.learning)
+            self.learning = None
         if self._log is not None:
             self._log.close()
             self._log = None
@@ -297,6 +312,12 @@ class Edge:
         self._count += 1
         return f"hr_{self._prefix}{self._count:08x}"
 
+    def _learning(self, loop: asyncio.AbstractEventLoop) -> Learning:
+        def notify(trouble: str) -> None:
+            _call_on(loop, lambda: self.sink(LearningNote(note=trouble)))
+
+        return Learning(learning_path(self.config), self.config.seconds("learning_interval"), notify)
+
     def _state(self) -> control.State:
         loaded = "loaded" if yardstick.o200k_ready() else "not loaded"
         return control.State(
@@ -309,7 +330,28 @@ class Edge:
             yardstick=self.shrinker.yardstick_fault or loaded,
             config=_shown(self.config),
             volatile=tuple(self.receipts.recent),
+            learning={
+                "enabled": self.learning is not None,
+                **(self.learning.told() if self.learning is not None else {}),
+                "recommendations": len(self.recommendations.rows),
+                "left_alone": sorted(self.recommendations.left_alone),
+            },
         )
+
+
+async def _ended(learning: Learning) -> None:
+    """Wait for the last save, but not for ever."""
+    loop = asyncio.get_running_loop()
+    saved = asyncio.Event()
+    learning.end(lambda: _call_on(loop, saved.set))
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await saved.wait()
+
+
+def _call_on(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has been closed; nobody listens any more
+        loop.call_soon_threadsafe(call)
 
 
 class _Misdirected(Fault):
@@ -359,6 +401,7 @@ def check_files(config: Config) -> None:
     """Open what the configuration names and close it again. Raises ConfigError for what cannot be opened."""
     _context(config)
     _log(config).close()
+    recommendations.load(config)
     where = config.text("store")
     if is_redis(where):
         redis_store(

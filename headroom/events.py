@@ -226,11 +226,51 @@ class CacheDriftObserved(Event, frozen=True, kw_only=True):
 
 class Retrieved(Event, frozen=True, kw_only=True):
     """An original was asked for. What it holds is told to nobody but the one who asked; `hash` is how its hash begins:
-    all of it would be enough to ask for it."""
+    all of it would be enough to ask for it. `share` of it was given; `query` is lessons.query_of what was asked."""
 
     id: str
     hash: str
     found: bool
+    share: float = 0.0
+    query: str = ""
+
+
+class LearningNote(Event, frozen=True, kw_only=True):
+    """The statistics cannot be saved just now; no request is affected."""
+
+    note: str
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "warning"
+
+
+class RecommendationsLoaded(Event, frozen=True, kw_only=True):
+    """What was learnt and published before has been read. `left_alone` tools are pressed without loss only."""
+
+    rows: int
+    left_alone: int = 0
+
+
+class RecommendationsMissing(Event, frozen=True, kw_only=True):
+    """There is no file of recommendations, and none was named: nearly everybody has none."""
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "debug"
+
+
+class RecommendationsLoadFailed(Event, frozen=True, kw_only=True):
+    """The file of recommendations cannot be read, or is none; it counts as empty."""
+
+    reason: str
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "warning"
 
 
 class MemoryInjection(Event, frozen=True, kw_only=True):

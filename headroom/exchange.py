@@ -29,18 +29,21 @@ from headroom.events import (
     failure,
     noticed,
 )
+from headroom.families import model_family, named_model
 from headroom.faults import BadCoding, BadResponse, BodyTooLarge, Fault, StoreDown
 from headroom.heads import homeward, onward, rewoven
+from headroom.learning import Learning
+from headroom.lessons import Lessons, query_of
 from headroom.looms import LOOMS
 from headroom.memory import Scope
 from headroom.metrics import Counters
 from headroom.offering import Wish
-from headroom.plan import Plan
+from headroom.plan import Plan, find_route
 from headroom.policy import POLICIES, AuthMode, classify
 from headroom.providers import LOGIN_APIS, TOKEN_FIELDS, UPSTREAM_ID_FIELDS, Dialect
 from headroom.receipts import Forwarded, Receipts
 from headroom.remembering import Remembering
-from headroom.retrieve import UNREADABLE, BadAsking, asking, missing, pick
+from headroom.retrieve import UNREADABLE, BadAsking, asking, missing, pick, share
 from headroom.shrink import Receipt, Shrinker
 from headroom.tails import Recall
 from headroom.usage import JsonListener, Listener, StreamListener, Usage
@@ -92,6 +95,8 @@ class House(Protocol):
     def sticky_tokens(self) -> StickyTokens | None: ...
     @property
     def remembering(self) -> Remembering | None: ...
+    @property
+    def learning(self) -> Learning | None: ...
     def began(self, exchange: Exchange) -> None: ...
     def ended(self, exchange: Exchange) -> None: ...
 
@@ -285,7 +290,6 @@ class Exchange:
         assert head is not None
         coding = head.fields.get(b"content-encoding")
         receipt: Receipt | None = None
-        failed = False
         if coding is not None and not identity(coding):
             try:
                 plain = decode(body, coding, self._house.body_limit)
@@ -296,32 +300,10 @@ class Exchange:
         if self._plan.api in LOGIN_APIS and auth is AuthMode.PAYG:
             auth = AuthMode.OAUTH
         self._auth = auth
-        caller, session = conversation.caller(fields), conversation.session(fields, dialect)
-        recall = self._recalled = self._recall(auth, caller)
-        wish = self._wish(auth)
-        for decide in (True, False):
-            if receipt is not None:
-                break
-            try:
-                receipt = await self._house.shrinker.rewrite(
-                    plain, dialect, caller, session, decide=decide, wish=wish, recall=recall
-                )
-            except Exception as error:
-                # The one broad except: whatever is wrong with us, what was sent before is right, and then the original.
-                self._house.sink(failure(self.id, error))
-                failed = True
+        caller = conversation.caller(fields)
         if receipt is None:
-            receipt = Receipt(plain)
-        if failed:
-            receipt = msgspec.structs.replace(receipt, note="shrink_failed")
-        if receipt.note == "store_down":
-            self._house.sink(StoreTrouble(id=self.id, note=self._house.shrinker.ledger.store.kind))
-        if receipt.long_after_short:
-            self._house.sink(MarkerOrder(id=self.id))
-        if receipt.tailed is not None:
-            self._tell_memory(receipt.conversation, receipt.tailed.outcome, receipt.tailed.size, receipt.tailed.query)
-        if receipt.unknown_types:
-            self._house.sink(UnknownItem(id=self.id, types=tuple(sorted(receipt.unknown_types))))
+            self._recalled = self._recall(auth, caller)
+            receipt = await self._shrink(plain, caller, conversation.session(fields, dialect), auth)
         self._receipt = receipt
         self._fields = await self._sticky_fields(fields, receipt)
         changed = receipt.body is not plain
@@ -333,16 +315,58 @@ class Exchange:
         coded = changed and not identity(coding)
         self._connect(self._onward(len(out) if changed or head.length == CHUNKED else None, coded) + out)
         self.request_flush()
+        self._look_back(receipt, plain, caller)
+        # A stream may last long: the body is not kept for it.
+        self._receipt = msgspec.structs.replace(receipt, body=b"", forwarded=None, volatile=None, lessons=())
+        # What the next request needs is loaded while this one is answered.
+        if self._link is not None or self._task is not None:
+            self._house.shrinker.warm()
+
+    async def _shrink(self, plain: bytes, caller: bytes, session: bytes, auth: AuthMode) -> Receipt:
+        """What to send in `plain`'s place: rewritten, else with what was decided before, else as it came."""
+        house, dialect = self._house, self._plan.dialect
+        wish, recall = self._wish(auth), self._recalled
+        learn = house.learning is not None and POLICIES[auth].learns
+        receipt: Receipt | None = None
+        failed = False
+        for decide in (True, False):
+            try:
+                receipt = await house.shrinker.rewrite(
+                    plain, dialect, caller, session, decide=decide, wish=wish, recall=recall, learn=learn
+                )
+                break
+            except Exception as error:
+                # The one broad except: whatever is wrong with us, what was sent before is right, and then the original.
+                house.sink(failure(self.id, error))
+                failed = True
+        if receipt is None:
+            receipt = Receipt(plain)
+        if failed:
+            receipt = msgspec.structs.replace(receipt, note="shrink_failed")
+        self._tell(receipt)
+        return receipt
+
+    def _tell(self, receipt: Receipt) -> None:
+        """Log what is worth telling of a rewritten body."""
+        sink = self._house.sink
+        if receipt.note == "store_down":
+            sink(StoreTrouble(id=self.id, note=self._house.shrinker.ledger.store.kind))
+        if receipt.long_after_short:
+            sink(MarkerOrder(id=self.id))
+        if receipt.unknown_types:
+            sink(UnknownItem(id=self.id, types=tuple(sorted(receipt.unknown_types))))
+        if receipt.tailed is not None:
+            self._tell_memory(receipt.conversation, receipt.tailed.outcome, receipt.tailed.size, receipt.tailed.query)
+
+    def _look_back(self, receipt: Receipt, plain: bytes, caller: bytes) -> None:
+        """Look at what has been sent on, which changes nothing of it: for comparing, warning and statistics."""
         if receipt.forwarded is not None:
             self._forwarded = receipt.forwarded()
             if receipt.volatile is not None and self._house.receipts.due(receipt.conversation, self._forwarded):
                 self._search = asyncio.get_running_loop().create_task(self._seek(receipt.volatile))
                 self._search.add_done_callback(self._check_search)
-        # A stream may last long: the body is not kept for it.
-        self._receipt = msgspec.structs.replace(receipt, body=b"", forwarded=None, volatile=None)
-        # What the next request needs is loaded while this one is answered.
-        if self._link is not None or self._task is not None:
-            self._house.shrinker.warm()
+        if receipt.lessons:
+            self._learn(receipt, plain, caller)
 
     async def _seek(self, volatile: Callable[[], tuple[Finding, ...]]) -> None:
         """Search what has been sent, in a task of its own: a fault in looking must not cost the answer."""
@@ -377,6 +401,14 @@ class Exchange:
         self._house.sink(
             MemoryInjection(id=self.id, conversation=named, decision=decision, bytes_injected=size, query_hash=query)
         )
+
+    def _learn(self, receipt: Receipt, plain: bytes, caller: bytes) -> None:
+        """Leave a note for the statistics, now that the request has been sent on: they change nothing of it."""
+        learning = self._house.learning
+        if learning is not None:
+            path = find_route(self._method, self._plan.path)[1]
+            family = model_family(named_model(plain, receipt.span, path))
+            learning.note(Lessons(self._auth, family, caller, receipt.lessons))
 
     async def _sticky_fields(self, fields: Fields, receipt: Receipt) -> tuple[tuple[bytes, bytes], ...]:
         """Fields of feature tokens that go otherwise than they came: with those this conversation had before."""
@@ -615,10 +647,17 @@ class Exchange:
         try:
             asked = asking(call.arguments)
             original = await house.shrinker.ledger.original(asked.hash)
-            house.sink(Retrieved(id=self.id, hash=asked.hash[:8], found=original is not None))
+            told = Retrieved(id=self.id, hash=asked.hash[:8], found=original is not None)
             if original is None:
+                house.sink(told)
                 return missing(asked.hash, house.shrinker.ledger.ttl)
-            return pick(original, asked.lines, asked.match)
+            try:
+                part = pick(original, asked.lines, asked.match)
+                query = query_of(asked.lines, asked.match)
+                told = msgspec.structs.replace(told, share=share(asked, part, original), query=query)
+            finally:
+                house.sink(told)
+            return part
         except BadAsking as error:
             return str(error)
         except StoreDown:

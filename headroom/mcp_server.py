@@ -18,8 +18,10 @@ from headroom import __version__
 from headroom import config as settings
 from headroom.config import EX_CONFIG, Config, ConfigError
 from headroom.faults import StoreDown
+from headroom.learning import Learning, learning_path
 from headroom.ledger import Ledger
-from headroom.retrieve import UNREADABLE, BadAsking, asking, missing, pick
+from headroom.lessons import Asked, query_of
+from headroom.retrieve import UNREADABLE, BadAsking, asking, missing, pick, share
 from headroom.stores import ledger_of, open_store
 from headroom.weave import TOOL_NAME
 from headroom.zones import marker, yardstick
@@ -78,10 +80,14 @@ Arguments: TypeAlias = Mapping[str, object]
 
 
 class Tools:
-    """The tools, on one ledger. Each takes the arguments of a call and returns texts; they raise Failed."""
+    """The tools, on one ledger. Each takes the arguments of a call and returns texts; they raise Failed.
 
-    def __init__(self, config: Config, ledger: Ledger) -> None:
+    What is retrieved is noted for the statistics, where there is a `learning`.
+    """
+
+    def __init__(self, config: Config, ledger: Ledger, learning: Learning | None = None) -> None:
         self._config = config
+        self._learning = learning
         self._ledger = ledger
         self._style = Style(config.text("press_style"))
         self._calls: Mapping[str, Callable[[Arguments], Awaitable[Sequence[str]]]] = {
@@ -104,7 +110,11 @@ class Tools:
             original = await self._ledger.original(asked.hash)
             if original is None:
                 raise Failed(missing(asked.hash, self._ledger.ttl))
-            return (await asyncio.to_thread(pick, original, asked.lines, asked.match),)
+            part = await asyncio.to_thread(pick, original, asked.lines, asked.match)
+            if self._learning is not None:
+                query = query_of(asked.lines, asked.match)
+                self._learning.note(Asked(asked.hash[:8], share(asked, part, original), query))
+            return (part,)
         except BadAsking as error:
             raise Failed(str(error)) from None
         except StoreDown:
@@ -196,7 +206,10 @@ def main(arguments: Sequence[str]) -> None:
 
 async def _serve(config: Config) -> None:
     ledger = ledger_of(config, await open_store(config, lambda note: print(f"headroom: {note}", file=sys.stderr)))
-    tools = Tools(config, ledger)
+    learning = Learning(learning_path(config), config.seconds("learning_interval")) if config.on("learning") else None
+    if learning is not None:
+        learning.open()
+    tools = Tools(config, ledger, learning)
 
     async def on_list(
         context: ServerRequestContext[object], params: types.PaginatedRequestParams | None
@@ -218,6 +231,8 @@ async def _serve(config: Config) -> None:
             await server.run(incoming, outgoing, server.create_initialization_options())
     finally:
         await ledger.close()
+        if learning is not None:
+            learning.close()
 
 
 def _listed() -> list[types.Tool]:

@@ -23,7 +23,8 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
 
     `reversible`: texts may be cut where the original can be fetched. `add_tools`, `add_markers`, `add_cache_key` and
     `sort_tools`: the request may be changed outside tool results; `add_memories`: the user's words may be added
-    to. `sticky_tokens`: feature tokens once sent are sent on. `forwarded_fields`: X-Forwarded-* may be added.
+    to. `sticky_tokens`: feature tokens once sent are sent on. `forwarded_fields`: X-Forwarded-* may be added. `learns`:
+    what presses were worth goes into the statistics.
     """
 
     reversible: bool
@@ -34,6 +35,7 @@ class Policy(msgspec.Struct, frozen=True, gc=False):
     sort_tools: bool
     sticky_tokens: bool
     forwarded_fields: bool
+    learns: bool
 
 
 _NOTHING_ELSE = Policy(
@@ -45,6 +47,7 @@ _NOTHING_ELSE = Policy(
     sort_tools=False,
     sticky_tokens=False,
     forwarded_fields=False,
+    learns=False,
 )
 POLICIES: Mapping[AuthMode, Policy] = {
     AuthMode.PAYG: Policy(
@@ -56,8 +59,9 @@ POLICIES: Mapping[AuthMode, Policy] = {
         sort_tools=True,
         sticky_tokens=True,
         forwarded_fields=True,
+        learns=True,
     ),
-    AuthMode.OAUTH: _NOTHING_ELSE,
+    AuthMode.OAUTH: msgspec.structs.replace(_NOTHING_ELSE, learns=True),
     AuthMode.SUBSCRIPTION: _NOTHING_ELSE,
 }
 

@@ -517,6 +517,26 @@ ROUTES: Final[tuple[Route, ...]] = (
     _post("bedrock", "/model/{rest*}", ANTHROPIC, "bedrock"),
 )
 
+MODEL_FAMILIES: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
+    (re.compile(rf"(?<![a-z0-9]){pattern}(?![a-z0-9])"), family)
+    for pattern, family in (
+        (r"claude\b.*\bopus", "claude-opus"),
+        (r"claude\b.*\bsonnet", "claude-sonnet"),
+        (r"claude\b.*\bhaiku", "claude-haiku"),
+        (r"claude", "claude"),
+        (r"gpt-5(?:[.-].*)?", "gpt-5"),
+        (r"gpt-4[.]1", "gpt-4.1"),
+        (r"(?:chat)?gpt-4o", "gpt-4o"),
+        (r"codex-mini", "gpt-5"),
+        (r"o[134]", "o-series"),
+        (r"gemini\b.*\bflash", "gemini-flash"),
+        (r"gemini\b.*\bpro", "gemini-pro"),
+        (r"gemini", "gemini"),
+    )
+)
+"""Families of models by what their names, in lower case, contain; the first one counts."""
+OTHER_MODELS: Final = "other"
+
 WHOLE_TOOLS: Final = frozenset(
     {
         "read", "edit", "write", "multiedit", "notebookedit", "notebookread", "grep", "glob", "ls",

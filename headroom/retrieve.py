@@ -78,6 +78,11 @@ def pick(original: str, lines: str = "", match: str = "") -> str:
     return f"[{len(found)} of {where} contain the text]\n" + "\n".join(f"{number}:{row}" for number, row in found)
 
 
+def share(asked: Asking, part: str, whole: str) -> float:
+    """How much of an original was given: 1.0 is all of it, or as much."""
+    return 1.0 if not (asked.lines or asked.match) else min(1.0, len(part) / max(1, len(whole)))
+
+
 def missing(hash_: str, ttl: float) -> str:
     """What is said where there is no original under a hash."""
     return (

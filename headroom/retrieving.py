@@ -24,9 +24,10 @@ from headroom.control import Reply, refusal
 from headroom.events import Retrieved, Sink
 from headroom.faults import StoreDown
 from headroom.ledger import Ledger
+from headroom.lessons import query_of
 from headroom.metrics import Board, stats
 from headroom.providers import TOOL_CALLS, CallShape
-from headroom.retrieve import UNREADABLE, Asking, BadAsking, asking, checked, missing, pick
+from headroom.retrieve import UNREADABLE, Asking, BadAsking, asking, checked, missing, pick, share
 from headroom.weave import TOOL_NAME
 from headroom.wire.head import RequestHead
 from headroom.zones import yardstick
@@ -168,14 +169,20 @@ class Retrieving:
         """Raises BadAsking, Missing and StoreDown."""
         text = await self._ledger.original(asked.hash)
         found = text is not None
-        self._sink(Retrieved(id=self._identify(head), hash=asked.hash[:8], found=found))
+        told = Retrieved(id=self._identify(head), hash=asked.hash[:8], found=found)
         at = datetime.now(UTC).isoformat(timespec="seconds")
         self._recent.append({"hash": asked.hash, "found": found, "at": at})
         if text is None:
+            self._sink(told)
             raise Missing(missing(asked.hash, self._ledger.ttl))
         whole = text
         loop = asyncio.get_running_loop()
-        part = await loop.run_in_executor(self._threads, pick, whole, asked.lines, asked.match)
+        try:
+            part = await loop.run_in_executor(self._threads, pick, whole, asked.lines, asked.match)
+            query = query_of(asked.lines, asked.match)
+            told = msgspec.structs.replace(told, share=share(asked, part, whole), query=query)
+        finally:
+            self._sink(told)
         tokens: int | None = None
         if self._by_characters:
             tokens = yardstick.Characters().count(whole)

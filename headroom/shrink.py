@@ -20,6 +20,7 @@ from headroom.collecting import UNCOLLECTED
 from headroom.config import Config
 from headroom.faults import NoMessages, NotJson, PressLate, StoreDown
 from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, text_key
+from headroom.lessons import Lesson
 from headroom.offering import Offer, Offering, Wish
 from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
 from headroom.receipts import Forwarded, Head, prefix
@@ -34,6 +35,7 @@ from headroom.zones.preamble import Preamble, preamble_of
 from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Verdict, press
 from headroom.zones.shape import Shape
 from headroom.zones.splice import Edit, splice, to_text, to_token
+from headroom.zones.structure import beginning
 from headroom.zones.volatile import Finding, volatile
 
 LOAD_SECONDS = 3.0  # longest wait for the token ranks, once per process
@@ -85,7 +87,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     left out. `ours` are the tools whose calls the proxy is to answer, in `conversation`, whose turns so far are
     `places` (see Offering.places). `forwarded` makes what the next request is compared with, `volatile` looks for what
     may be another in it; both hold the body. `volatile` is None where nobody wants to know. `tailed` is what was
-    appended to the user's words, without the texts.
+    appended to the user's words, without the texts. `lessons` are for the statistics, where they were asked for; `span`
+    is where the body's items are.
     """
 
     body: bytes
@@ -112,12 +115,19 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     locate_ms: float = 0.0
     store_ms: float = 0.0
     press_ms: float = 0.0
+    lessons: tuple[Lesson, ...] = ()
+    span: tuple[int, int] = (0, 0)
 
 
 class Shrinker:
-    """Rewrites bodies. One per process; its locators' memos are used on the event loop's thread only."""
+    """Rewrites bodies. One per process; its locators' memos are used on the event loop's thread only.
 
-    def __init__(self, config: Config, ledger: Ledger, tails: Tails | None = None) -> None:
+    Nothing of the results of tools `left_alone`, in lower case, is left out unless the configuration says otherwise.
+    """
+
+    def __init__(
+        self, config: Config, ledger: Ledger, tails: Tails | None = None, left_alone: frozenset[str] = frozenset()
+    ) -> None:
         self.ledger = ledger
         self._tails = tails
         self.late = 0
@@ -126,7 +136,7 @@ class Shrinker:
         self._frozen_rule = config.on("cache_control_auto_frozen")
         self._fresh_frozen = config.text("fresh_turn") == "frozen"
         self._seeks = config.on("volatile_content")
-        self._policy = config.tool_policy
+        self._policy: Mapping[str, str] = {**dict.fromkeys(left_alone, "lossless"), **config.tool_policy}
         self._offering = Offering(ledger)
         self._floors = Floors({kind: config.whole(f"{group}_floor") for kind, group in FLOOR_GROUPS.items()})
         self._style = Style(config.text("press_style"))
@@ -166,11 +176,13 @@ class Shrinker:
         decide: bool = True,
         wish: Wish | None = None,
         recall: Recall | None = None,
+        learn: bool = False,
     ) -> Receipt:
         """What to send in `body`'s place; without `decide` only what was decided before is put in.
 
         `wish` says which tools may be offered; None where nothing at all may be added. Texts are cut only where the
-        model can fetch them. `recall` says whose memories are appended to the user's words. Never raises for anything
+        model can fetch them. `recall` says whose memories are appended to the user's words. With `learn` the receipt
+        has lessons, which are the same body's whatever was learnt before. Never raises for anything
         in the body; a fault of ours is the caller's to catch.
         """
         begun = time.perf_counter()
@@ -213,6 +225,7 @@ class Shrinker:
             decisions = {key: known for key, known in decisions.items() if key not in cut}
         undecided = [slot for slot in located.fresh if slot.key not in decisions and slot.key not in cut]
         work = _Fresh(body, located, undecided, note, offer)
+        work.learns = learn and not self._observe
         if located.fresh:
             if undecided and decide:
                 names = self._locators[dialect.name].tool_names(body, located.fresh_from)
@@ -253,6 +266,8 @@ class Shrinker:
             last_call=last_call(located),
             store_ms=store_ms,
             press_ms=press_ms,
+            lessons=tuple(work.lessons),
+            span=located.span,
         )
 
     async def _recalled(self, located: Located, note: str) -> tuple[dict[bytes, Decision], str]:
@@ -309,6 +324,7 @@ class Shrinker:
                 work.new = frozenset(kept)
             except StoreDown as fault:
                 work.note = fault.name
+                work.lessons.clear()
                 work.rows = [
                     msgspec.structs.replace(row, action="store_down") if row.action == "pressed" else row
                     for row in work.rows
@@ -406,11 +422,16 @@ class Shrinker:
             if slot.key in again:
                 work.rows.append(_row(slot, names, Action.PRESSED_BEFORE))
                 pressings.append(Pressing(slot.key, b"", WHOLE))
+                if work.learns:
+                    first = before[work.text_key(slot)]
+                    work.lessons.append(Lesson(_tool(slot, names), Action.PRESSED_BEFORE, first))
         jobs = [(slot, text) for slot, text in jobs if slot.key not in again]
         cuts = work.offer is not None and work.offer.cuts and work.note == ""
         verdicts = await self._press([(text, cuts and self._may_cut(slot, names)) for slot, text in jobs], work)
         for (slot, text), (verdict, ms) in zip(jobs, verdicts, strict=False):
             token = to_token(verdict.text) if verdict.action is Action.PRESSED else b""
+            if work.learns and verdict.action is not Action.BELOW_FLOOR:
+                work.lessons.append(_lesson(slot, names, text, verdict, ms))
             work.rows.append(_row(slot, names, verdict.action, verdict, len(token), ms))
             if token:
                 original = marker.key(text) if verdict.cut else ""
@@ -536,7 +557,7 @@ class _Added(msgspec.Struct, frozen=True, gc=False):
 class _Fresh:
     """The fresh slots of one body while they are being decided, and what became of them."""
 
-    __slots__ = ("body", "located", "new", "note", "offer", "rows", "slots")
+    __slots__ = ("body", "learns", "lessons", "located", "new", "note", "offer", "rows", "slots")
 
     def __init__(self, body: bytes, located: Located, slots: list[Slot], note: str, offer: Offer | None) -> None:
         self.offer = offer
@@ -546,6 +567,8 @@ class _Fresh:
         self.note = note
         self.rows: list[Row] = []
         self.new: frozenset[bytes] = frozenset()
+        self.learns = False
+        self.lessons: list[Lesson] = []
 
     def token(self, slot: Slot) -> bytes:
         """The slot's bytes, quotes included."""
@@ -640,6 +663,14 @@ def _row(
         verdict.before,
         verdict.after,
         round(ms, 3),
+    )
+
+
+def _lesson(slot: Slot, names: Mapping[str, str], text: str, verdict: Verdict, ms: float) -> Lesson:
+    original = marker.key(text) if verdict.cut else ""
+    tokens = (verdict.before, verdict.after)
+    return Lesson(
+        _tool(slot, names), verdict.action, slot.key, beginning(text), verdict.kind, verdict.form, original, *tokens, ms
     )
 
 

@@ -13,9 +13,12 @@ import pytest
 from mcp import Client, StdioServerParameters, stdio_client
 from mcp.types import CallToolResult, TextContent
 
+from headroom.learning_file import StatisticsFile
+from headroom.lessons import Lesson, Lessons
 from headroom.zones import marker
-from headroom.zones.press import unpress
+from headroom.zones.press import Action, unpress
 from tests.support.embedded import edge_to
+from tests.support.raw_wire import eventually
 
 ROOT = Path(__file__).parent.parent
 LOG = "".join(
@@ -58,6 +61,18 @@ async def test_an_agent_finds_the_tools_and_calls_each(tmp_path: Path) -> None:
 
         told = json.loads(texts(await client.call_tool("headroom_stats", {}))[0])
         assert told["store"]["kind"] == "sqlite" and told["store"]["entries"] == 1 and told["store"]["up"] is True
+
+
+async def test_what_an_agent_retrieves_is_charged_to_its_press(tmp_path: Path) -> None:
+    statistics = StatisticsFile(tmp_path / "store.learning.db")
+    press = Lesson("Bash", Action.PRESSED, b"slot", form="log", original=HASH, before=1000, after=100)
+    statistics.add([Lessons("payg", "other", b"", (press,))])
+    statistics.close()
+    async with agent(tmp_path / "store.db") as client:
+        await client.call_tool("headroom_compress", {"content": LOG})
+        await client.call_tool("headroom_retrieve", {"hash": HASH})
+    await eventually(lambda: statistics.totals().retrievals == 1)
+    assert [row.given_back for row in statistics.forms()] == [900]
 
 
 async def test_a_call_that_cannot_be_answered_says_what_is_right(tmp_path: Path) -> None:

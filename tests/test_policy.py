@@ -38,4 +38,12 @@ def test_callers_are_told_apart(fields: dict[str, str], mode: str) -> None:
 def test_only_who_pays_per_token_has_anything_changed_besides_tool_results() -> None:
     for mode in (AuthMode.OAUTH, AuthMode.SUBSCRIPTION):
         policy = POLICIES[mode]
-        assert not any(getattr(policy, field) for field in policy.__struct_fields__)
+        assert not any(getattr(policy, field) for field in policy.__struct_fields__ if field != "learns")
+
+
+def test_statistics_are_kept_of_everybody_but_subscribers() -> None:
+    assert {mode: POLICIES[mode].learns for mode in AuthMode} == {
+        AuthMode.PAYG: True,
+        AuthMode.OAUTH: True,
+        AuthMode.SUBSCRIPTION: False,
+    }

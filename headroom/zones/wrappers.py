@@ -55,20 +55,25 @@ _REMINDER_END = "</system-reminder>"
 
 def peel(text: str) -> tuple[str, str, str]:
     """A head, the output, and a tail, which joined are `text`; head and tail may be empty. Cost: a bounded look."""
-    begin, end = 0, len(text)
-    for _ in range(MOST_LAYERS):
-        match = next((match for head in _HEADS if (match := head.match(text, begin, begin + HEAD_LIMIT))), None)
-        if match is None or match.end() == begin:
-            break
-        begin = match.end()
+    begin = headed(text)
     core = text[begin:]
     for _ in range(MOST_LAYERS):
         at = _tail(core)
         if at is None:
             break
         core = core[:at]
-    end = begin + len(core)
-    return text[:begin], core, text[end:]
+    return text[:begin], core, text[begin + len(core) :]
+
+
+def headed(text: str) -> int:
+    """Where the output begins behind what a client has put before it. Cost: a bounded look."""
+    begin = 0
+    for _ in range(MOST_LAYERS):
+        match = next((match for head in _HEADS if (match := head.match(text, begin, begin + HEAD_LIMIT))), None)
+        if match is None or match.end() == begin:
+            break
+        begin = match.end()
+    return begin
 
 
 def _tail(core: str) -> int | None:
