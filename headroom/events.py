@@ -53,6 +53,7 @@ class Request(Event, frozen=True, kw_only=True):
     of the slots that were replaced; `saved_fresh` is the part saved in slots sent for the first time. `bill` is the
     prompt's price in plain input tokens as the provider reported it, `bill_saved` what it would have been more.
     `observed`: the request went as it came, and what is told of slots and tokens is what would have been done.
+    `stabilised` names what was done for the provider's cache, by the settings that ask for it.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Request(Event, frozen=True, kw_only=True):
     note: str = ""
     fault: str = ""
     slots: tuple[Row, ...] = ()
+    stabilised: tuple[str, ...] = ()
     prefix: Comparison | None = None
     ms: Timings
 

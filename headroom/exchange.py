@@ -282,13 +282,16 @@ class Exchange:
         if self._plan.api in LOGIN_APIS and auth is AuthMode.PAYG:
             auth = AuthMode.OAUTH
         self._auth = auth
-        tool = self._house.tool_mode if POLICIES[auth].reversible and self._plan.woven else "off"
+        policy = POLICIES[auth]
+        tool = self._house.tool_mode if policy.reversible and self._plan.woven else "off"
         caller, session = conversation.caller(fields), conversation.session(fields, dialect)
         for decide in (True, False):
             if receipt is not None:
                 break
             try:
-                receipt = await self._house.shrinker.rewrite(plain, dialect, caller, session, decide=decide, tool=tool)
+                receipt = await self._house.shrinker.rewrite(
+                    plain, dialect, caller, session, decide=decide, tool=tool, policy=policy
+                )
             except Exception as error:
                 # The one broad except: whatever is wrong with us, what was sent before is right, and then the original.
                 self._house.sink(failure(self.id, error))
@@ -700,7 +703,7 @@ class Exchange:
         )
         if receipt.observed:
             lines += b"x-headroom-observed: true\r\n"
-        forms = dict.fromkeys(row.form for row in receipt.rows if row.action == "pressed")
+        forms = dict.fromkeys((*receipt.stabilised, *(row.form for row in receipt.rows if row.action == "pressed")))
         if forms:
             lines += b"x-headroom-transforms: %b\r\n" % ",".join(forms).encode()
         if receipt.note:
@@ -778,6 +781,7 @@ class Exchange:
             observed=receipt is not None and receipt.observed,
             note=receipt.note if receipt is not None else "",
             slots=receipt.rows if receipt is not None else (),
+            stabilised=receipt.stabilised if receipt is not None else (),
             prefix=compared,
         )
         house.counters(event)

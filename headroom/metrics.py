@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from headroom import faults, providers
 from headroom.events import Event, Refused, Request, Retrieved, ShrinkFailed
+from headroom.stabilise import NAMES
 from headroom.zones.press import Action
 
 OTHER: Final = "other"
@@ -81,6 +82,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         label="cause",
         values=("new", "same", "client", "proxy"),
     ),
+    Family("headroom_stabilised", "Requests changed for the provider's cache, by how", label="name", values=NAMES),
     Family("headroom_retrievals", "Originals asked for", label="outcome", values=("found", "missing")),
     Family("headroom_shrink_failures", "Bodies sent as they came because of a fault of ours; must stay 0"),
 )
@@ -206,6 +208,8 @@ class Counters:
         if event.observed:
             # What would have been saved is told in the log; counters are about what was sent.
             return
+        for name in event.stabilised:
+            self.add("headroom_stabilised", 1, name)
         self.add("headroom_slots_replayed", event.replayed)
         self.add("headroom_slot_tokens_before", event.tokens_before)
         self.add("headroom_slot_tokens_after", event.tokens_after)
@@ -257,6 +261,7 @@ def stats(board: Board) -> dict[str, object]:
             "ratio": round(forwarded / (forwarded + saved), 4) if forwarded + saved else None,
         },
         "prefix": {v: int(board.total("headroom_prefix", v)) for v in _values("headroom_prefix")},
+        "stabilised": {v: int(board.total("headroom_stabilised", v)) for v in NAMES},
         "retrievals": {v: int(board.total("headroom_retrievals", v)) for v in _values("headroom_retrievals")},
         "shrink_failures": int(board.total("headroom_shrink_failures")),
     }

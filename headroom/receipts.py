@@ -24,11 +24,13 @@ Cause = Literal["new", "same", "client", "proxy"]
 
 class Forwarded(msgspec.Struct, frozen=True, gc=False):
     """One request as it was forwarded: digests of what stands before its items (tools and instructions), of each item
-    as it came (`came`) and as it went (`went`), all without markers."""
+    as it came (`came`) and as it went (`went`), all without markers. `head_came` is `head` as it came; empty where
+    that is not told."""
 
     head: bytes
     came: tuple[bytes, ...]
     went: tuple[bytes, ...]
+    head_came: bytes = b""
 
     def digest(self) -> bytes:
         """One digest of it all."""
@@ -83,7 +85,8 @@ def compare(before: Forwarded | None, now: Forwarded) -> Comparison:
     if before is None:
         return Comparison("new", digest, items=len(now.went))
     if before.head != now.head:
-        return Comparison("client", digest, -1, len(now.went))
+        ours = now.head_came != b"" and now.head_came == before.head_came
+        return Comparison("proxy" if ours else "client", digest, -1, len(now.went))
     for at, (came, went) in enumerate(zip(now.came, now.went, strict=True)):
         if at == len(before.went):
             break
@@ -95,6 +98,6 @@ def compare(before: Forwarded | None, now: Forwarded) -> Comparison:
     return Comparison("same", digest, len(before.went), len(now.went))
 
 
-def prefix(head: bytes, came: Sequence[bytes], went: Sequence[bytes]) -> Forwarded:
+def prefix(head: bytes, came: Sequence[bytes], went: Sequence[bytes], head_came: bytes = b"") -> Forwarded:
     """A request as forwarded, bounded in items."""
-    return Forwarded(head, tuple(came[:ITEMS]), tuple(went[:ITEMS]))
+    return Forwarded(head, tuple(came[:ITEMS]), tuple(went[:ITEMS]), head_came)

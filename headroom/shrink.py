@@ -22,8 +22,10 @@ from headroom.faults import NoMessages, NotJson, PressLate, StoreDown
 from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, text_key
 from headroom.offer import instructions_of
 from headroom.offering import Mode, Offer, Offering
+from headroom.policy import Policy
 from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
 from headroom.receipts import Forwarded, prefix
+from headroom.stabilise import UNCHANGED, Stabiliser, Stable
 from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
 from headroom.weave import TOOL_NAME, Turn
 from headroom.zones import marker, yardstick
@@ -80,7 +82,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     it would have been, but `body` is what came and nothing was recorded. `cut` counts the texts sent with something
     left out. `offered`: the retrieve tool is among the tools; `answers_calls`: the proxy is to answer its calls, of
     `conversation`, whose turns so far are `places` (see Offering.places). `forwarded` makes what the next request is
-    compared with; it holds the body.
+    compared with; it holds the body. `stabilised` names what was done for the provider's cache; see Stabiliser.
     """
 
     body: bytes
@@ -103,6 +105,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     places: tuple[bytes, ...] = ()
     last_call: bytes = b""
     forwarded: Callable[[], Forwarded] | None = None
+    stabilised: tuple[str, ...] = ()
     locate_ms: float = 0.0
     store_ms: float = 0.0
     press_ms: float = 0.0
@@ -120,6 +123,7 @@ class Shrinker:
         self._fresh_frozen = config.text("fresh_turn") == "frozen"
         self._policy = config.tool_policy
         self._offering = Offering(ledger)
+        self._stabiliser = Stabiliser(config, ledger)
         self._floors = Floors({kind: config.whole(f"{group}_floor") for kind, group in FLOOR_GROUPS.items()})
         self._style = Style(config.text("press_style"))
         self._error_floor = config.whole("error_floor")
@@ -157,11 +161,13 @@ class Shrinker:
         *,
         decide: bool = True,
         tool: Mode = "off",
+        policy: Policy | None = None,
     ) -> Receipt:
         """What to send in `body`'s place; without `decide` only what was decided before is put in.
 
-        `tool` says when the retrieve tool may be offered; only where it is may texts be cut. Never raises for anything
-        in the body; a fault of ours is the caller's to catch.
+        `tool` says when the retrieve tool may be offered; only where it is may texts be cut. `policy` says what may be
+        done outside of results; None for nothing. Never raises for anything in the body; a fault of ours is the
+        caller's to catch.
         """
         begun = time.perf_counter()
         names: Mapping[str, str] = {}
@@ -178,17 +184,17 @@ class Shrinker:
             long_after_short=located.long_after_short,
             unknown_types=located.unknown_types - self._told_types,
             conversation=located.conversation,
-            forwarded=partial(_forwarded, body, marked, located, {}, (), None),
+            forwarded=partial(_forwarded, body, marked, located, {}, (), None, UNCHANGED),
             locate_ms=_since(begun),
         )
         # Each type is told once; a stream of made-up ones must neither fill the log nor the memory.
         if told.unknown_types and len(self._told_types) < TYPES_LIMIT:
             self._told_types |= told.unknown_types
-        wanted = located.old or located.fresh or (tool != "off" and not self._observe)
+        wanted = located.old or located.fresh or (tool != "off" and not self._observe) or policy is not None
         if not wanted or not (located.utf8 and _is_utf8_outside(body, located.span)):
             return told
         begun = time.perf_counter()
-        note = ""
+        stable, note = await self._stable(body, located, dialect, policy, decide=decide)
         offer: Offer | None = None
         hidden: list[Edit] = []
         places: list[bytes] = []
@@ -234,10 +240,11 @@ class Shrinker:
             press_ms = 0.0
         offer = work.offer if work.offer is not None and work.offer.certain else None
         await self._renew(work, decisions)
-        receipt = self._splice(body, located, decisions, work.new, [*(offer.edits if offer else ()), *hidden])
+        inserts = [*stable.edits, *(offer.edits if offer else ()), *hidden]
+        receipt = self._splice(body, located, decisions, work.new, inserts)
         return msgspec.structs.replace(
             told,
-            forwarded=partial(_forwarded, body, marked, located, decisions, hidden, offer),
+            forwarded=partial(_forwarded, body, marked, located, decisions, hidden, offer, stable),
             body=receipt.body,
             decided=receipt.decided,
             replayed=receipt.replayed,
@@ -252,9 +259,23 @@ class Shrinker:
             answers_calls=offer is not None and offer.ours,
             places=tuple(places),
             last_call=last_call(located),
+            stabilised=stable.names,
             store_ms=store_ms,
             press_ms=press_ms,
         )
+
+    async def _stable(
+        self, body: bytes, located: Located, dialect: Dialect, policy: Policy | None, *, decide: bool
+    ) -> tuple[Stable, str]:
+        """What is done for the provider's cache, and the name of the fault that kept it from being done."""
+        if policy is None:
+            return UNCHANGED, ""
+        try:
+            return await self._stabiliser.edits(
+                body, located, dialect, policy, decide=decide, observe=self._observe
+            ), ""
+        except StoreDown as fault:
+            return UNCHANGED, fault.name
 
     async def _record(self, work: _Fresh, pressings: list[Pressing], decisions: dict[bytes, Decision]) -> None:
         """Keep what was decided before it is sent; where that fails, nothing was decided."""
@@ -504,6 +525,7 @@ def _forwarded(
     decisions: Mapping[bytes, Decision],
     hidden: Sequence[Edit],
     offer: Offer | None,
+    stable: Stable,
 ) -> Forwarded:
     """A request's digests, as it came and as it goes; see receipts. `marked` is the key of cache markers.
 
@@ -521,8 +543,16 @@ def _forwarded(
     for item, tokens in put.items():
         went[item] = blake3(went[item] + b"".join(tokens)).digest()
     tool = b"".join(edit.token for edit in offer.edits) if offer is not None else b""
-    head = blake3(b"\0".join(without_markers(part, marked) for part in instructions_of(body)) + tool).digest()
-    return prefix(head, located.plain, went)
+    parts = instructions_of(body)
+    came = head = _head(parts, marked, tool)
+    if stable.tools is not None:
+        head = _head([stable.tools, *parts[1:]], marked, tool)
+    return prefix(head, located.plain, went, came)
+
+
+def _head(parts: Sequence[bytes], marked: str, tool: bytes) -> bytes:
+    """A digest of what stands before the items: `parts`, the tools first, and the tool that was added to them."""
+    return blake3(b"\0".join(without_markers(part, marked) for part in parts) + tool).digest()
 
 
 def _press_all(
