@@ -31,7 +31,7 @@ NAMES: Final = (SORT_TOOLS, SORT_SCHEMA_KEYS, PLACE_CACHE_CONTROL, PLACE_PROMPT_
 """What can be done, by the setting that asks for it."""
 
 KEY_LENGTH: Final = 32  # hex digits of a prompt's name
-KNOWN_LIMIT: Final = 10_000  # conversations of which is remembered what was decided, or that nothing was
+KNOWN_LIMIT: Final = 10_000  # conversations of which is remembered that nothing was decided, or only observed
 MEMO_LIMIT: Final = 64  # lists of tools that are remembered as arranged
 MEMO_BYTES: Final = 512 * 1024  # largest list that is
 _EPHEMERAL: Final = b'{"type":"ephemeral"}'
@@ -140,18 +140,19 @@ class Stabiliser:
             known = self._known[key]
             if known is not None or located.fresh_from or not self._wanted:
                 return known
-        value = await self._ledger.sticky(key)
-        decided = _read(value)
-        # Only first requests are decided about, and those before they are sent: later ones need not ask again.
-        if decided is not None or located.fresh_from or not self._wanted:
-            self._know(key, decided)
+        decided = _read(await self._ledger.sticky(key))
+        # Only first requests are decided about, and that before they are sent: later ones need not ask again. What was
+        # decided is asked for every time, from the ledger's memory, and is renewed by that.
+        if decided is None and (located.fresh_from or not self._wanted):
+            self._know(key, None)
         return decided
 
     async def _record(self, located: Located, decided: Decided, *, observe: bool) -> Decided | None:
         key = _key(located.conversation)
-        kept = decided if observe else _read(await self._ledger.stick(key, _encode(decided)))
-        self._know(key, kept)
-        return kept
+        if not observe:
+            return _read(await self._ledger.stick(key, _encode(decided)))
+        self._know(key, decided)
+        return decided
 
     def _know(self, key: bytes, decided: Decided | None) -> None:
         self._known[key] = decided

@@ -76,7 +76,7 @@ class Prompts:
         items: list[_Item] = getattr(top, self._items)
         system: msgspec.Raw = getattr(top, "system")
         turns: list[tuple[int, bytes]] = []
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip(items, [*items[1:], None], strict=False):
             if item.role in self._model_roles or not len(item.content):
                 continue
             if following is None or following.role in self._model_roles:
