@@ -162,8 +162,8 @@ class MarkerOrder(Event, frozen=True, kw_only=True):
 
 
 class PrefixBroken(Event, frozen=True, kw_only=True):
-    """A request goes otherwise than the one before it, from item `at` on, and its client did not change it: a fault of
-    ours, or of the store, that costs what the provider had cached from there on."""
+    """A request goes otherwise than the one before it, from item `at` on (-1: from the tools on), and its client did
+    not change it: a fault of ours, or of the store, that costs what the provider had cached from there on."""
 
     id: str
     at: int

@@ -17,8 +17,8 @@ from tests.support.sessions import Session, scripted_origin
 RESULTS = mixed(3, 22, 400, 6_000)
 
 
-def sent(*items: bytes, went: tuple[bytes, ...] | None = None, head: bytes = b"h") -> Forwarded:
-    return Forwarded(head, items, items if went is None else went)
+def sent(*items: bytes, went: tuple[bytes, ...] | None = None, head: bytes = b"h", came: bytes = b"") -> Forwarded:
+    return Forwarded(head, items, items if went is None else went, came)
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,9 @@ def sent(*items: bytes, went: tuple[bytes, ...] | None = None, head: bytes = b"h
         (sent(b"a", b"b"), sent(b"a", b"c"), "client", 1),
         (sent(b"a", b"b"), sent(b"a"), "client", 1),
         (sent(b"a"), sent(b"a", head=b"other"), "client", -1),
+        (sent(b"a", head=b"x", came=b"h"), sent(b"a", head=b"y", came=b"h"), "proxy", -1),
+        (sent(b"a", head=b"x", came=b"h"), sent(b"a", head=b"y", came=b"i"), "client", -1),
+        (sent(b"a", head=b"x", came=b"h"), sent(b"a", head=b"x", came=b"i"), "same", 1),
         (sent(b"a", b"b", went=(b"a", b"B")), sent(b"a", b"b", b"c"), "proxy", 1),
         (sent(b"a", b"b"), sent(b"a", b"b", b"c", went=(b"a", b"B", b"c")), "proxy", 1),
         (sent(b"a", b"b", went=(b"a", b"B")), sent(b"x", b"b", b"c"), "client", 0),

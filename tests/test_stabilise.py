@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import anthropic
 import openai
@@ -27,6 +27,20 @@ from tests.support.origin import Origin
 from tests.support.outputs import ToolOutput, invented, mixed
 from tests.support.raw_wire import eventually
 from tests.support.replay_check import compare
+from tests.support.retrieving import (
+    TALKS,
+    begun,
+    certificates_read_once,  # noqa: F401 - used by every test here
+    check_requests,
+    edge,
+    fetch,
+    log,
+    play,
+    run,
+    unseen,
+    url_of,
+)
+from tests.support.retrieving import bodies as bodies_of
 from tests.support.script import Script, ToolCall, Turn
 from tests.support.sessions import Session, scripted_origin
 
@@ -44,7 +58,10 @@ CLIENTS: Mapping[str, Loop] = {
     "opencode": opencode_loop,
     "codex": codex_loop,
     "chat": chat_loop,
+    "chat with parts": partial(chat_loop, content="parts", python_json=True),
     "gemini": gemini_loop,
+    "gemini, masked": partial(gemini_loop, masked_at=6),
+    "gemini, doubled": partial(gemini_loop, doubled_at=6, ids=False),
 }
 RESULTS = mixed(5, 30, 400, 6_000)
 SHORT = [invented("search", at, 200) for at in range(12)]
@@ -255,15 +272,15 @@ async def test_a_prompt_keeps_its_name_and_shares_it_with_its_like(client: str) 
 
 
 async def test_what_is_done_is_told_in_header_log_and_counters(tmp_path: Path) -> None:
-    log = tmp_path / "log"
-    async with scripted_origin() as origin, edge_to(origin.url, **ALL, log_level="info", log_file=log) as proxy:
+    told_in = tmp_path / "log"
+    async with scripted_origin() as origin, edge_to(origin.url, **ALL, log_level="info", log_file=told_in) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, shuffled(big_sdk(1, 3, SHORT)))
         told = session.answers[-1].value(b"x-headroom-transforms")
         assert told == b"sort_tools,sort_schema_keys,place_cache_control"
         await eventually(lambda: proxy.board.total("headroom_stabilised", "sort_tools") == 3)
         assert proxy.board.total("headroom_stabilised", "place_prompt_cache_key") == 0
-    events = [json.loads(line) for line in log.read_text().splitlines()]
+    events = [json.loads(line) for line in told_in.read_text().splitlines()]
     listed = [event["stabilised"] for event in events if event["event"] == "request"]
     assert listed == [["sort_tools", "sort_schema_keys", "place_cache_control"]] * 3
 
@@ -281,9 +298,7 @@ async def test_an_observer_tells_what_would_be_done_and_does_nothing() -> None:
 
 def entries(proxy: Edge) -> Mapping[Name, object]:
     """What a proxy's store in memory holds."""
-    store = proxy.ledger.store
-    assert isinstance(store, MemoryStore)
-    return store._entries
+    return cast(MemoryStore, proxy.ledger.store)._entries
 
 
 # --- for ever -------------------------------------------------------------------------------------
@@ -374,6 +389,49 @@ async def test_the_retrieve_tool_stays_behind_the_clients() -> None:
     assert len(set(prompts)) == 1
 
 
+def by_cause(proxy: Edge) -> dict[str, float]:
+    """Requests by who changed their prefix."""
+    totals = {cause: proxy.board.total("headroom_prefix", cause) for cause in ("new", "same", "client", "proxy")}
+    return {cause: total for cause, total in totals.items() if total}
+
+
+async def test_what_the_client_shuffles_is_no_change_of_the_prefix_any_more() -> None:
+    bodies = shuffled(chat_loop(1, 4, RESULTS))
+    for settings, causes in (({}, {"new": 1, "client": 3}), (ALL, {"new": 1, "same": 3})):
+        async with scripted_origin() as origin, edge_to(origin.url, **settings) as proxy:
+            await Session(origin).turns(proxy.port, bodies)
+            await eventually(lambda seen=proxy, wanted=causes: by_cause(seen) == wanted)  # type: ignore[misc]
+
+
+async def test_a_store_that_forgets_a_decision_is_told_as_our_fault() -> None:
+    bodies = list(big_sdk(1, 3, SHORT))
+    async with scripted_origin() as origin, edge_to(origin.url, **ALL) as proxy:
+        session = Session(origin)
+        await session.turns(proxy.port, bodies[:2])
+        proxy.ledger._sticky.clear()
+        cast(MemoryStore, proxy.ledger.store)._entries.clear()
+        await session.turn(proxy.port, bodies[2])
+        assert session.received[2] == bodies[2]
+        await eventually(lambda: by_cause(proxy).get("proxy") == 1)
+
+
+@pytest.mark.parametrize("kind", TALKS)
+async def test_a_model_that_asks_for_originals_gets_them(kind: str) -> None:
+    original = log(0)
+    turns = [
+        Turn("", (run("log 0"),)),
+        Turn("", (fetch(original, lines="1"),)),
+        Turn("Both.", (run("ls"), fetch(original, match="ERROR"))),
+        Turn("Done."),
+    ]
+    async with Origin(Script.single(turns)) as origin, edge(origin.url, **ALL) as proxy, begun(kind) as talk:
+        await play(talk, url_of(proxy), stream=True)
+        unseen(talk)
+        check_requests(bodies_of(origin))
+        assert talk.said[-1].texts == ("Done.",)
+        assert proxy.board.total("headroom_shrink_failures") == 0
+
+
 # --- what it costs --------------------------------------------------------------------------------
 
 
@@ -385,9 +443,8 @@ async def test_no_prefix_is_broken_and_the_bill_is_not_higher(client: str, turns
     async with scripted_origin() as origin, edge_to(origin.url, **ALL) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, bodies)
-        await eventually(
-            lambda: proxy.board.total("headroom_prefix", "new") + proxy.board.total("headroom_prefix", "same") == turns
-        )
+        await eventually(lambda: sum(by_cause(proxy).values()) == turns)
+        assert not by_cause(proxy).get("proxy")
     report = compare(bodies, session.received, step=1)
     assert [breach for breach in report.breaches if breach.place != "request"] == []
     assert report.proxied_bill <= without.proxied_bill
