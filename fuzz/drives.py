@@ -268,11 +268,14 @@ def drive_arrange(data: bytes) -> None:
         return
     for size in (0, 5_000, 500_000):
         places = placed(prompt, size, _MARKER, providers.ANTHROPIC.markable, write=1.25, read=0.1)
-        assert len(places.edits) + places.whole <= 3
         made = splice(data, (), places.edits)
         if b"cache_control" not in data and b"\\u" not in data:
-            assert _without_markers(_spelled(made)) == value
-            assert made.count(_MARKER) == len(places.edits)
+            bare = _without_markers(_spelled(made))
+            assert isinstance(bare, dict)
+            if isinstance(value.get("system"), str) and isinstance(bare["system"], list):
+                bare["system"] = bare["system"][0]["text"]
+            assert bare == value
+            assert made.count(_MARKER) + places.whole <= 3
 
 
 def _arrange(raw: bytes, shape: ToolShape) -> None:

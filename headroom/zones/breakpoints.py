@@ -90,17 +90,15 @@ def placed(prompt: Prompt, tools: int, marker: bytes, markable: frozenset[str], 
     """Where `marker`, a member, goes besides the tools, which are `tools` bytes and marked, unless that is 0.
 
     `write` and `read` are prices relative to a plain token. A function of the body alone: what earlier requests of the
-    conversation had is worked out anew. At most three edits, or two and `whole`.
+    conversation had is worked out anew. At most three
+    markers, `whole` being one.
     """
-    edits: list[Edit] = []
     at, system = prompt.system
-    insert = _insert(at, system, marker, markable)
-    if insert is not None:
-        edits.append(insert)
+    edits = _in_system(at, system, marker, markable)
     head = tools + len(system)
     first = prompt.turns[0][0] if prompt.turns else 0
     sizes = [head + start + len(content) - first for start, content in prompt.turns]
-    before, now = _marked(head if insert is not None else tools, sizes, write - 1.0, 1.0 - read)
+    before, now = _marked(head if edits else tools, sizes, write - 1.0, 1.0 - read)
     whole = False
     if before > 0:
         insert = _insert(*prompt.turns[before], marker, markable)
@@ -131,6 +129,15 @@ def _marked(head: int, sizes: Sequence[int], dearer: float, cheaper: float) -> t
             balance -= cost
             written = size
     return before, now
+
+
+def _in_system(at: int, system: bytes, marker: bytes, markable: frozenset[str]) -> list[Edit]:
+    """The edits that mark the system text. One that is a string becomes the one text block that it stands for."""
+    if system[:1] == b'"' and _has_words(system):
+        end = at + len(system)
+        return [Edit(at, at, b'[{"type":"text","text":'), Edit(end, end, b",%b}]" % marker)]
+    insert = _insert(at, system, marker, markable)
+    return [] if insert is None else [insert]
 
 
 def _insert(at: int, blocks: bytes, marker: bytes, markable: frozenset[str]) -> Edit | None:

@@ -56,7 +56,9 @@ ONE = user(text("go"))
     ("body", "paths", "whole"),
     [
         ({"messages": [ONE]}, [], False),
-        ({"messages": [ONE], "system": "s"}, [], False),
+        ({"messages": [ONE], "system": "s"}, ["/system/0"], False),
+        ({"messages": [ONE], "system": " "}, [], False),
+        ({"messages": [ONE], "system": None}, [], False),
         ({"messages": [ONE], "system": [text("s"), text(" ")]}, ["/system/0"], False),
         ({"messages": [ONE, SAYS, user(text("a"), text("b"))]}, ["/messages/2/content/1"], False),
         ({"messages": [ONE, SAYS, user(text("a"), text(""))]}, ["/messages/2/content/0"], False),
@@ -75,6 +77,15 @@ def test_the_end_is_marked_from_the_second_request_on(
     body: dict[str, object], paths: Sequence[str], whole: bool
 ) -> None:
     assert marked(body) == (paths, whole)
+
+
+def test_a_system_text_that_is_a_string_becomes_the_block_that_it_stands_for() -> None:
+    raw = b'{"system" : "a\\u00e9\\"" ,"messages":[]}'
+    prompt = PROMPTS.read(raw)
+    assert prompt is not None
+    edits = placed(prompt, 0, MARKER, ANTHROPIC.markable, write=1.25, read=0.1).edits
+    block = b'[{"type":"text","text":"a\\u00e9\\"","cache_control":{"type":"ephemeral"}}]'
+    assert splice(raw, (), edits) == b'{"system" : ' + block + b' ,"messages":[]}'
 
 
 def test_without_tools_that_are_worth_caching_nothing_is_begun() -> None:
