@@ -32,8 +32,8 @@ NAMES: Final = (SORT_TOOLS, SORT_SCHEMA_KEYS, PLACE_CACHE_CONTROL, PLACE_PROMPT_
 
 KEY_LENGTH: Final = 32  # hex digits of a prompt's name
 KNOWN_LIMIT: Final = 10_000  # conversations of which is remembered that nothing was decided, or only observed
-MEMO_LIMIT: Final = 64  # lists of tools that are remembered as arranged
-MEMO_BYTES: Final = 512 * 1024  # largest list that is
+LIST_LIMIT: Final = 256 * 1024  # bytes of a list of tools that is put in order; about 0.1 ms per KiB, once
+MEMO_BYTES: Final = 16 * 1024 * 1024  # lists that are remembered as arranged, with what took their place
 _EPHEMERAL: Final = b'{"type":"ephemeral"}'
 _ABSENT: Final = (b"", b"null")
 _NONE = RAW(b"")
@@ -109,6 +109,7 @@ class Stabiliser:
         self._readers = {d.name: _Reader(d) for d in DIALECTS if d.shape is not None and not d.shape.under}
         self._known: OrderedDict[bytes, Decided | None] = OrderedDict()
         self._memo: OrderedDict[tuple[bytes, str, bool, bool, bool], Arranged] = OrderedDict()
+        self._memo_bytes = 0
 
     def concerns(self, dialect: Dialect, policy: Policy) -> bool:
         """Whether anything may be done at all for such a caller."""
@@ -230,21 +231,26 @@ class Stabiliser:
     def _arranged(
         self, top: Mapping[str, msgspec.Raw], dialect: Dialect, *, sort: bool, schemas: bool, marked: bool
     ) -> Arranged | None:
-        """The request's tools in order; None where it has none. Those of the last requests are remembered."""
+        """The request's tools in order; None where it has none, or too many. The last lists are remembered."""
         value = top.get("tools", _NONE)
-        if len(value) == 0:
+        if not 0 < len(value) <= LIST_LIMIT:
             return None
         raw = bytes(value)
         name = (blake3(raw).digest(), dialect.name, sort, schemas, marked)
         made = self._memo.get(name)
         if made is None:
             marker = _marker(dialect) if marked else b""
-            made = arranged(raw, dialect.tools, sort=sort, schemas=schemas, marker=marker)
-            if len(raw) <= MEMO_BYTES:
-                self._memo[name] = made
-                if len(self._memo) > MEMO_LIMIT:
-                    self._memo.popitem(last=False)
+            made = self._memo[name] = arranged(raw, dialect.tools, sort=sort, schemas=schemas, marker=marker)
+            self._memo_bytes += _cost(made)
+            while self._memo_bytes > MEMO_BYTES:
+                self._memo_bytes -= _cost(self._memo.popitem(last=False)[1])
+        else:
+            self._memo.move_to_end(name)
         return made
+
+
+def _cost(made: Arranged) -> int:
+    return 500 + 2 * len(made.tools)
 
 
 def _key(conversation: bytes) -> bytes:

@@ -19,9 +19,14 @@ from google.genai import types
 from headroom.config import Config
 from headroom.edge import Edge
 from headroom.faults import StoreDown
+from headroom.ledger import Ledger
+from headroom.policy import POLICIES, AuthMode
+from headroom.providers import OPENAI_CHAT
+from headroom.stabilise import LIST_LIMIT, MEMO_BYTES, Stabiliser
 from headroom.store import SPACE_STICKY, MemoryStore, Name
+from headroom.zones.locate import Locator
+from tests.support import embedded
 from tests.support.cache_model import ANTHROPIC_PRICES, AnthropicCache, PrefixCache, Usage, bill
-from tests.support.embedded import edge_to
 from tests.support.loops import chat_loop, claude_code_loop, codex_loop, gemini_loop, opencode_loop, sdk_loop
 from tests.support.origin import Origin
 from tests.support.outputs import ToolOutput, invented, mixed
@@ -65,6 +70,11 @@ CLIENTS: Mapping[str, Loop] = {
 }
 RESULTS = mixed(5, 30, 400, 6_000)
 SHORT = [invented("search", at, 200) for at in range(12)]
+
+
+def edge_to(url: str, **settings: object) -> Edge:
+    """A proxy that is never in a hurry: what a session is compared with must have had the same texts pressed."""
+    return embedded.edge_to(url, **{"press_deadline": "30s", "press_deadline_limit": "60s", **settings})
 
 
 async def through(bodies: Iterable[bytes], *fields: bytes, **settings: object) -> list[bytes]:
@@ -477,6 +487,29 @@ async def test_markers_pay_from_the_second_request_on(seed: int) -> None:
 async def test_a_single_small_request_costs_what_it_cost() -> None:
     bodies = list(sdk_loop(1, 1, SHORT, bulk=0.5))
     assert bill(usages(await through(bodies, **ALL))) == bill(usages(bodies))
+
+
+async def test_a_list_of_tools_beyond_all_measure_is_left_as_it_is() -> None:
+    body = json.loads(shuffled(chat_loop(1, 1, SHORT))[0])
+    body["tools"][0]["function"]["description"] = "d" * LIST_LIMIT
+    raw = json.dumps(body).encode()
+    assert await through([raw], sort_tools="enabled", sort_schema_keys="enabled") == [raw]
+
+
+async def test_what_is_remembered_is_bounded() -> None:
+    ledger = Ledger(MemoryStore(3600.0), 1 << 20, 1.0)
+    stabiliser = Stabiliser(Config.of(**ALL), ledger)
+    assert OPENAI_CHAT.shape is not None
+    locator, policy = Locator(OPENAI_CHAT.shape), POLICIES[AuthMode.PAYG]
+    for number in range(60):
+        tools = [{"function": {"name": name, "description": f"{number:02}" * 50_000}} for name in "ba"]
+        body = json.dumps({"messages": [{"role": "user", "content": f"{number}"}], "tools": tools}).encode()
+        made = await stabiliser.edits(
+            body, locator.locate(body, b""), OPENAI_CHAT, policy, decide=True, observe=number % 2 == 0
+        )
+        assert made.names == ("sort_tools", "place_prompt_cache_key")
+    assert 0 < len(stabiliser._memo) < 60
+    assert stabiliser._memo_bytes <= MEMO_BYTES
 
 
 # --- through the providers' own SDKs --------------------------------------------------------------

@@ -11,11 +11,12 @@ from typing import Final
 import msgspec
 from blake3 import blake3
 
-from headroom.zones.locate import address
 from headroom.zones.places import UNREADABLE, Span, elements, members
 from headroom.zones.shape import ToolShape
 from headroom.zones.splice import Edit, to_text
 
+MOST: Final = 1024  # tools of a list that is put in order; providers take some hundreds
+MEMBERS: Final = 10_000  # colons in such a list, which bound how long that takes
 DEPTH_LIMIT: Final = 32  # levels of a schema whose keys are sorted; a deeper one is left alone
 _KEY = re.compile(rb'[ \t\r\n,]*+("(?:[^"\\]|\\.)*+")[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL)
 _END = re.compile(rb"[ \t\r\n]*+\}[ \t\r\n]*+")
@@ -37,7 +38,7 @@ class _Odd(Exception):
 
 
 def arranged(raw: bytes, shape: ToolShape, *, sort: bool, schemas: bool, marker: bytes = b"") -> Arranged:
-    """What puts the list of tools `raw` in order; no edits where it is none, or is so already.
+    """What puts the list of tools `raw` in order; no edits where it is none, is so already, or is too long.
 
     `sort`: by name, by bytes, those without one by a digest of theirs; what is equal keeps its order. `schemas`: the
     keys of schemas as in `sorted_keys`. `marker`: a member that the last tool which may carry one gets, as its last.
@@ -45,7 +46,7 @@ def arranged(raw: bytes, shape: ToolShape, *, sort: bool, schemas: bool, marker:
     the list per level that is looked into.
     """
     spans = elements(raw, 0, len(raw)) if raw[:1] == b"[" else None
-    if not spans:
+    if not spans or len(spans) > MOST or raw.count(b":") > MEMBERS:
         return Arranged((), raw, moved=False, schemas=False, marked=False)
     came = [raw[start:end] for start, end in spans]
     tidy = [_with_schemas(tool, shape) for tool in came] if schemas else came
@@ -187,14 +188,18 @@ def _sorted(raw: bytes, depth: int) -> bytes:
     slices: list[tuple[str, bytes]] = []
     at = 1
     for key, value in _read_object(raw).items():
-        # By address, not by length: of a key that is there twice, only the last value is here, and not in its place.
-        begin = address(value) - address(raw)
-        match = _KEY.fullmatch(raw, at, begin) if at <= begin else None
+        match = _KEY.match(raw, at)
         if match is None:
             raise _Odd
+        begin = match.end()
         at = begin + len(value)
+        # Of a key that is there twice only the last value is here, and in the first one's place: the bytes differ, or
+        # what follows is no key, or something is left at the end.
+        own = raw[begin:at]
+        if own != bytes(value):
+            raise _Odd
         places.append((match.start(1), at))
-        slices.append((key, raw[match.start(1) : begin] + _sorted(raw[begin:at], depth - 1)))
+        slices.append((key, raw[match.start(1) : begin] + _sorted(own, depth - 1)))
     if not _END.fullmatch(raw, at):
         raise _Odd
     slices.sort(key=lambda pair: pair[0])

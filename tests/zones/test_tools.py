@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fuzz.drives import drive_arrange
 from headroom.providers import ANTHROPIC, GEMINI, OPENAI_CHAT, OPENAI_RESPONSES, Dialect
 from headroom.zones.splice import splice
-from headroom.zones.tools import DEPTH_LIMIT, arranged, has_marker, sorted_keys, with_member
+from headroom.zones.tools import DEPTH_LIMIT, MEMBERS, MOST, arranged, has_marker, sorted_keys, with_member
 from tests.support import json_texts
 
 MARKER = b'"cache_control":{"type":"ephemeral"}'
@@ -55,6 +55,15 @@ def order(raw: str, dialect: Dialect, *, sort: bool = True, schemas: bool = Fals
 def test_tools_are_sorted_by_name_and_what_stands_between_them_stays(dialect: Dialect, came: str, went: str) -> None:
     assert order(came, dialect) == went
     assert order(went, dialect) == went
+
+
+@pytest.mark.parametrize("tool", ['{"name":"%d"}', "1"])
+def test_a_list_beyond_all_measure_is_left_alone(tool: str) -> None:
+    raw = "[" + ",".join(tool.replace("%d", str(at)) for at in range(MOST + 1)) + "]"
+    assert order(raw, ANTHROPIC, schemas=True, marker=MARKER) == raw
+    schema = ",".join(f'"{at}":1' for at in range(MEMBERS))
+    many = f'[{{"name":"b","input_schema":{{{schema}}}}},{{"name":"a"}}]'
+    assert order(many, ANTHROPIC, schemas=True) == many
 
 
 def test_tools_without_a_name_have_a_place_that_does_not_depend_on_the_others() -> None:
