@@ -190,8 +190,10 @@ class Shrinker:
         # Each type is told once; a stream of made-up ones must neither fill the log nor the memory.
         if told.unknown_types and len(self._told_types) < TYPES_LIMIT:
             self._told_types |= told.unknown_types
-        wanted = located.old or located.fresh or (tool != "off" and not self._observe) or policy is not None
-        if not wanted or not (located.utf8 and _is_utf8_outside(body, located.span)):
+        wanted = located.old or located.fresh or (tool != "off" and not self._observe)
+        if not (wanted or self._concerns(dialect, policy)) or not (
+            located.utf8 and _is_utf8_outside(body, located.span)
+        ):
             return told
         begun = time.perf_counter()
         stable, note = await self._stable(body, located, dialect, policy, decide=decide)
@@ -263,6 +265,9 @@ class Shrinker:
             store_ms=store_ms,
             press_ms=press_ms,
         )
+
+    def _concerns(self, dialect: Dialect, policy: Policy | None) -> bool:
+        return policy is not None and self._stabiliser.concerns(dialect, policy)
 
     async def _stable(
         self, body: bytes, located: Located, dialect: Dialect, policy: Policy | None, *, decide: bool

@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-import orjson
 
 from headroom.zones.locate import RAW, address
 from headroom.zones.places import UNREADABLE
 from headroom.zones.shape import Shape
-from headroom.zones.splice import Edit
+from headroom.zones.splice import Edit, to_text
 
 LEAST: Final = 4096  # bytes of a prefix below which none is cached: 1,024 tokens for most models
 CAUTION: Final = 0.75  # share of what was read that counts: bytes are not tokens
@@ -160,4 +159,9 @@ def _has_words(token: bytes) -> bool:
     """Whether a JSON string is more than blanks, on which no marker may be."""
     if token[:1] != b'"':
         return False
-    return len(token) > 200 or bool(str(orjson.loads(token)).strip())
+    if len(token) > 200:
+        return True
+    try:
+        return bool(to_text(token).strip())
+    except ValueError:  # half a surrogate pair: whoever reads it, it is no blank
+        return True

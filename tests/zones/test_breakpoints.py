@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headroom.providers import ANTHROPIC
-from headroom.zones.breakpoints import LEAST, Prompts, _marked, placed
+from headroom.zones.breakpoints import LEAST, Prompts, _has_words, _marked, placed
 from headroom.zones.splice import splice
 
 SHAPE = ANTHROPIC.shape
@@ -86,6 +86,12 @@ def test_a_system_text_that_is_a_string_becomes_the_block_that_it_stands_for() -
     edits = placed(prompt, 0, MARKER, ANTHROPIC.markable, write=1.25, read=0.1).edits
     block = b'[{"type":"text","text":"a\\u00e9\\"","cache_control":{"type":"ephemeral"}}]'
     assert splice(raw, (), edits) == b'{"system" : ' + block + b' ,"messages":[]}'
+
+
+def test_half_a_character_is_more_than_blanks() -> None:
+    """The body's reader refuses it; this one must not fail where another reader does not."""
+    assert _has_words(b'"\\udc00"')
+    assert not _has_words(b'" \\n"')
 
 
 def test_without_tools_that_are_worth_caching_nothing_is_begun() -> None:
