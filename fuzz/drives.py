@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import orjson
@@ -50,12 +51,15 @@ from headroom.zones import (
     volatile,
     wrapped,
 )
+from headroom.zones.breakpoints import Prompts, placed
 from headroom.zones.cut import CUTTERS, cut
 from headroom.zones.detect import sniff
 from headroom.zones.locate import Locator, frozen_count
 from headroom.zones.places import members
 from headroom.zones.press import Action, Floors, press, seen, unpress
+from headroom.zones.shape import ToolShape
 from headroom.zones.splice import Edit, splice, to_text, to_token
+from headroom.zones.tools import arranged
 from headroom.zones.yardstick import Characters
 from tests.support import naive, oracle
 from tests.support.excerpts import accounts_for_every_line
@@ -249,6 +253,86 @@ def drive_splice(data: bytes) -> None:
         assert out[:at] == data[:at] and out[len(out) - (len(data) - end - 1) :] == data[end + 1 :]
         orjson.loads(out)
         at = data.find(b'"', end + 1)
+
+
+_MARKER = b'"cache_control":{"type":"ephemeral"}'
+_PROMPTS = Prompts(_SHAPE)
+
+
+def drive_arrange(data: bytes) -> None:
+    """Tools in another order are the same tools, and are in order then; markers are all that is added to a body."""
+    try:
+        value = _spelled(data)
+    except (ValueError, RecursionError):
+        return
+    if isinstance(value, list) and data[:1] == b"[" and data.rstrip()[-1:] == b"]":
+        for dialect in providers.DIALECTS:
+            _arrange(data.rstrip(), dialect.tools)
+    prompt = _PROMPTS.read(data)
+    if prompt is None or not isinstance(value, dict):
+        return
+    for size in (0, 5_000, 500_000):
+        places = placed(prompt, size, _MARKER, providers.ANTHROPIC.markable, write=1.25, read=0.1)
+        made = splice(data, (), places.edits)
+        if b"cache_control" not in data and b"\\u" not in data:
+            bare = _without_markers(_spelled(made))
+            assert isinstance(bare, dict)
+            if isinstance(value.get("system"), str) and isinstance(bare["system"], list):
+                bare["system"] = bare["system"][0]["text"]
+            assert bare == value
+            assert made.count(_MARKER) + places.whole <= 3
+
+
+def _arrange(raw: bytes, shape: ToolShape) -> None:
+    for sort, schemas in ((True, False), (False, True), (True, True)):
+        made = arranged(raw, shape, sort=sort, schemas=schemas)
+        assert splice(raw, (), made.edits) == made.tools
+        assert Counter(made.tools) == Counter(raw)
+        assert (made.tools != raw) == (made.moved or made.schemas)
+        assert _unordered(_spelled(made.tools), shape) == _unordered(_spelled(raw), shape)
+        if not sort:
+            assert _spelled(made.tools) == _spelled(raw)
+        again = arranged(made.tools, shape, sort=sort, schemas=schemas)
+        assert not again.edits
+        marked = arranged(raw, shape, sort=sort, schemas=schemas, marker=_MARKER)
+        assert (marked.tools, marked.moved, marked.schemas) == (made.tools, made.moved, made.schemas)
+        out = splice(raw, (), marked.edits)
+        assert len(out) - len(raw) in ((len(_MARKER), len(_MARKER) + 1) if marked.marked else (0,))
+        if marked.marked:
+            assert out.count(_MARKER) == raw.count(_MARKER) + 1
+            _spelled(out)
+
+
+def _unordered(tools: object, shape: ToolShape) -> object:
+    """Tools as values, whatever the order of lists that may be sorted."""
+    assert isinstance(tools, list)
+    made = [_canonical(_listed(tool, shape) if isinstance(tool, dict) else tool) for tool in tools]
+    return sorted(made) if shape.ordered else made
+
+
+def _listed(tool: dict[str, object], shape: ToolShape) -> dict[str, object]:
+    return {
+        key: sorted(map(_canonical, value)) if key in shape.lists and isinstance(value, list) else value
+        for key, value in tool.items()
+    }
+
+
+def _spelled(data: bytes) -> object:
+    """JSON with its numbers as they are spelled."""
+    value: object = json.loads(data, parse_int=str, parse_float=str)
+    return value
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _without_markers(value: object) -> object:
+    if isinstance(value, list):
+        return [_without_markers(one) for one in value]
+    if isinstance(value, dict):
+        return {key: _without_markers(one) for key, one in value.items() if key != "cache_control"}
+    return value
 
 
 def drive_documents(data: bytes) -> None:

@@ -339,6 +339,38 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         ("HEADROOM_PROXY_STRIP_INTERNAL_HEADERS",),
     ),
     Setting(
+        "sort_tools",
+        "disabled",
+        ON_OFF,
+        "Sort tools by name, so that the provider's cache is not missed by their order; for callers who pay per token, "
+        "in conversations that begin without cache markers of their own, as with the other three",
+        "stabilisation",
+    ),
+    Setting(
+        "sort_schema_keys",
+        "disabled",
+        ON_OFF,
+        "Sort the keys in tools' schemas; models tend to write arguments in the order of the schema",
+        "stabilisation",
+    ),
+    Setting(
+        "place_cache_control",
+        "disabled",
+        ON_OFF,
+        "Place cache markers, where the provider caches only what is marked: on tools and system text, and from a "
+        "conversation's second request on at its end, once reading from the cache has paid for that; what makes only "
+        "one request pays a quarter more for tools and system text",
+        "stabilisation",
+    ),
+    Setting(
+        "place_prompt_cache_key",
+        "disabled",
+        ON_OFF,
+        "Name the prompt by its model, system text and tools, so that its requests reach the machine that cached it; "
+        'Responses only with "store": false',
+        "stabilisation",
+    ),
+    Setting(
         "store",
         "",
         Kind(

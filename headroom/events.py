@@ -54,7 +54,8 @@ class Request(Event, frozen=True, kw_only=True):
     of the slots that were replaced; `saved_fresh` is the part saved in slots sent for the first time. `bill` is the
     prompt's price in plain input tokens as the provider reported it, `bill_saved` what it would have been more.
     `observed`: the request went as it came, and what is told of slots and tokens is what would have been done.
-    `unfit`: kinds of names ("project", "user") that the caller gave and that are not fit to be used.
+    `unfit`: kinds of names ("project", "user") that the caller gave and that are not fit to be used. `stabilised` names
+    what was done for the provider's cache, by the settings that ask for it.
     """
 
     id: str
@@ -84,6 +85,7 @@ class Request(Event, frozen=True, kw_only=True):
     note: str = ""
     fault: str = ""
     slots: tuple[Row, ...] = ()
+    stabilised: tuple[str, ...] = ()
     prefix: Comparison | None = None
     ms: Timings
 
@@ -164,8 +166,8 @@ class MarkerOrder(Event, frozen=True, kw_only=True):
 
 
 class PrefixBroken(Event, frozen=True, kw_only=True):
-    """A request goes otherwise than the one before it, from item `at` on, and its client did not change it: a fault of
-    ours, or of the store, that costs what the provider had cached from there on."""
+    """A request goes otherwise than the one before it, from item `at` on (-1: from the tools on), and its client did
+    not change it: a fault of ours, or of the store, that costs what the provider had cached from there on."""
 
     id: str
     at: int

@@ -326,13 +326,14 @@ class Exchange:
         """What to send in `plain`'s place: rewritten, else with what was decided before, else as it came."""
         house, dialect = self._house, self._plan.dialect
         wish, recall = self._wish(auth), self._recalled
-        learn = house.learning is not None and POLICIES[auth].learns
+        policy = POLICIES[auth]
+        learn = house.learning is not None and policy.learns
         receipt: Receipt | None = None
         failed = False
         for decide in (True, False):
             try:
                 receipt = await house.shrinker.rewrite(
-                    plain, dialect, caller, session, decide=decide, wish=wish, recall=recall, learn=learn
+                    plain, dialect, caller, session, decide=decide, wish=wish, recall=recall, policy=policy, learn=learn
                 )
                 break
             except Exception as error:
@@ -807,7 +808,7 @@ class Exchange:
         )
         if receipt.observed:
             lines += b"x-headroom-observed: true\r\n"
-        forms = dict.fromkeys(row.form for row in receipt.rows if row.action == "pressed")
+        forms = dict.fromkeys((*receipt.stabilised, *(row.form for row in receipt.rows if row.action == "pressed")))
         if forms:
             lines += b"x-headroom-transforms: %b\r\n" % ",".join(forms).encode()
         if receipt.note:
@@ -889,6 +890,7 @@ class Exchange:
             observed=receipt is not None and receipt.observed,
             note=receipt.note if receipt is not None else "",
             slots=receipt.rows if receipt is not None else (),
+            stabilised=receipt.stabilised if receipt is not None else (),
             prefix=compared,
         )
         house.counters(event)

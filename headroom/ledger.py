@@ -248,7 +248,7 @@ class Ledger:
         put = await self._bounded(
             self._store.put([(name, value) for name, (_, value) in zip(names, entries, strict=True)])
         )
-        for (_, key), name in zip(entries, names, strict=True):
+        for (key, _), name in zip(entries, names, strict=True):
             self._stick(key, put[name])
         return [put[name] for name in names]
 

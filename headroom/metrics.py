@@ -25,6 +25,7 @@ from headroom.events import (
 )
 from headroom.projects import Projects, Rows
 from headroom.receipts import DIMS
+from headroom.stabilise import NAMES
 from headroom.zones.press import Action
 from headroom.zones.volatile import KINDS
 
@@ -105,6 +106,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         label="kind",
         values=KINDS,
     ),
+    Family("headroom_stabilised", "Requests changed for the provider's cache, by how", label="name", values=NAMES),
     Family("headroom_retrievals", "Originals asked for", label="outcome", values=("found", "missing")),
     Family(
         "headroom_memory",
@@ -260,6 +262,8 @@ class Counters:
         if event.observed:
             # What would have been saved is told in the log; counters are about what was sent.
             return
+        for name in event.stabilised:
+            self.add("headroom_stabilised", 1, name)
         self.add("headroom_slots_replayed", event.replayed)
         self.add("headroom_slot_tokens_before", event.tokens_before)
         self.add("headroom_slot_tokens_after", event.tokens_after)
@@ -313,6 +317,7 @@ def stats(board: Board) -> dict[str, object]:
         "prefix": {v: int(board.total("headroom_prefix", v)) for v in _values("headroom_prefix")},
         "drift": {v: int(board.total("headroom_prefix_drift", v)) for v in _values("headroom_prefix_drift")},
         "volatile": {v: int(board.total("headroom_volatile_content", v)) for v in _values("headroom_volatile_content")},
+        "stabilised": {v: int(board.total("headroom_stabilised", v)) for v in NAMES},
         "retrievals": {v: int(board.total("headroom_retrievals", v)) for v in _values("headroom_retrievals")},
         "memory": {v: int(board.total("headroom_memory", v)) for v in _values("headroom_memory")},
         "projects": board.projects.figures(),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
-from headroom.zones.shape import Call, Result, Shape
+from headroom.zones.shape import Call, Result, Shape, ToolShape
 
 Path = tuple[str, ...]
 
@@ -64,12 +64,19 @@ class ErrorShape:
     other: str
 
 
+_TOOLS: Final = ToolShape()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """One request and answer format. `shape` is None where its requests are never rewritten.
 
     `loom` names what answers calls of the retrieve tool within its streams; empty where nothing does. `bare_prompt`:
     in place of items there may be one text, a prompt with no results.
+
+    `own_markers`: keys by which a client says itself what is to be cached. `markable`: types of blocks that may carry a
+    marker of ours; empty where none is ever placed. `cache_key`: the member that names a prompt to the cache.
+    `chained`: members that continue a prompt which the provider keeps; it keeps none where `stored` is false.
     """
 
     name: str
@@ -82,6 +89,12 @@ class Dialect:
     loom: str = ""
     bare_prompt: bool = False
     most_tools: int = 0
+    tools: ToolShape = _TOOLS
+    own_markers: tuple[str, ...] = ()
+    markable: frozenset[str] = frozenset()
+    cache_key: str = ""
+    chained: tuple[str, ...] = ()
+    stored: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +210,11 @@ ANTHROPIC = Dialect(
     errors=ERRORS_ANTHROPIC,
     session_fields=(b"x-claude-code-session-id", b"x-session-id"),
     loom="blocks",
+    tools=ToolShape(schemas=(("input_schema",),), unmarkable="defer_loading"),
+    own_markers=("cache_control",),
+    markable=frozenset({"text", "image", "document", "search_result", "tool_result"}),
 )
+_BREAKPOINTS: Final = ("prompt_cache_breakpoint", "prompt_cache_options")
 OPENAI_CHAT = Dialect(
     name="openai_chat",
     shape=Shape(
@@ -224,6 +241,9 @@ OPENAI_CHAT = Dialect(
     session_fields=(b"session-id", b"x-session-id"),
     loom="deltas",
     most_tools=128,
+    tools=ToolShape(names=(("name",), ("function", "name")), schemas=(("function", "parameters"),)),
+    own_markers=("cache_control", *_BREAKPOINTS),
+    cache_key="prompt_cache_key",
 )
 OPENAI_RESPONSES = Dialect(
     name="openai_responses",
@@ -319,6 +339,13 @@ OPENAI_RESPONSES = Dialect(
     loom="items",
     most_tools=128,
     bare_prompt=True,
+    tools=ToolShape(
+        names=(("name",), ("function", "name")), lists=("tools",), schemas=(("parameters",), ("function", "parameters"))
+    ),
+    own_markers=_BREAKPOINTS,
+    cache_key="prompt_cache_key",
+    chained=("previous_response_id", "conversation"),
+    stored="store",
 )
 _CONTENTS = Shape(
     name="gemini",
@@ -354,6 +381,11 @@ GEMINI = Dialect(
     session_fields=(b"x-session-id",),
     loom="parts",
     most_tools=128,
+    tools=ToolShape(
+        lists=("functionDeclarations", "function_declarations"),
+        ordered=False,
+        schemas=(("parameters",), ("parametersJsonSchema",), ("parameters_json_schema",)),
+    ),
 )
 CLOUDCODE = replace(GEMINI, name="cloudcode", loom="", shape=replace(_CONTENTS, under="request"))
 DIALECTS: Final = (ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, GEMINI, CLOUDCODE)

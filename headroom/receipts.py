@@ -32,13 +32,20 @@ DIMS: Final[tuple[Dim, ...]] = ("system", "tools", "early_messages")
 
 
 class Head(msgspec.Struct, frozen=True, gc=False):
-    """Digests of what stands before a conversation: instructions and tools as they came, without markers, and what the
-    proxy added to the tools. The first `instructing` items are among the instructions."""
+    """Digests of what stands before a conversation: instructions and tools as they came, without markers; what the
+    proxy added to the tools; and the tools as it `arranged` them, empty where it did not. The first `instructing` items
+    are among the instructions."""
 
     system: bytes = b""
     tools: bytes = b""
     added: bytes = b""
+    arranged: bytes = b""
     instructing: int = 0
+
+    @property
+    def went(self) -> tuple[bytes, bytes, bytes]:
+        """What was sent of it."""
+        return self.system, self.arranged or self.tools, self.added
 
 
 class Forwarded(msgspec.Struct, frozen=True, gc=False):
@@ -51,8 +58,7 @@ class Forwarded(msgspec.Struct, frozen=True, gc=False):
 
     def digest(self) -> bytes:
         """One digest of it all."""
-        head = self.head
-        return blake3(b"".join((head.system, head.tools, head.added, *self.went))).digest()
+        return blake3(b"".join((*self.head.went, *self.went))).digest()
 
     def early(self) -> tuple[bytes, ...]:
         """The first messages as they came, instructions left out."""
@@ -200,8 +206,8 @@ def compare(before: Forwarded | None, now: Forwarded) -> Comparison:
     digest = now.digest().hex()[:16]
     if before is None:
         return Comparison("new", digest, items=len(now.went))
-    if before.head != now.head:
-        ours = before.head == msgspec.structs.replace(now.head, added=before.head.added)
+    if before.head.went != now.head.went:
+        ours = (before.head.system, before.head.tools) == (now.head.system, now.head.tools)
         return Comparison("proxy" if ours else "client", digest, -1, len(now.went))
     for at, (came, went) in enumerate(zip(now.came, now.went, strict=True)):
         if at == len(before.went):

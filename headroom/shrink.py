@@ -22,8 +22,10 @@ from headroom.faults import NoMessages, NotJson, PressLate, StoreDown
 from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, text_key
 from headroom.lessons import Lesson
 from headroom.offering import Offer, Offering, Wish
+from headroom.policy import Policy
 from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
 from headroom.receipts import Forwarded, Head, prefix
+from headroom.stabilise import UNCHANGED, Stabiliser, Stable
 from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
 from headroom.tails import Recall, Tailed, Tails
 from headroom.weave import TOOL_NAME, Turn
@@ -87,8 +89,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     left out. `ours` are the tools whose calls the proxy is to answer, in `conversation`, whose turns so far are
     `places` (see Offering.places). `forwarded` makes what the next request is compared with, `volatile` looks for what
     may be another in it; both hold the body. `volatile` is None where nobody wants to know. `tailed` is what was
-    appended to the user's words, without the texts. `lessons` are for the statistics, where they were asked for; `span`
-    is where the body's items are.
+    appended to the user's words, without the texts. `stabilised` names what was done for the provider's cache; see
+    Stabiliser. `lessons` are for the statistics, where they were asked for; `span` is where the body's items are.
     """
 
     body: bytes
@@ -112,6 +114,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     forwarded: Callable[[], Forwarded] | None = None
     volatile: Callable[[], tuple[Finding, ...]] | None = None
     tailed: Tailed | None = None
+    stabilised: tuple[str, ...] = ()
     locate_ms: float = 0.0
     store_ms: float = 0.0
     press_ms: float = 0.0
@@ -138,6 +141,7 @@ class Shrinker:
         self._seeks = config.on("volatile_content")
         self._policy: Mapping[str, str] = {**dict.fromkeys(left_alone, "lossless"), **config.tool_policy}
         self._offering = Offering(ledger)
+        self._stabiliser = Stabiliser(config, ledger)
         self._floors = Floors({kind: config.whole(f"{group}_floor") for kind, group in FLOOR_GROUPS.items()})
         self._style = Style(config.text("press_style"))
         self._error_floor = config.whole("error_floor")
@@ -176,14 +180,16 @@ class Shrinker:
         decide: bool = True,
         wish: Wish | None = None,
         recall: Recall | None = None,
+        policy: Policy | None = None,
         learn: bool = False,
     ) -> Receipt:
         """What to send in `body`'s place; without `decide` only what was decided before is put in.
 
         `wish` says which tools may be offered; None where nothing at all may be added. Texts are cut only where the
-        model can fetch them. `recall` says whose memories are appended to the user's words. With `learn` the receipt
-        has lessons, which are the same body's whatever was learnt before. Never raises for anything
-        in the body; a fault of ours is the caller's to catch.
+        model can fetch them. `recall` says whose memories are appended to the user's words, `policy` what may be done
+        outside of results for the provider's cache; None for nothing. With `learn` the receipt has lessons, which are
+        the same body's whatever was learnt before. Never raises for anything in the body; a fault of ours is the
+        caller's to catch.
         """
         begun = time.perf_counter()
         names: Mapping[str, str] = {}
@@ -209,15 +215,16 @@ class Shrinker:
         if told.unknown_types and len(self._told_types) < TYPES_LIMIT:
             self._told_types |= told.unknown_types
         adds = not self._observe and (wish is not None or recall is not None)
-        wanted = located.old or located.fresh or adds
+        wanted = located.old or located.fresh or adds or self._concerns(dialect, policy)
         if not wanted or not (located.utf8 and _is_utf8_outside(body, located.span)):
             return told
         begun = time.perf_counter()
-        added = _Added()
+        stable, note = await self._stable(body, located, dialect, policy, decide=decide)
+        added = _Added(note=note)
         if wish is not None and not self._observe:
             added = await self._added(body, located, dialect, shape, wish)
         offer = added.offer
-        decisions, note = await self._recalled(located, added.note)
+        decisions, note = await self._recalled(located, note or added.note)
         store_ms = _since(begun)
         cut = frozenset(key for key, known in decisions.items() if known.original)
         if offer is None or not offer.redeems:
@@ -244,7 +251,7 @@ class Shrinker:
         else:
             press_ms = 0.0
         tailed = await self._tail(work, recall, decide=decide)
-        added = msgspec.structs.replace(added, offer=work.offer, tailed=tailed)
+        added = msgspec.structs.replace(added, offer=work.offer, tailed=tailed, stable=stable)
         await self._renew(work, decisions)
         receipt = self._splice(body, located, decisions, work.new, added)
         return msgspec.structs.replace(
@@ -264,6 +271,7 @@ class Shrinker:
             ours=work.offer.ours if work.offer is not None else frozenset(),
             places=tuple(added.places),
             last_call=last_call(located),
+            stabilised=stable.names,
             store_ms=store_ms,
             press_ms=press_ms,
             lessons=tuple(work.lessons),
@@ -305,6 +313,22 @@ class Shrinker:
         decide = decide and not work.note
         changes = work.offer is not None and CHANGES_MEMORY in work.offer.ours
         return await self._tails.of(work.body, located, recall, open_from=open_from, with_tools=changes, decide=decide)
+
+    def _concerns(self, dialect: Dialect, policy: Policy | None) -> bool:
+        return policy is not None and self._stabiliser.concerns(dialect, policy)
+
+    async def _stable(
+        self, body: bytes, located: Located, dialect: Dialect, policy: Policy | None, *, decide: bool
+    ) -> tuple[Stable, str]:
+        """What is done for the provider's cache, and the name of the fault that kept it from being done."""
+        if policy is None:
+            return UNCHANGED, ""
+        try:
+            return await self._stabiliser.edits(
+                body, located, dialect, policy, decide=decide, observe=self._observe
+            ), ""
+        except StoreDown as fault:
+            return UNCHANGED, fault.name
 
     async def _record(self, work: _Fresh, pressings: list[Pressing], decisions: dict[bytes, Decision]) -> None:
         """Keep what was decided before it is sent; where that fails, nothing was decided."""
@@ -542,11 +566,12 @@ class _Added(msgspec.Struct, frozen=True, gc=False):
     hidden: Sequence[Edit] = ()
     note: str = ""
     tailed: Tailed | None = None
+    stable: Stable = UNCHANGED
 
     @property
     def inserts(self) -> list[Edit]:
-        """Edits that add what stands between the tokens of the body."""
-        return [*(self.offer.edits if self.offer is not None else ()), *self.hidden]
+        """Edits of what stands between the tokens of the body."""
+        return [*self.stable.edits, *(self.offer.edits if self.offer is not None else ()), *self.hidden]
 
     @property
     def tails(self) -> Mapping[int, bytes]:
@@ -610,11 +635,9 @@ def _forwarded(
     )
     tools = without_markers(bytes(parts.tools), shape.marker)
     ours = b"".join(edit.token for edit in added.offer.edits) if added.offer is not None else b""
-    return prefix(
-        Head(blake3(system).digest(), blake3(tools).digest(), ours and blake3(ours).digest(), first),
-        located.plain,
-        went,
-    )
+    arranged = b"" if added.stable.tools is None else blake3(without_markers(added.stable.tools, shape.marker)).digest()
+    head = Head(blake3(system).digest(), blake3(tools).digest(), ours and blake3(ours).digest(), arranged, first)
+    return prefix(head, located.plain, went)
 
 
 def _press_all(

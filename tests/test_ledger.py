@@ -143,3 +143,14 @@ async def test_being_replayed_renews_an_entry_at_most_half_hourly() -> None:
         ledger.renew(ledger.due([(SPACE_DECISION, b"k")], now))
     await ledger.close()
     assert len(store.touches) == 2
+
+
+async def test_what_was_added_to_a_conversation_is_known_without_the_store_from_then_on() -> None:
+    store = Failing()
+    ledger = Ledger(store, 1 << 20, 1.0)
+    assert await ledger.stick(b"k", b"one") == b"one"
+    assert await ledger.stick_all([(b"l", b"two"), (b"k", b"three")]) == [b"two", b"one"]
+    store.fails = True
+    assert await ledger.sticky(b"k") == b"one"
+    assert await ledger.stickies([b"l", b"k"]) == [b"two", b"one"]
+    assert store.reads == 0

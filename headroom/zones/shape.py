@@ -77,3 +77,20 @@ class Shape:
     lifetime: str = ""
     long_lifetime: str = ""
     session: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolShape:
+    """What a dialect's list of tools looks like, as far as its order and its schemas go.
+
+    `names` are the paths in an element to its name, the first that leads to a text counts. `lists` are the keys under
+    which an element has functions of its own; `ordered` says whether the elements themselves may change places.
+    `schemas` are the paths from an element, or from one of its functions, to a JSON schema. An element in which
+    `unmarkable` is true cannot carry a cache marker.
+    """
+
+    names: tuple[tuple[str, ...], ...] = (("name",),)
+    lists: tuple[str, ...] = ()
+    ordered: bool = True
+    schemas: tuple[tuple[str, ...], ...] = ()
+    unmarkable: str = ""
