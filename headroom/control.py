@@ -45,6 +45,8 @@ class State(msgspec.Struct):
     config: Mapping[str, object] = {}
     volatile: Sequence[tuple[str, str, str]] = ()
     learning: Mapping[str, object] = {}
+    memory: bool = False
+    memory_trouble: str = ""
 
 
 class Reply(msgspec.Struct, frozen=True, gc=False):
@@ -161,7 +163,10 @@ class Control:
                 "yardstick": {"enabled": True, "ready": True, "status": state.yardstick},
                 "cache": off,
                 "rate_limiter": off,
-                "memory": off,
+                # Nor does a memory that cannot be reached: requests go without.
+                "memory": {"enabled": True, "ready": True, "status": "up", "trouble": state.memory_trouble}
+                if state.memory
+                else off,
                 "upstream": off,
             },
             "core": "missing" if missing else "loaded",

@@ -330,6 +330,8 @@ class Edge:
             yardstick=self.shrinker.yardstick_fault or loaded,
             config=_shown(self.config),
             volatile=tuple(self.receipts.recent),
+            memory=self.remembering is not None,
+            memory_trouble=self.remembering.memories.trouble if self.remembering is not None else "",
             learning={
                 "enabled": self.learning is not None,
                 **(self.learning.told() if self.learning is not None else {}),

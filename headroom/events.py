@@ -287,6 +287,13 @@ class MemoryInjection(Event, frozen=True, kw_only=True):
     bytes_injected: int = 0
     query_hash: str = ""
 
+    @property
+    def level(self) -> Level:
+        """See Event. What happens with most requests is not worth a line each."""
+        if self.decision.endswith("_down"):
+            return "warning"
+        return "info" if self.decision in ("injected", "no_project") else "debug"
+
 
 class UnknownItem(Event, frozen=True, kw_only=True):
     """Fresh items of types that the dialect does not know; they were forwarded as they came. Once per type."""

@@ -74,7 +74,7 @@ class MemoryRefused(Exception):
     """A memory that cannot be kept as it is; the text says why and what would be right, to a model or a person."""
 
 
-class MemoryStore(Protocol):
+class Memories(Protocol):
     """Keeps memories. Every call raises MemoryDown if it cannot answer, also where it does not within its time."""
 
     @property

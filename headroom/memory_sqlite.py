@@ -76,7 +76,7 @@ _Row = tuple[str, str, str, str, int, int, float, str]
 
 
 class SqliteMemory:
-    """See `headroom.memory.MemoryStore`. `clock` gives seconds since 1970; `timeout` is in seconds.
+    """See `headroom.memory.Memories`. `clock` gives seconds since 1970; `timeout` is in seconds.
 
     A call that is cancelled or late may still be carried out.
     """
@@ -91,7 +91,7 @@ class SqliteMemory:
 
     @property
     def trouble(self) -> str:
-        """See MemoryStore."""
+        """See Memories."""
         return self._file.trouble
 
     async def open(self) -> None:
@@ -101,7 +101,7 @@ class SqliteMemory:
     async def save(
         self, scope: Scope, content: str, importance: float | None = None, entities: Sequence[str] = ()
     ) -> Saved:
-        """See MemoryStore."""
+        """See Memories."""
         scope = checked_scope(scope)
         kept = checked_content(content)
         weight = None if importance is None else checked_importance(importance)
@@ -109,22 +109,22 @@ class SqliteMemory:
         return await self._do(lambda: self._save(scope, kept, weight, names))
 
     async def search(self, scope: Scope, query: str, limit: int, *, loose: bool = False) -> tuple[Found, ...]:
-        """See MemoryStore."""
+        """See Memories."""
         if not scope.resolved or limit < 1:
             return ()
         return await self._do(lambda: self._search(scope, query, limit, loose))
 
     async def update(self, scope: Scope, id: str, content: str) -> Memory | None:
-        """See MemoryStore."""
+        """See Memories."""
         kept = checked_content(content)
         return await self._do(lambda: self._update(scope, id, kept)) if scope.resolved else None
 
     async def delete(self, scope: Scope, id: str) -> bool:
-        """See MemoryStore."""
+        """See Memories."""
         return await self._do(lambda: self._delete(*_visible(scope), id)) if scope.resolved else False
 
     async def list(self, scope: Scope, limit: int | None) -> tuple[Memory, ...]:
-        """See MemoryStore."""
+        """See Memories."""
         return await self._do(lambda: self._list(*_visible(scope), limit)) if scope.resolved else ()
 
     async def every(self, project: str | None, user: str | None, limit: int | None = None) -> tuple[Memory, ...]:
@@ -142,7 +142,7 @@ class SqliteMemory:
         return await self._do(lambda: self._clear(*_narrowed(project, user)))
 
     async def close(self) -> None:
-        """See MemoryStore."""
+        """See Memories."""
         if not self._closed:
             self._closed = True
             await asyncio.get_running_loop().run_in_executor(self._thread, self._file.drop)

@@ -21,7 +21,7 @@ from typing import Final
 import msgspec
 
 from headroom.faults import MemoryDown
-from headroom.memory import Found, Memory, MemoryRefused, MemoryStore, Scope
+from headroom.memory import Found, Memories, Memory, MemoryRefused, Scope
 from headroom.weave import Tool
 
 ENTRIES: Final = 10  # memories in a block
@@ -141,7 +141,7 @@ def recollect(
     return text + closing if rows else ""
 
 
-async def answer(store: MemoryStore, scope: Scope, name: str, arguments: bytes) -> str:
+async def answer(store: Memories, scope: Scope, name: str, arguments: bytes) -> str:
     """What a call of a memory tool is answered: JSON, with an `error` that says what would be right where it is wrong.
 
     Raises nothing, whatever the arguments are.
@@ -155,7 +155,7 @@ async def answer(store: MemoryStore, scope: Scope, name: str, arguments: bytes) 
     return msgspec.json.encode(said).decode().replace("<", "\\u003c")
 
 
-async def _answer(store: MemoryStore, scope: Scope, name: str, arguments: bytes) -> dict[str, object]:
+async def _answer(store: Memories, scope: Scope, name: str, arguments: bytes) -> dict[str, object]:
     shape = _ARGUMENTS.get(name)
     if shape is None:
         raise MemoryRefused(f"There is no memory tool of this name; there are {', '.join(_ARGUMENTS)}.")
@@ -184,7 +184,7 @@ async def _answer(store: MemoryStore, scope: Scope, name: str, arguments: bytes)
     raise MemoryRefused("There is no memory of this id: memory_search and memory_list tell which there are.")
 
 
-async def _save(store: MemoryStore, scope: Scope, asked: _Save) -> dict[str, object]:
+async def _save(store: Memories, scope: Scope, asked: _Save) -> dict[str, object]:
     names = [asked.entities] if isinstance(asked.entities, str) else asked.entities or ()
     saved = await store.save(scope, asked.content, asked.importance, names)
     said: dict[str, object] = {"status": "saved", "memory_id": saved.memory.id, "content": _echo(saved.memory)}

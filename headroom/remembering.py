@@ -7,7 +7,7 @@ from typing import Final, Literal, cast
 from headroom.answering import CallerInfo
 from headroom.config import Config
 from headroom.ledger import Ledger
-from headroom.memory import MemoryStore, Scope, ScopeKind
+from headroom.memory import Memories, Scope, ScopeKind
 from headroom.recollection import MEMORY_TOOLS, answer
 from headroom.tails import Recall, Tails
 from headroom.weave import Call, Tool
@@ -18,7 +18,7 @@ CALLER_DIGITS: Final = 16  # hex digits of a credential's digest that name a use
 class Remembering:
     """The memory of one edge. For the event loop's thread."""
 
-    def __init__(self, config: Config, memories: MemoryStore) -> None:
+    def __init__(self, config: Config, memories: Memories) -> None:
         self.memories = memories
         self._entries = config.whole("memory_entries")
         self._tokens = config.whole("memory_tokens")

@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from headroom.faults import MemoryDown, StoreDown
 from headroom.ledger import Decision, Ledger, Pressing
-from headroom.memory import MemoryStore, Scope
+from headroom.memory import Memories, Scope
 from headroom.recollection import recollect
 from headroom.store import SPACE_DECISION
 from headroom.zones.locate import Located, Words
@@ -53,7 +53,7 @@ class Tailed(msgspec.Struct, frozen=True, gc=False):
 class Tails:
     """Appends memories. One per process, for the event loop's thread."""
 
-    def __init__(self, store: MemoryStore, ledger: Ledger, *, entries: int, tokens: int) -> None:
+    def __init__(self, store: Memories, ledger: Ledger, *, entries: int, tokens: int) -> None:
         self._store = store
         self._ledger = ledger
         self._entries = entries

@@ -9,8 +9,8 @@ import pytest
 from headroom.memory import (
     CONTENT_LIMIT,
     NAME_LIMIT,
+    Memories,
     MemoryRefused,
-    MemoryStore,
     Scope,
     checked_content,
     checked_entities,
@@ -21,7 +21,7 @@ from headroom.memory_sqlite import SqliteMemory
 
 
 async def test_the_store_on_disk_keeps_the_contract(tmp_path: Path) -> None:
-    store: MemoryStore = SqliteMemory(tmp_path / "memory.sqlite")
+    store: Memories = SqliteMemory(tmp_path / "memory.sqlite")
     assert store.trouble == "" and await store.list(Scope("p", "u", "project"), 1) == ()
     await store.close()
 

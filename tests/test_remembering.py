@@ -1,0 +1,101 @@
+"""A model's memory through the proxy, with the real SDKs: what one conversation keeps, the next one is told."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from asyncio import to_thread
+from pathlib import Path
+
+import pytest
+
+from headroom.edge import Edge
+from tests.support.origin import Origin
+from tests.support.retrieving import (
+    TALKS,
+    begun,
+    bodies,
+    certificates_read_once,  # noqa: F401 - used by every test here
+    check_requests,
+    edge,
+    play,
+    run,
+    texts,
+    tool_list,
+    unseen,
+    url_of,
+)
+from tests.support.script import Script, ToolCall, Turn
+from tests.support.tools import NAMES
+
+BY_KIND = pytest.mark.parametrize("kind", TALKS)
+STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
+PROMPT = "Why is the database down? The log of the database says so."
+KEPT = "The database is down when the log of the database is full."
+HEAD = b"## Relevant Memories"
+
+
+def remembering(origin: Origin, folder: Path, **settings: object) -> Edge:
+    """A proxy with a memory in a file."""
+    given: dict[str, object] = {"memory_mode": "auto_tail", "memory_project": "shop"}
+    return edge(origin.url, **{**given, "memory_store": folder / "memory.sqlite", **settings})
+
+
+def turns() -> list[Turn]:
+    """The model keeps what it found, beside the client's tool and alone."""
+    return [
+        Turn("I look.", (run("log 0"),)),
+        Turn("I keep that.", (run("ls"), ToolCall("memory_save", {"content": KEPT}))),
+        Turn("What is known?", (ToolCall("memory_search", {"query": "database log"}),)),
+        Turn("", (ToolCall("memory_list", {}), ToolCall("memory_delete", {"memory_id": "m_none"}))),
+        Turn("Done: the database is down."),
+    ]
+
+
+@STREAMED
+@BY_KIND
+async def test_what_a_model_keeps_is_found_in_the_same_answer_and_told_in_the_next_conversation(
+    kind: str, stream: bool, tmp_path: Path
+) -> None:
+    async with Origin(Script.single(turns())) as origin, remembering(origin, tmp_path) as proxy:
+        async with begun(kind, prompt=PROMPT) as talk:
+            await play(talk, url_of(proxy), stream=stream)
+            unseen(talk)
+        first = bodies(origin)
+        check_requests(first)
+        assert not any(HEAD in body for body in first)
+        assert all(name in tool_list(body) for body in first for name in NAMES)
+        given = [text for text in texts(first[-1]) if text.startswith("{")]
+        saved, found, listed, gone = (json.loads(text) for text in given[-4:])
+        assert saved["status"] == "saved"
+        assert found["memories"][0]["content"] == listed["memories"][0]["content"] == KEPT
+        assert "error" in gone
+        origin.requests.clear()
+        async with begun(kind, prompt=PROMPT + " Again.") as talk:
+            await play(talk, url_of(proxy), stream=stream)
+            unseen(talk)
+        second = bodies(origin)
+        check_requests(second)
+        assert all(body.count(HEAD) == 1 and body.count(saved["memory_id"].encode()) >= 1 for body in second)
+
+
+@BY_KIND
+async def test_in_the_tool_mode_only_the_tools_are_added(kind: str, tmp_path: Path) -> None:
+    async with Origin(Script.single(turns())) as origin, remembering(origin, tmp_path, memory_mode="tool") as proxy:
+        for again in ("", " Again."):
+            async with begun(kind, prompt=PROMPT + again) as talk:
+                await play(talk, url_of(proxy), stream=True)
+                unseen(talk)
+        assert not any(HEAD in body for body in bodies(origin))
+        assert all(name in tool_list(body) for body in bodies(origin) for name in NAMES)
+
+
+async def test_health_tells_whether_there_is_a_memory(tmp_path: Path) -> None:
+    async with Origin(Script()) as origin, remembering(origin, tmp_path) as proxy, edge(origin.url) as without:
+        for one, enabled in ((proxy, True), (without, False)):
+            assert json.loads(await to_thread(_health, url_of(one)))["checks"]["memory"]["enabled"] is enabled
+
+
+def _health(url: str) -> bytes:
+    with urllib.request.urlopen(f"{url}/health", timeout=10) as answer:
+        return bytes(answer.read())
