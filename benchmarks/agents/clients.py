@@ -17,7 +17,7 @@ PROMPT = (
 )
 SECOND_PROMPT = "And where are carriers priced? Read on in the same project."
 MATCH = "Which order is disputed"
-KEY = "dummy-key"
+KEY = "sk-dummy-key"  # as an API key begins
 THINKING = "The files will tell; the largest ones first."
 _LOOPS = Path(__file__).with_name("sdk_loops.py")
 

@@ -22,7 +22,7 @@ from tests.support.origin import Origin, Recorded, plain_request_body
 from tests.support.script import Conversation, Json, Script, ToolCall, Turn
 
 TOOLS = ("memory_save", "memory_search", "memory_update", "memory_delete", "memory_list")
-KNOWN = "The carriers and the build of this project need the staging database on port 6543."
+KNOWN = "The build of this project stops at the drift limit of a disputed order; the database is on port 6543."
 LEARNT = "The build fails when the audit log is full."
 BETTER = "The build fails when the audit log is over 2 GB."
 NEWEST = "the newest"  # stands for the id of the memory that was told of last
