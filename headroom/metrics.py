@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from headroom import faults, providers
-from headroom.events import Event, Refused, Request, Retrieved, ShrinkFailed
+from headroom.events import Event, Message, Refused, Request, Retrieved, ShrinkFailed
 from headroom.zones.press import Action
 
 OTHER: Final = "other"
@@ -45,6 +45,19 @@ _ACTIONS: Final = (
     "replayed",
     "retrieved",
     "marked",
+)
+
+SOCKET_CAUSES: Final = (
+    "client_close",
+    "origin_close",
+    "client_gone",
+    "origin_gone",
+    "bad_frame",
+    "idle",
+    "silent",
+    "no_first_frame",
+    "draining",
+    "failed",
 )
 
 FAMILIES: Final[tuple[Family, ...]] = (
@@ -82,6 +95,19 @@ FAMILIES: Final[tuple[Family, ...]] = (
         values=("new", "same", "client", "proxy"),
     ),
     Family("headroom_retrievals", "Originals asked for", label="outcome", values=("found", "missing")),
+    Family("headroom_sockets", "Open WebSockets", "gauge"),
+    Family(
+        "headroom_socket_endings",
+        "WebSockets ended, by what ended them",
+        label="cause",
+        values=SOCKET_CAUSES,
+    ),
+    Family(
+        "headroom_socket_responses",
+        "Responses ended on WebSockets, by how they ended",
+        label="outcome",
+        values=("complete", "errored", "aborted"),
+    ),
     Family("headroom_shrink_failures", "Bodies sent as they came because of a fault of ours; must stay 0"),
 )
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -166,6 +192,8 @@ class Counters:
         """See events.Sink."""
         if type(event) is Request:
             self._request(event)
+        elif type(event) is Message:
+            self._message(event)
         elif type(event) is Refused:
             self.add("headroom_faults", 1, event.fault)
             self.add("headroom_outcomes", 1, "refused")
@@ -188,15 +216,31 @@ class Counters:
             self.observe("headroom_first_byte_seconds", event.ms.first_byte / 1000)
         if event.fault or event.note:
             self.add("headroom_faults", 1, event.fault or event.note)
+        if event.cause:
+            self.add("headroom_socket_endings", 1, event.cause)
         if event.mode == "rewrite":
             self._rewritten(event)
+        self._used(event)
+
+    def _message(self, event: Message) -> None:
+        self.add("headroom_socket_responses", 1, event.outcome)
+        if event.note:
+            self.add("headroom_faults", 1, event.note)
+        if event.ms.first_byte:
+            self.observe("headroom_first_byte_seconds", event.ms.first_byte / 1000)
+        if event.mode == "rewrite":
+            self._rewritten(event)
+        self._used(event)
+
+    def _used(self, event: Request | Message) -> None:
         if event.usage is not None:
+            cells = self._cells
             for kind, place in _USAGE:
                 cells[place] += getattr(event.usage, kind)
             cells[_BILL] += event.bill
             cells[_BILL_SAVED] += event.bill_saved
 
-    def _rewritten(self, event: Request) -> None:
+    def _rewritten(self, event: Request | Message) -> None:
         ms = event.ms
         self.observe("headroom_added_seconds", (ms.gather + ms.locate + ms.press + ms.store) / 1000)
         if event.prefix is not None:
@@ -258,6 +302,13 @@ def stats(board: Board) -> dict[str, object]:
         },
         "prefix": {v: int(board.total("headroom_prefix", v)) for v in _values("headroom_prefix")},
         "retrievals": {v: int(board.total("headroom_retrievals", v)) for v in _values("headroom_retrievals")},
+        "websockets": {
+            "open": int(board.total("headroom_sockets")),
+            "responses": {
+                v: int(board.total("headroom_socket_responses", v)) for v in _values("headroom_socket_responses")
+            },
+            "endings": {v: int(board.total("headroom_socket_endings", v)) for v in _values("headroom_socket_endings")},
+        },
         "shrink_failures": int(board.total("headroom_shrink_failures")),
     }
 

@@ -79,8 +79,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     slots that were replaced. `note` names what went wrong, if anything: a fault's name. `observed`: everything is as
     it would have been, but `body` is what came and nothing was recorded. `cut` counts the texts sent with something
     left out. `offered`: the retrieve tool is among the tools; `answers_calls`: the proxy is to answer its calls, of
-    `conversation`, whose turns so far are `places` (see Offering.places). `forwarded` makes what the next request is
-    compared with; it holds the body.
+    `conversation`, whose turns so far are `places` (see Offering.places); `opened`: see Located. `forwarded` makes what
+    the next request is compared with; it holds the body.
     """
 
     body: bytes
@@ -100,6 +100,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     offered: bool = False
     answers_calls: bool = False
     conversation: bytes = b""
+    opened: bool = True
     places: tuple[bytes, ...] = ()
     last_call: bytes = b""
     forwarded: Callable[[], Forwarded] | None = None
@@ -157,17 +158,20 @@ class Shrinker:
         *,
         decide: bool = True,
         tool: Mode = "off",
+        conversation: bytes = b"",
+        called: Mapping[str, str] | None = None,
     ) -> Receipt:
         """What to send in `body`'s place; without `decide` only what was decided before is put in.
 
-        `tool` says when the retrieve tool may be offered; only where it is may texts be cut. Never raises for anything
-        in the body; a fault of ours is the caller's to catch.
+        `conversation` is the conversation's name where that is known, `called` the names of tools by call id that the
+        body does not say itself. `tool` says when the retrieve tool may be offered; only where it is may texts be cut.
+        Never raises for anything in the body; a fault of ours is the caller's to catch.
         """
         begun = time.perf_counter()
         names: Mapping[str, str] = {}
         marked = dialect.shape.marker if dialect.shape is not None else ""
         try:
-            located = self._locators[dialect.name].locate(body, caller, session)
+            located = self._locators[dialect.name].locate(body, caller, session, conversation)
         except NotJson as fault:
             note = "" if dialect.bare_prompt and isinstance(fault, NoMessages) else fault.name
             return Receipt(body, note=note, locate_ms=_since(begun))
@@ -178,6 +182,7 @@ class Shrinker:
             long_after_short=located.long_after_short,
             unknown_types=located.unknown_types - self._told_types,
             conversation=located.conversation,
+            opened=located.opened,
             forwarded=partial(_forwarded, body, marked, located, {}, (), None),
             locate_ms=_since(begun),
         )
@@ -218,6 +223,7 @@ class Shrinker:
         if located.fresh:
             if undecided and decide:
                 names = self._locators[dialect.name].tool_names(body, located.fresh_from)
+                names = {**called, **names} if called else names
             for slot in located.fresh:
                 if (known := decisions.get(slot.key)) is not None:
                     work.rows.append(_replayed(slot, names, known))
