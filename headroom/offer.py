@@ -15,6 +15,7 @@ _NONE = RAW(b"")
 
 class _Top(msgspec.Struct, gc=False):
     tools: msgspec.Raw = _NONE
+    previous_response_id: msgspec.Raw = _NONE
 
 
 class _Under(msgspec.Struct, gc=False):
@@ -35,10 +36,14 @@ _UNDER = msgspec.json.Decoder(_Under)
 
 
 class Tools(msgspec.Struct, frozen=True, gc=False):
-    """The tools of a request. `end` is where the list's closing bracket stands; `names` are theirs, unordered."""
+    """The tools of a request. `end` is where the list's closing bracket stands; `names` are theirs, unordered.
+
+    `goes_on`: the request goes on from an answer that the provider remembers, whatever it holds itself.
+    """
 
     end: int
     names: frozenset[str]
+    goes_on: bool = False
 
 
 def tools_of(body: bytes, under: str = "") -> Tools | None:
@@ -47,7 +52,8 @@ def tools_of(body: bytes, under: str = "") -> Tools | None:
     Cost: one pass over the body, and decoding the list.
     """
     try:
-        raw = _UNDER.decode(body).request.tools if under else _TOP.decode(body).tools
+        top = _UNDER.decode(body).request if under else _TOP.decode(body)
+        raw = top.tools
         tools = orjson.loads(bytes(raw)) if len(raw) else None
     except (msgspec.MsgspecError, orjson.JSONDecodeError, RecursionError, UnicodeDecodeError):
         return None
@@ -56,7 +62,8 @@ def tools_of(body: bytes, under: str = "") -> Tools | None:
     names = frozenset(_names(tools))
     if not names:
         return None  # the provider's own tools alone, beside which some refuse functions
-    return Tools(address(raw) - address(body) + len(raw) - 1, names)
+    goes_on = bytes(top.previous_response_id) not in (b"", b"null", b'""')
+    return Tools(address(raw) - address(body) + len(raw) - 1, names, goes_on)
 
 
 def instructions_of(body: bytes) -> list[bytes]:

@@ -75,11 +75,11 @@ class Offering:
             return Offer((), ours=False, certain=True)
         key = blake3(b"tool" + located.conversation).digest()
         known = await self._ledger.sticky(key)
-        if known is None and mode == "start" and located.fresh_from == 0:
+        if known is None and mode == "start" and located.fresh_from == 0 and not tools.goes_on:
             known = await self._ledger.stick(key, loom.tool())
         if known:
             return Offer((with_tool(tools, known),), ours=True, certain=True)
-        if mode == "sticky":
+        if mode == "sticky" and not tools.goes_on:
             return self._possible(tools, key, loom)
         return None
 

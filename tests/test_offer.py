@@ -46,6 +46,13 @@ def test_a_request_without_tools_has_none(body: bytes) -> None:
     assert tools_of(body) is None
 
 
+@pytest.mark.parametrize(("member", "goes_on"), [("", False), ('"a"', True), ("null", False), ('""', False)])
+def test_a_request_may_go_on_from_an_answer_that_the_provider_remembers(member: str, goes_on: bool) -> None:
+    body = b'{"tools":[{"name":"a"}]%b}' % (b',"previous_response_id":' + member.encode() if member else b"")
+    tools = tools_of(body)
+    assert tools is not None and tools.goes_on is goes_on
+
+
 def test_tools_may_stand_below_the_request() -> None:
     body = b'{"request":{"tools":[{"name":"a"}],"contents":[]}}'
     assert tools_of(body) is None
