@@ -56,7 +56,7 @@ from headroom.zones.splice import Edit, splice, to_text, to_token
 from headroom.zones.yardstick import Characters
 from tests.support import naive, oracle
 from tests.support.excerpts import accounts_for_every_line
-from tests.support.frames import websocket_frames, whole_frames
+from tests.support.frames import is_utf8, websocket_frames, whole_frames
 
 Message = tuple[RequestHead | ResponseHead, bytes]
 
@@ -663,8 +663,8 @@ def drive_websocket(data: bytes) -> None:
     for piece in pieces(stream):
         listener.feed(piece)
     asking = Askings(words).find(stream)
-    if asking is not None:
-        assert orjson.loads(stream[asking.start : asking.end]) is not None
+    if asking is not None and is_utf8(stream):
+        assert isinstance(orjson.loads(stream[asking.start : asking.end]), dict)
     try:
         agreed(readable_offer(stream) or stream)
     except BadCoding:

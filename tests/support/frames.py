@@ -41,6 +41,15 @@ def websocket_frames(stream: bytes, *, masked: bool) -> tuple[list[Read], bool]:
     return found, protocol.parser_exc is not None
 
 
+def is_utf8(data: bytes) -> bool:
+    """Whether `data` is text."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def frame(opcode: Opcode, data: bytes, *, fin: bool = True, packed: bool = False, masked: bool = True) -> bytes:
     """One frame's bytes; `packed` sets the bit that says so, whatever `data` is."""
     made = bytearray(TheirFrame(opcode, data, fin).serialize(mask=masked))
