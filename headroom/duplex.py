@@ -173,7 +173,7 @@ class Duplex:
         self._client_closed = self._origin_closed = self._ending = self._over = False
         self._cause: Cause = "failed"
         self._fault = ""
-        self._now = self._begun = self._heard = self._closed_at = client.clock()
+        self._begun = self._heard = self._closed_at = client.clock()
         self._bytes_in = self._bytes_out = self._answer = 0
 
     def start(self, packing: Packing | None) -> None:
@@ -315,8 +315,8 @@ class Duplex:
             self._link.write(raw)
 
     def _flow(self) -> None:
-        """Let the client go on, or wait."""
-        if self._stalled or self._queued > QUEUE_LIMIT:
+        """Let the client go on, or wait; its close is always waited for."""
+        if not self._ending and (self._stalled or self._queued > QUEUE_LIMIT):
             self._client.pause()
         elif not self._over:
             self._client.resume()
@@ -555,6 +555,7 @@ class Duplex:
             link.hang_up()
         else:
             self._drop_origin()
+        self._flow()
         self._client.write(close_frame(GOING_AWAY, reason, masked=False))
 
     def _drop_origin(self) -> None:
@@ -563,6 +564,7 @@ class Duplex:
             link.abort()
         if self._task is not None:
             self._task.cancel()
+        self._queue.clear()
 
     def _finish(self) -> None:
         """Both have had a close: end the connections once all is written."""

@@ -292,17 +292,17 @@ async def test_a_message_too_large_to_be_held_goes_as_it_comes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "settings"),
+    ("fields", "mode", "policy"),
     [
-        (b"x-headroom-bypass: true\r\n", {}),
-        (b"x-headroom-mode: passthrough\r\n", {}),
-        (b"", {"compression_mode": "off"}),
-        (b"", {"compression_mode": "observe"}),
-        (b"", {"tool_policy": "shell=none"}),
+        (b"x-headroom-bypass: true\r\n", "live_zone", ""),
+        (b"x-headroom-mode: passthrough\r\n", "live_zone", ""),
+        (b"", "off", ""),
+        (b"", "observe", ""),
+        (b"", "live_zone", "shell=none"),
     ],
 )
-async def test_nothing_is_changed_where_nothing_may_be(fields: bytes, settings: dict[str, object]) -> None:
-    async with opened(fields, **settings) as socket:
+async def test_nothing_is_changed_where_nothing_may_be(fields: bytes, mode: str, policy: str) -> None:
+    async with opened(fields, compression_mode=mode, tool_policy=policy) as socket:
         assert b"x-headroom" not in socket.request
         called = b'{"type":"response.output_item.done","item":{"type":"function_call","call_id":"c1","name":"shell"}}'
         await socket.origin.wire.send(text(called, masked=False))
@@ -633,6 +633,16 @@ async def test_a_slow_reader_at_either_end_pauses_the_other() -> None:
             sending = asyncio.get_running_loop().create_task(source.send(made[taken:]))
             assert await sink.exactly(len(made)) == made
             await sending
+
+
+async def test_a_client_that_breaks_the_protocol_behind_much_is_heard_to_close() -> None:
+    async with opened() as socket:
+        much = text(creating(result("c1", listing(0, 9000)))) + text(b"y" * 60_000) * 6
+        await socket.client.wire.send(much + b"\x83\x80abcd")
+        assert close_code((await socket.client.next()).payload or b"") == 1002
+        await socket.client.wire.send(close(1002))
+        assert await socket.client.ended() == "end"
+        await gone(socket)
 
 
 @pytest.mark.one_loop
