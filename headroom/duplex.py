@@ -327,6 +327,8 @@ class Duplex:
         while self._queue:
             item = self._queue[0]
             raw = item if isinstance(item, bytes) else await self._pressed(item)
+            if self._link is None:
+                return  # a cancellation does not always come through what was awaited
             self._queue.popleft()
             self._queued -= len(item if isinstance(item, bytes) else item.raw)
             self._write(raw)
@@ -340,6 +342,8 @@ class Duplex:
         body = held.text if asking.end - asking.start == len(held.text) else held.text[asking.start : asking.end]
         receipt = await self._host.shrunk(body, conversation=chain.conversation, called=self._called)
         out = held.raw
+        if self._link is None:
+            return out
         if receipt.body is not body:
             text = b"".join((held.text[: asking.start], receipt.body, held.text[asking.end :]))
             out = text_frame(text, self._packed if held.packed else None)

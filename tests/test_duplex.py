@@ -223,6 +223,20 @@ async def test_the_outputs_in_a_request_are_pressed_and_nothing_else_changes(nes
         assert told["websockets"]["responses"]["complete"] == 1 and told["websockets"]["open"] == 1  # type: ignore[index]
 
 
+async def test_what_was_saved_is_saved_again_in_all_that_goes_on_from_it() -> None:
+    async with opened() as socket:
+        await socket.client.wire.send(text(creating(prompt(), result("c1", listing()))))
+        await socket.origin.next()
+        await socket.answered(b"r1")
+        saved = stats(socket.edge.board)["bill"]["saved"]  # type: ignore[index]
+        await socket.client.wire.send(text(creating(prompt("More."), previous_response_id="r1")))
+        await socket.origin.next()
+        await socket.answered(b"r2")
+        told = stats(socket.edge.board)
+        assert saved > 1000 and told["bill"]["saved"] == pytest.approx(1.5 * saved), "read at half the price"  # type: ignore[index]
+        assert told["prefix"] == {"new": 1, "same": 0, "client": 0, "proxy": 0}
+
+
 async def test_a_request_in_fragments_is_held_until_it_is_whole_and_pings_are_not() -> None:
     async with opened() as socket:
         message = creating(result("c1", listing()))
@@ -492,9 +506,11 @@ async def test_a_client_that_goes_without_a_close_leaves_the_origin_without_one(
 async def test_a_client_that_leaves_while_its_request_is_pressed_leaves_nothing() -> None:
     async with opened() as socket:
         await socket.client.wire.send(text(creating(result("c1", listing(0, 20_000)))))
-        await eventually(lambda: any(task.get_name() != "" for task in asyncio.all_tasks()))
+        (exchange,) = socket.edge.active
+        await eventually(lambda: exchange._duplex is not None and exchange._duplex._task is not None)
         socket.client.wire.reset()
         await gone(socket)
+        await eventually(lambda: len(asyncio.all_tasks()) == 1)
 
 
 @pytest.mark.parametrize(
@@ -709,4 +725,4 @@ async def test_a_hundred_sockets_at_once_leave_nothing() -> None:
         await asyncio.gather(*peers)
         socket.client.wire.close()
         await gone(socket)
-        assert len(asyncio.all_tasks()) == 1
+        await eventually(lambda: len(asyncio.all_tasks()) == 1)
