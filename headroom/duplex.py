@@ -83,10 +83,8 @@ class Host(Protocol):
     def id(self) -> str:
         """Its id."""
 
-    async def shrunk(
-        self, plain: bytes, *, conversation: bytes = b"", called: Mapping[str, str] | None = None
-    ) -> Receipt:
-        """What to send in `plain`'s place. Never raises."""
+    async def shrunk(self, plain: bytes, *, conversation: bytes, called: Mapping[str, str], typed: bool) -> Receipt:
+        """What to send in `plain`'s place; see Shrinker.rewrite. Never raises."""
 
     def answered(self, ended: Ended) -> None:
         """One response is over."""
@@ -125,11 +123,15 @@ class _Held(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Chain(msgspec.Struct, frozen=True, gc=False):
-    """What a response leaves to those that go on from it: the conversation's name (empty before its opening), and how
-    many tokens were saved in it so far."""
+    """What a response leaves to those that go on from it: the conversation's name (empty before its opening), how many
+    tokens were saved in it so far, and whether it goes on from one that was not seen here."""
 
     conversation: bytes = b""
     saved: int = 0
+    strange: bool = False
+
+
+_STRANGE: Final = _Chain(strange=True)
 
 
 class _Awaited(msgspec.Struct, gc=False):
@@ -338,9 +340,11 @@ class Duplex:
     async def _pressed(self, held: _Held) -> bytes:
         begun = time.perf_counter()
         asking = held.asking
-        chain = self._chains.get(asking.follows, _Chain()) if asking.follows else _Chain()
+        chain = self._chains.get(asking.follows, _STRANGE) if asking.follows else _Chain()
         body = held.text if asking.end - asking.start == len(held.text) else held.text[asking.start : asking.end]
-        receipt = await self._host.shrunk(body, conversation=chain.conversation, called=self._called)
+        receipt = await self._host.shrunk(
+            body, conversation=chain.conversation, called=self._called, typed=not chain.strange
+        )
         out = held.raw
         if self._link is None:
             return out
@@ -350,7 +354,7 @@ class Duplex:
         size = len(receipt.body)
         conversation = receipt.conversation if receipt.opened else b""
         saved = 0 if receipt.observed else receipt.tokens_before - receipt.tokens_after
-        onward = _Chain(conversation, chain.saved + saved)
+        onward = _Chain(conversation, chain.saved + saved, chain.strange)
         forwarded = receipt.forwarded() if receipt.forwarded is not None and not asking.follows else None
         receipt = msgspec.structs.replace(receipt, body=b"", forwarded=None)
         self._await(_Awaited(begun, len(body), size, receipt, onward, chain.saved, forwarded))

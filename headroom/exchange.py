@@ -337,6 +337,7 @@ class Exchange:
         tool: Mode,
         known: bytes = b"",
         called: Mapping[str, str] | None = None,
+        typed: bool = True,
     ) -> Receipt:
         """What to send in `plain`'s place: rewritten, else with what was decided before, else as it came."""
         house, dialect = self._house, self._plan.dialect
@@ -345,7 +346,15 @@ class Exchange:
         for decide in (True, False):
             try:
                 receipt = await house.shrinker.rewrite(
-                    plain, dialect, caller, session, decide=decide, tool=tool, conversation=known, called=called
+                    plain,
+                    dialect,
+                    caller,
+                    session,
+                    decide=decide,
+                    tool=tool,
+                    conversation=known,
+                    called=called,
+                    typed=typed,
                 )
                 break
             except Exception as error:
@@ -731,12 +740,11 @@ class Exchange:
         if self._duplex is not None:
             self._duplex.drain()
 
-    async def shrunk(
-        self, plain: bytes, *, conversation: bytes = b"", called: Mapping[str, str] | None = None
-    ) -> Receipt:
+    async def shrunk(self, plain: bytes, *, conversation: bytes, called: Mapping[str, str], typed: bool) -> Receipt:
         """See duplex.Host."""
-        assert self._upgrade is not None
-        return await self._shrink(plain, self._upgrade.caller, self._upgrade.session, "off", conversation, called)
+        whose = self._upgrade
+        assert whose is not None
+        return await self._shrink(plain, whose.caller, whose.session, "off", conversation, called, typed)
 
     def failed(self, error: BaseException) -> None:
         """See duplex.Host."""

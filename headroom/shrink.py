@@ -160,12 +160,14 @@ class Shrinker:
         tool: Mode = "off",
         conversation: bytes = b"",
         called: Mapping[str, str] | None = None,
+        typed: bool = True,
     ) -> Receipt:
         """What to send in `body`'s place; without `decide` only what was decided before is put in.
 
         `conversation` is the conversation's name where that is known, `called` the names of tools by call id that the
-        body does not say itself. `tool` says when the retrieve tool may be offered; only where it is may texts be cut.
-        Never raises for anything in the body; a fault of ours is the caller's to catch.
+        body does not say itself. Without `typed`, texts without a call id are not decided: they are known by their
+        conversation alone, and it is not. `tool` says when the retrieve tool may be offered; only where it is may
+        texts be cut. Never raises for anything in the body; a fault of ours is the caller's to catch.
         """
         begun = time.perf_counter()
         names: Mapping[str, str] = {}
@@ -218,12 +220,15 @@ class Shrinker:
         if offer is None or not offer.certain:
             # A marker that nobody could redeem is never sent: the original goes in its place.
             decisions = {key: known for key, known in decisions.items() if key not in cut}
-        undecided = [slot for slot in located.fresh if slot.key not in decisions and slot.key not in cut]
+        undecided = [
+            slot
+            for slot in located.fresh
+            if slot.key not in decisions and slot.key not in cut and (typed or slot.call_id)
+        ]
         work = _Fresh(body, located, undecided, note, offer)
         if located.fresh:
             if undecided and decide:
-                names = self._locators[dialect.name].tool_names(body, located.fresh_from)
-                names = {**called, **names} if called else names
+                names = {**(called or {}), **self._locators[dialect.name].tool_names(body, located.fresh_from)}
             for slot in located.fresh:
                 if (known := decisions.get(slot.key)) is not None:
                     work.rows.append(_replayed(slot, names, known))

@@ -223,6 +223,25 @@ async def test_the_outputs_in_a_request_are_pressed_and_nothing_else_changes(nes
         assert told["websockets"]["responses"]["complete"] == 1 and told["websockets"]["open"] == 1  # type: ignore[index]
 
 
+async def test_typed_text_is_left_where_its_conversation_is_not_known() -> None:
+    """It is known by its conversation alone; sent again with the whole history it would go otherwise."""
+    pasted = json.dumps([{"id": at, "name": f"name {at}", "state": "open"} for at in range(200)], indent=2)
+    async with opened() as socket:
+        message = text(creating(prompt(pasted), previous_response_id="elsewhere"))
+        await socket.client.wire.send(message)
+        assert await socket.origin.wire.exactly(len(message)) == message
+        await socket.answered(b"r1")
+        await socket.client.wire.send(
+            text(creating(prompt(pasted), result("c1", listing()), previous_response_id="r1"))
+        )
+        seen = await socket.origin.next()
+        assert seen.payload is not None and outputs(seen.payload) != [listing()]
+        assert orjson.loads(seen.payload)["input"][0] == prompt(pasted)
+        await socket.client.wire.send(text(creating(prompt(pasted))))
+        seen = await socket.origin.next()
+        assert seen.payload is not None and len(seen.payload) < len(pasted)
+
+
 async def test_what_was_saved_is_saved_again_in_all_that_goes_on_from_it() -> None:
     async with opened() as socket:
         await socket.client.wire.send(text(creating(prompt(), result("c1", listing()))))
