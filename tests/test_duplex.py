@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from random import Random
 
 import orjson
 import pytest
 from websockets.frames import Opcode
 
 from headroom.metrics import stats
-from headroom.wire.websocket import BINARY, CLOSE, PING, TEXT, Packing, close_code
+from headroom.wire.websocket import BINARY, CLOSE, PING, TEXT, FrameReader, Packing, close_code
 from tests.support.embedded import edge_to, shrink_send_buffers, unsent
 from tests.support.frames import frame
 from tests.support.raw_client import connect, read_answer
@@ -699,6 +700,82 @@ async def test_what_waits_behind_a_request_is_bounded() -> None:
         assert await socket.origin.wire.exactly(len(follow)) == follow
         await sending
         assert most < len(request) + (1 << 20)
+
+
+@pytest.mark.one_loop
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("deflated", [False, True])
+async def test_whatever_is_said_in_whatever_pieces_arrives_in_order(seed: int, deflated: bool) -> None:
+    random = Random(seed)
+    accepted = b"Sec-WebSocket-Extensions: permessage-deflate\r\n" if deflated else b""
+    async with opened(DEFLATE if deflated else b"", accepted, body_limit=30_000) as socket:
+        packing = Packing(15, 15, keeps=False).of_client()
+        said: list[bytes] = []
+        raws: list[bytes] = []
+        pings = 0
+        stream = b""
+        for at in range(60):
+            size = random.choice([0, 5, 130, 3000, 40_000])
+            kind = random.choice(["ask", "ask", "text", "binary", "ping"])
+            if kind == "ping":
+                stream += frame(Opcode.PING, b"%d" % at)
+                pings += 1
+                continue
+            opcode = Opcode.BINARY if kind == "binary" else Opcode.TEXT
+            message = random.randbytes(size) if kind == "binary" else b"x" * size
+            if kind == "ask":
+                message = creating(result(f"c{at}", listing(at, size // 40)), nested=bool(at % 2))
+            said.append(message)
+            packed = deflated and kind != "binary" and random.random() < 0.6
+            payload = packing.pack(message) if packed else message
+            if packed:
+                reader = FrameReader(masked=True, limit=1 << 26, deflated=True)
+                payload = reader.feed(payload)[0].payload or b""
+            count = random.choice([1, 1, 2, 5])
+            step = -(-len(payload) // count) or 1
+            parts = [payload[begin : begin + step] for begin in range(0, len(payload), step)] or [b""]
+            raw = b""
+            for number, part in enumerate(parts):
+                code = opcode if number == 0 else Opcode.CONT
+                made = frame(code, part, fin=number == len(parts) - 1, packed=packed and number == 0)
+                raw += made
+                stream += made
+                if random.random() < 0.2:
+                    stream += frame(Opcode.PING, b"within")
+                    pings += 1
+            raws.append(raw)
+        stream += close(1000)
+
+        async def speak() -> None:
+            begin = 0
+            while begin < len(stream):
+                end = begin + random.choice([1, 7, 900, 60_000])
+                await socket.client.wire.send(stream[begin:end])
+                begin = end
+
+        speaking = asyncio.get_running_loop().create_task(speak())
+        heard: list[bytes] = []
+        pieces: list[bytes] = []
+        raw, packed, pinged = b"", False, 0
+        while (seen := await socket.origin.next()).opcode != CLOSE:
+            assert seen.payload is not None
+            if seen.opcode == PING:
+                pinged += 1
+                continue
+            packed = seen.packed if not pieces else packed
+            pieces.append(seen.payload)
+            raw += seen.raw
+            if seen.fin:
+                whole = b"".join(pieces)
+                heard.append(packing.unpack(whole, 1 << 26) if packed else whole)
+                if heard[-1] == said[len(heard) - 1]:
+                    assert raw == raws[len(heard) - 1], "what was not changed has its very bytes"
+                pieces.clear()
+                raw = b""
+        await speaking
+        assert pinged == pings
+        assert [blank(one) for one in heard] == [blank(one) for one in said]
+        assert sum(map(len, heard)) < sum(map(len, said))
 
 
 @pytest.mark.one_loop
