@@ -138,6 +138,7 @@ class _Awaited(msgspec.Struct, gc=False):
     """A request that was sent on. `begun` is when it came, in seconds."""
 
     begun: float
+    follows: str
     size_in: int
     size_out: int
     receipt: Receipt | None
@@ -169,6 +170,7 @@ class Duplex:
         self._task: asyncio.Task[None] | None = None
         self._awaited: deque[_Awaited] = deque()
         self._chains: OrderedDict[str, _Chain] = OrderedDict()
+        self._newest = _Chain()
         self._called: OrderedDict[str, str] = OrderedDict()
         self._stalled = False
         self._spoken = False
@@ -357,7 +359,7 @@ class Duplex:
         onward = _Chain(conversation, chain.saved + saved, chain.strange)
         forwarded = receipt.forwarded() if receipt.forwarded is not None and not asking.follows else None
         receipt = msgspec.structs.replace(receipt, body=b"", forwarded=None)
-        self._await(_Awaited(begun, len(body), size, receipt, onward, chain.saved, forwarded))
+        self._await(_Awaited(begun, asking.follows, len(body), size, receipt, onward, chain.saved, forwarded))
         return out
 
     def _await(self, awaited: _Awaited) -> None:
@@ -387,7 +389,6 @@ class Duplex:
                 break
 
     def _hear(self, told: Told) -> None:
-        awaited = self._awaited[0] if self._awaited else None
         if told.kind == "closed":
             self._origin_closed = True
             self._closed_at = self._heard
@@ -398,24 +399,39 @@ class Duplex:
             if len(self._called) > CALLS:
                 self._called.popitem(last=False)
         elif told.kind == "begun":
+            awaited = self._asked_for(told.follows)
             if awaited is None:
-                # Of a request that was not looked at.
-                awaited = _Awaited(time.perf_counter(), 0, 0, None, _Chain(), 0)
+                # Of a request that was not looked at, or of one that the origin goes on from by itself.
+                chain = self._chains.get(told.follows, self._newest)
+                awaited = _Awaited(time.perf_counter(), told.follows, 0, 0, None, chain, chain.saved)
                 self._await(awaited)
-            if not awaited.response:
-                self._name(awaited, told.response)
-        elif awaited is not None:
-            if told.response and not awaited.response:
-                self._name(awaited, told.response)
-            self._awaited.popleft()
-            self._tell(awaited, told.outcome, told.usage)
-            if self._house.draining and not self._awaited and self._task is None:
-                self._close("draining", "the proxy is shutting down")
+            self._name(awaited, told.response)
+        else:
+            self._ended(told)
+
+    def _asked_for(self, follows: str) -> _Awaited | None:
+        """The request that a response is the answer to: the first unanswered one that goes on from the same."""
+        unnamed = [awaited for awaited in self._awaited if not awaited.response]
+        same = (awaited for awaited in unnamed if awaited.follows == follows)
+        return next(same, unnamed[0] if unnamed else None)
+
+    def _ended(self, told: Told) -> None:
+        """A response, or what was to become one, is over."""
+        named = (awaited for awaited in self._awaited if awaited.response == told.response)
+        awaited = next(named, self._awaited[0] if self._awaited else None)
+        if awaited is None:
+            return
+        if told.response and not awaited.response:
+            self._name(awaited, told.response)
+        self._awaited.remove(awaited)
+        self._tell(awaited, told.outcome, told.usage)
+        if self._house.draining and not self._awaited and self._task is None:
+            self._close("draining", "the proxy is shutting down")
 
     def _name(self, awaited: _Awaited, response: str) -> None:
         awaited.response = response
         awaited.first = time.perf_counter()
-        self._chains[response] = awaited.chain
+        self._chains[response] = self._newest = awaited.chain
         if len(self._chains) > RESPONSES:
             self._chains.popitem(last=False)
 

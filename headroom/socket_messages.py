@@ -66,26 +66,16 @@ class Askings:
 
 
 class Told(msgspec.Struct, frozen=True, gc=False):
-    """What an origin said. `response` is the id of the one it is about; `outcome` says how it ended; `call` is a tool
+    """What an origin said. `response` is the id of the one it is about, `follows` of the one that it goes on from;
+    `outcome` says how it ended; `call` is a tool
     call's id and its tool."""
 
     kind: Literal["begun", "ended", "called", "closed"]
     response: str = ""
+    follows: str = ""
     outcome: Literal["complete", "errored"] = "complete"
     usage: Usage | None = None
     call: tuple[str, str] = ("", "")
-
-
-class _Response(msgspec.Struct, gc=False):
-    id: str = ""
-
-
-class _Said(msgspec.Struct, gc=False):
-    type: str = ""
-    response: _Response | None = None
-
-
-_SAID = msgspec.json.Decoder(_Said)
 
 
 class OriginListener:
@@ -103,6 +93,9 @@ class OriginListener:
         self._inflates = False
         self._skips = False
         self.deaf = False
+        named = msgspec.defstruct("Named", [("id", RAW, _NONE), (words.follows, RAW, _NONE)], gc=False)
+        fields = [("type", str, ""), (words.under, named | None, None)]
+        self._said = msgspec.json.Decoder(msgspec.defstruct("Said", fields, gc=False))
         told = "|".join(map(re.escape, (words.begun, words.item, *words.endings)))
         self._telling = re.compile(rb'"type"[ \t\r\n]*:[ \t\r\n]*"(?:%b)"' % told.encode())
 
@@ -161,23 +154,25 @@ class OriginListener:
         if payload.startswith(self._words.quiet) or self._telling.search(payload) is None:
             return
         try:
-            said = _SAID.decode(payload)
-            heard = self._understand(said, payload)
+            heard = self._understand(self._said.decode(payload), payload)
         except (msgspec.MsgspecError, orjson.JSONDecodeError, RecursionError, UnicodeDecodeError):
             return  # the client has the same bytes and will say so
         if heard is not None:
             told.append(heard)
 
-    def _understand(self, said: _Said, payload: bytes) -> Told | None:
-        response = said.response.id[:ID_LIMIT] if said.response is not None else ""
-        outcome = self._words.endings.get(said.type)
-        if said.type == self._words.begun:
-            return Told("begun", response)
+    def _understand(self, said: msgspec.Struct, payload: bytes) -> Told | None:
+        words = self._words
+        kind: str = getattr(said, "type")
+        named = getattr(said, words.under)
+        response = "" if named is None else _name(named.id)
+        outcome = words.endings.get(kind)
+        if kind == words.begun:
+            return Told("begun", response, "" if named is None else _name(getattr(named, words.follows)))
         if outcome is not None:
             counts = Counts(self._dialect)
             counts.take(orjson.loads(payload))
-            return Told("ended", response, "complete" if outcome == "complete" else "errored", counts.usage)
-        if said.type == self._words.item:
+            return Told("ended", response, "", "complete" if outcome == "complete" else "errored", counts.usage)
+        if kind == words.item:
             call = self._call(orjson.loads(payload).get("item"))
             return Told("called", call=call) if call is not None else None
         return None

@@ -224,6 +224,35 @@ async def test_the_outputs_in_a_request_are_pressed_and_nothing_else_changes(nes
         assert told["websockets"]["responses"]["complete"] == 1 and told["websockets"]["open"] == 1  # type: ignore[index]
 
 
+async def test_responses_are_told_apart_by_what_they_go_on_from() -> None:
+    begun = b'{"type":"response.created","response":{"id":"%b","previous_response_id":%b}}'
+    async with opened() as socket:
+        await socket.client.wire.send(text(creating(prompt())))
+        await socket.origin.next()
+        await socket.answered(b"r1")
+        for output in (result("c1", listing()), result("c2", "short")):
+            await socket.client.wire.send(text(creating(output, previous_response_id="r" + output["call_id"][1:])))  # type: ignore[index]
+            await socket.origin.next()
+        # The second is answered first; then the origin goes on by itself from what it answered.
+        for message in (
+            begun % (b"r4", b'"r2"'),
+            DONE % b"r4",
+            begun % (b"r3", b'"r1"'),
+            DONE % b"r3",
+            begun % (b"r5", b'"r3"'),
+            DONE % b"r5",
+        ):
+            await socket.origin.wire.send(text(message, masked=False))
+            assert (await socket.client.next()).payload == message
+        (exchange,) = socket.edge.active
+        duplex = exchange._duplex
+        assert duplex is not None and not duplex._awaited
+        chains = duplex._chains
+        assert chains["r4"].strange and not chains["r3"].strange
+        assert chains["r5"] == chains["r3"] and chains["r3"].conversation == chains["r1"].conversation != b""
+        assert chains["r3"].saved > 1000 and chains["r4"].saved == 0
+
+
 async def test_typed_text_is_left_where_its_conversation_is_not_known() -> None:
     """It is known by its conversation alone; sent again with the whole history it would go otherwise."""
     pasted = json.dumps([{"id": at, "name": f"name {at}", "state": "open"} for at in range(200)], indent=2)

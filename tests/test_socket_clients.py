@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
+from openai import AsyncOpenAI, omit
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedOK
 from websockets.typing import Subprotocol
@@ -135,3 +137,24 @@ async def test_no_tool_is_offered_to_a_request_that_goes_on_from_an_answer() -> 
             body = {"model": "m", "tools": TOOLS, "input": [prompt()], **session, **more}
             await post(edge.port, fields, json.dumps(body).encode())
             assert (b"headroom_retrieve" in origin.requests[-1].body) == offered
+
+
+async def test_the_providers_own_client_talks_on_a_socket() -> None:
+    sockets = SocketOrigin("deflated")
+    async with Origin(SCRIPT, sockets=sockets) as origin, edge_to(origin.url) as edge:
+        client = AsyncOpenAI(api_key="sk-test", base_url=f"http://127.0.0.1:{edge.port}/v1", max_retries=0)
+        async with client, client.responses.connect(max_retries=0) as connection:
+            tools: list[Any] = TOOLS
+            items: list[Any] = [prompt()]
+            before: Any = omit
+            for at in range(3):
+                await connection.response.create(model="m", input=items, tools=tools, previous_response_id=before)
+                ended: Any = None
+                while ended is None or ended.type != "response.completed":
+                    ended = await connection.recv()
+                before = ended.response.id
+                called = [item for item in ended.response.output if item.type == "function_call"]
+                items = [result(item.call_id, listing(at)) for item in called]
+                assert items
+    assert len(texts(sockets.said[-1].whole)) == 2
+    assert all(len(text) < len(listing()) / 2 for text in texts(sockets.said[-1].whole).values())

@@ -104,7 +104,7 @@ def test_a_response_is_heard_to_begin_to_call_and_to_end() -> None:
     told = [
         Told("begun", "r1"),
         Told("called", call=("c1", "shell")),
-        Told("ended", "r1", "complete", usage),
+        Told("ended", "r1", "", "complete", usage),
         Told("closed"),
     ]
     assert hearing.feed(stream) == told and hearing.between
@@ -123,7 +123,7 @@ def test_a_response_is_heard_to_begin_to_call_and_to_end() -> None:
 )
 def test_a_response_ends_in_several_ways(kind: str, outcome: str) -> None:
     (told,) = listener().feed(sent(json.dumps({"sequence_number": 1, "type": kind}).encode()))
-    assert told == Told("ended", "", "complete" if outcome == "complete" else "errored")
+    assert told == Told("ended", "", "", "complete" if outcome == "complete" else "errored")
 
 
 def test_a_message_in_fragments_is_heard_with_pings_between() -> None:
