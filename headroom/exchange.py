@@ -51,7 +51,8 @@ from headroom.wire.upstream import Dialer, UpstreamLink
 from headroom.woven import Woven
 
 if TYPE_CHECKING:
-    from headroom.duplex import Duplex, Ended
+    from headroom.duplex import Duplex
+    from headroom.under_way import Ended
     from headroom.upgrade import Upgrade
 
 UNSENT_LIMIT: Final = 256 * 1024  # bytes kept for an origin that is not connected yet; then the client waits

@@ -246,8 +246,8 @@ async def test_responses_are_told_apart_by_what_they_go_on_from() -> None:
             assert (await socket.client.next()).payload == message
         (exchange,) = socket.edge.active
         duplex = exchange._duplex
-        assert duplex is not None and not duplex._awaited
-        chains = duplex._chains
+        assert duplex is not None and not duplex._under_way
+        chains = duplex._under_way._chains
         assert chains["r4"].strange and not chains["r3"].strange
         assert chains["r5"] == chains["r3"] and chains["r3"].conversation == chains["r1"].conversation != b""
         assert chains["r3"].saved > 1000 and chains["r4"].saved == 0
