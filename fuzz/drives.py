@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import orjson
+from websockets.frames import Opcode
 
 from headroom import items, providers
 from headroom.blocks import BlockLoom
@@ -19,6 +20,7 @@ from headroom.faults import BadCoding, BadRequest, NotJson
 from headroom.memory import Found, Memory, Scope
 from headroom.memory_sqlite import match_of
 from headroom.recollection import CHARACTERS_PER_TOKEN, TOKENS, recollect
+from headroom.socket_messages import Askings, OriginListener
 from headroom.terms import QUERY_TERMS, query_terms
 from headroom.weave import TOOL_NAME, Loom, Round, Turn
 from headroom.wire.coding import decode
@@ -26,6 +28,7 @@ from headroom.wire.framing import ChunkWalker
 from headroom.wire.head import RequestHead, ResponseHead
 from headroom.wire.reader import Broken, Data, End, RequestReader, ResponseReader
 from headroom.wire.sse import SseSplitter, parse_event
+from headroom.wire.websocket import FrameReader, Packing, agreed, readable_offer
 from headroom.zones import (
     columns,
     commits,
@@ -63,6 +66,7 @@ from headroom.zones.tools import arranged
 from headroom.zones.yardstick import Characters
 from tests.support import naive, oracle
 from tests.support.excerpts import accounts_for_every_line
+from tests.support.frames import is_utf8, websocket_frames, whole_frames
 
 Message = tuple[RequestHead | ResponseHead, bytes]
 
@@ -725,6 +729,42 @@ _RETRIEVES = [
     b'data: {"type":"message_delta"}',
     b'data: {"type":"message_stop"}',
 ]
+
+
+def drive_websocket(data: bytes) -> None:
+    """WebSocket frames are read the same however they are cut, and as the library's own connection reads them; what
+    listens to them, and reads offers of extensions, raises nothing else than it says."""
+    how, stream = data[:1], data[1:]
+    masked, deflated = bool(how[:1] > b"\x7f"), bool(how[:1] and how[0] & 1)
+    reader = FrameReader(masked=masked, limit=300, deflated=deflated, binary=bool(how and how[0] & 2))
+    frames = reader.feed(stream)
+    raw = b"".join(frame.raw for frame in frames)
+    assert stream.startswith(raw)
+    for parts_ in (pieces(stream), [stream[at : at + 1] for at in range(len(stream))]):
+        again = FrameReader(masked=masked, limit=300, deflated=deflated, binary=bool(how and how[0] & 2))
+        found = [frame for piece in parts_ for frame in again.feed(piece)]
+        assert b"".join(frame.raw for frame in found) == raw
+        assert whole_frames(found) == whole_frames(frames)
+        assert str(again.fault) == str(reader.fault) and again.between == reader.between
+    if not deflated:
+        seen, refused = websocket_frames(stream, masked=masked)
+        read = whole_frames(frames)
+        assert [frame[:2] for frame in read[: len(seen)]] == [frame[:2] for frame in seen]
+        assert all(ours[2] in (None, theirs[2]) for ours, theirs in zip(read, seen, strict=False))
+        # The library reads the code in a close as well.
+        assert not refused or reader.fault is not None or read[-1][0] == Opcode.CLOSE
+    words = providers.RESPONSES_SOCKET
+    packing = Packing(15, 15, keeps=True) if deflated else None
+    listener = OriginListener(words, providers.OPENAI_RESPONSES, packing, 300)
+    for piece in pieces(stream):
+        listener.feed(piece)
+    asking = Askings(words).find(stream)
+    if asking is not None and is_utf8(stream):
+        assert isinstance(orjson.loads(stream[asking.start : asking.end]), dict)
+    try:
+        agreed(readable_offer(stream) or stream)
+    except BadCoding:
+        pass
 
 
 def _weave(loom: Loom, data: bytes) -> None:

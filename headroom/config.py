@@ -132,6 +132,12 @@ def _origins(text: str) -> tuple[Origin, ...]:
     return tuple(parse_origin(part) for part in text.split(",") if part.strip())
 
 
+def _pages(text: str) -> frozenset[str]:
+    return frozenset(
+        part if part == "*" else parse_origin(part).name for part in map(str.strip, text.split(",")) if part
+    )
+
+
 def _store(text: str) -> str:
     text = text.strip()
     scheme, separator, rest = text.partition("://")
@@ -233,6 +239,14 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         Kind(_origins, "a comma-separated list of URLs"),
         "Origins that callers from other hosts may name in x-headroom-base-url",
         "origins",
+    ),
+    Setting(
+        "websocket_origins",
+        "",
+        Kind(_pages, "a comma-separated list of URLs, or *"),
+        "Origins of web pages, besides those of this host, that may open a WebSocket",
+        "serving",
+        ("HEADROOM_WS_ORIGINS",),
     ),
     Setting(
         "ca_file",
@@ -488,6 +502,13 @@ SETTINGS: Final[tuple[Setting, ...]] = (
     Setting("connect_timeout", "10s", _time(0.01), "For a connection to an origin", "limits"),
     Setting("silence_timeout", "600s", _time(0.01), "Between two bytes of an origin's answer", "limits"),
     Setting("models_timeout", "15s", _time(0.01), "For an account's list of models, until our own is told", "limits"),
+    Setting(
+        "websocket_idle",
+        "1h",
+        _time(0.01),
+        "For a WebSocket between responses; then it is closed. During one, silence_timeout holds",
+        "limits",
+    ),
     Setting("origin_keep_alive", "55s", _time(0), "For an idle connection to an origin", "limits"),
     Setting("origin_idle_limit", "1024", _whole(0, 100_000), "Idle connections kept per origin", "limits"),
     Setting("drain_timeout", "30s", _time(0), "For exchanges under way after SIGTERM", "limits"),
@@ -552,6 +573,11 @@ class Config:
     def allowed_base_urls(self) -> tuple[Origin, ...]:
         """Origins that callers from elsewhere may name."""
         return self.get("allowed_base_urls", tuple)
+
+    @property
+    def websocket_origins(self) -> frozenset[str]:
+        """Origins of pages that may open a WebSocket; `*` stands for any."""
+        return self.get("websocket_origins", frozenset)
 
     @property
     def proxy_token(self) -> bytes:

@@ -24,7 +24,7 @@ from headroom.betas import StickyTokens
 from headroom.config import SETTINGS, Config, ConfigError, without_password
 from headroom.events import Event, LearningNote, Level, MemoryInjection, Refused, Retrieved, Stopped, StoreNote
 from headroom.exchange import Exchange, error_answer
-from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, Unauthorized
+from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, OriginNotAllowed, Unauthorized
 from headroom.learning import CLOSE_SECONDS, Learning, learning_path
 from headroom.lessons import Asked
 from headroom.logs import LogWriter
@@ -85,6 +85,8 @@ class Edge:
         self.event_limit = config.whole("event_limit")
         self.answer_limit = config.whole("answer_limit")
         self.models_timeout = config.seconds("models_timeout")
+        self.silence = self.limits.silence
+        self.socket_idle = config.seconds("websocket_idle")
         self.strips = config.on("strip_internal_headers")
         self.receipts = Receipts()
         self.sticky_tokens: StickyTokens | None = None
@@ -122,7 +124,8 @@ class Edge:
             raise
         loop = asyncio.get_running_loop()
         limits = self.limits
-        shortest = min(limits.header_timeout, limits.keep_alive_timeout, limits.body_timeout, limits.silence)
+        times = (limits.header_timeout, limits.keep_alive_timeout, limits.body_timeout, limits.silence)
+        shortest = min(*times, self.socket_idle)
         self.watch = Watch(loop, min(1.0, shortest / 4))
         self.ledger = ledger_of(config, store)
         memories = open_memory(config)
@@ -194,6 +197,9 @@ class Edge:
             self._server.close()
         for client in list(self.clients):
             client.close_when_idle()
+        for exchange in list(self.active):
+            if isinstance(exchange, Exchange):
+                exchange.drain()
         if self.clients:
             self._gone = asyncio.Event()
             with contextlib.suppress(TimeoutError):
@@ -262,8 +268,7 @@ class Edge:
             return self._turn_away(client, head, Unauthorized("send the proxy's token as x-headroom-proxy-token"))
         found = plan.plan(head, self.config, loopback=local)
         if isinstance(found, plan.Refusal):
-            fault: Fault = NotFound(found.reason) if found.status == 404 else _Misdirected(found.reason)
-            return self._turn_away(client, head, fault, found.dialect)
+            return self._turn_away(client, head, _REFUSALS[found.status](found.reason), found.dialect)
         if self.draining:
             return self._turn_away(client, head, Draining("the proxy is shutting down"), found.dialect)
         if len(self.active) >= self._concurrency:
@@ -360,6 +365,9 @@ class _Misdirected(Fault):
     """A base URL that this caller may not name."""
 
     status, blame = 400, "client"
+
+
+_REFUSALS: Mapping[int, type[Fault]] = {400: _Misdirected, 403: OriginNotAllowed, 404: NotFound}
 
 
 class _Answer:

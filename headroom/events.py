@@ -56,6 +56,7 @@ class Request(Event, frozen=True, kw_only=True):
     `observed`: the request went as it came, and what is told of slots and tokens is what would have been done.
     `unfit`: kinds of names ("project", "user") that the caller gave and that are not fit to be used. `stabilised` names
     what was done for the provider's cache, by the settings that ask for it.
+    `cause` says what ended a WebSocket, whose responses are told of by themselves (see Message).
     """
 
     id: str
@@ -84,8 +85,37 @@ class Request(Event, frozen=True, kw_only=True):
     bill_saved: float = 0.0
     note: str = ""
     fault: str = ""
+    cause: str = ""
     slots: tuple[Row, ...] = ()
     stabilised: tuple[str, ...] = ()
+    prefix: Comparison | None = None
+    ms: Timings
+
+
+class Message(Event, frozen=True, kw_only=True):
+    """One response on a WebSocket is over: see Request, whose `id` it has. `response` is the provider's id of it."""
+
+    id: str
+    response: str = ""
+    project: str = ""
+    route: str
+    api: str
+    mode: str
+    auth: str = ""
+    outcome: str
+    bytes_in: int = 0
+    bytes_out: int = 0
+    decided: int = 0
+    replayed: int = 0
+    tokens_before: int = 0
+    tokens_after: int = 0
+    saved_fresh: int = 0
+    observed: bool = False
+    usage: Usage | None = None
+    bill: float = 0.0
+    bill_saved: float = 0.0
+    note: str = ""
+    slots: tuple[Row, ...] = ()
     prefix: Comparison | None = None
     ms: Timings
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 import orjson
@@ -20,6 +20,7 @@ from headroom.betas import StickyTokens
 from headroom.events import (
     MarkerOrder,
     MemoryInjection,
+    Message,
     Request,
     Retrieved,
     Sink,
@@ -39,23 +40,29 @@ from headroom.memory import Scope
 from headroom.metrics import Counters
 from headroom.offering import Wish
 from headroom.plan import Plan, find_route
-from headroom.policy import POLICIES, AuthMode, classify
+from headroom.policy import POLICIES, AuthMode, Policy, classify
 from headroom.providers import LOGIN_APIS, TOKEN_FIELDS, UPSTREAM_ID_FIELDS, Dialect
 from headroom.receipts import Forwarded, Receipts
 from headroom.remembering import Remembering
 from headroom.retrieve import UNREADABLE, BadAsking, asking, missing, pick, share
-from headroom.shrink import Receipt, Shrinker
+from headroom.shrink import GoesOn, Receipt, Shrinker
 from headroom.tails import Recall
 from headroom.usage import JsonListener, Listener, StreamListener, Usage
 from headroom.weave import TOOL_NAME, Call, Turn
 from headroom.wire.coding import decode, identity
 from headroom.wire.downstream import Downstream
+from headroom.wire.gate import Watch
 from headroom.wire.head import CHUNKED, REASONS, UNTIL_CLOSE, Fields, RequestHead, ResponseHead
 from headroom.wire.phase import Phase, Step, step
 from headroom.wire.reader import Data
 from headroom.wire.upstream import Dialer, UpstreamLink
 from headroom.woven import Woven
 from headroom.zones.volatile import Finding
+
+if TYPE_CHECKING:
+    from headroom.duplex import Duplex
+    from headroom.under_way import Ended
+    from headroom.upgrade import Upgrade
 
 UNSENT_LIMIT: Final = 256 * 1024  # bytes kept for an origin that is not connected yet; then the client waits
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -92,6 +99,12 @@ class House(Protocol):
     @property
     def receipts(self) -> Receipts: ...
     @property
+    def watch(self) -> Watch: ...
+    @property
+    def silence(self) -> float: ...
+    @property
+    def socket_idle(self) -> float: ...
+    @property
     def sticky_tokens(self) -> StickyTokens | None: ...
     @property
     def remembering(self) -> Remembering | None: ...
@@ -110,9 +123,11 @@ class Exchange:
         "_begun",
         "_body",
         "_body_bytes",
+        "_cause",
         "_client",
         "_client_keeps",
         "_dechunk",
+        "_duplex",
         "_fields",
         "_first_byte",
         "_forwarded",
@@ -141,6 +156,7 @@ class Exchange:
         "_task",
         "_tokens",
         "_unsent",
+        "_upgrade",
         "_upstream_id",
         "_usages",
         "_woven",
@@ -186,6 +202,17 @@ class Exchange:
         self._woven: Woven | None = None
         self._woven_head: ResponseHead | None = None
         self._usages: list[Usage] = []
+        self._duplex: Duplex | None = None
+        self._upgrade: Upgrade | None = None
+        self._cause = ""
+        if plan.socket is not None:
+            # Loaded with the first upgrade: its library would make every start a third slower.
+            from headroom.upgrade import upgrade  # noqa: PLC0415
+
+            self._upgrade = upgrade(head.fields, plan)
+            self._auth = self._upgrade.auth
+            self._recalled = self._recall(self._upgrade.auth, self._upgrade.caller)
+            self._fields = self._upgrade.instead
         house.began(self)
         if plan.mode == "relay":
             self._connect(self._onward(None))
@@ -322,18 +349,32 @@ class Exchange:
         if self._link is not None or self._task is not None:
             self._house.shrinker.warm()
 
-    async def _shrink(self, plain: bytes, caller: bytes, session: bytes, auth: AuthMode) -> Receipt:
+    async def _shrink(
+        self, plain: bytes, caller: bytes, session: bytes, auth: AuthMode, goes_on: GoesOn | None = None
+    ) -> Receipt:
         """What to send in `plain`'s place: rewritten, else with what was decided before, else as it came."""
         house, dialect = self._house, self._plan.dialect
         wish, recall = self._wish(auth), self._recalled
-        policy = POLICIES[auth]
-        learn = house.learning is not None and policy.learns
+        policy: Policy | None = POLICIES[auth]
+        if goes_on is not None:
+            # On a socket nothing answers the calls of our tools, and what a prompt begins with is not decided.
+            wish, policy, recall = None, None, recall if goes_on.typed else None
+        learn = house.learning is not None and POLICIES[auth].learns
         receipt: Receipt | None = None
         failed = False
         for decide in (True, False):
             try:
                 receipt = await house.shrinker.rewrite(
-                    plain, dialect, caller, session, decide=decide, wish=wish, recall=recall, policy=policy, learn=learn
+                    plain,
+                    dialect,
+                    caller,
+                    session,
+                    decide=decide,
+                    wish=wish,
+                    recall=recall,
+                    policy=policy,
+                    learn=learn,
+                    goes_on=goes_on,
                 )
                 break
             except Exception as error:
@@ -763,6 +804,8 @@ class Exchange:
         self._move(Step.SWITCHED)
         link = self._link
         assert link is not None
+        if self._upgrade is not None and self._open_socket(head, link):
+            return
         self._client.write(head.fields.edited([], self._own_fields(head)))
         link.open_ended()
         self._client.tunnel = self._tunnel
@@ -770,6 +813,91 @@ class Exchange:
         early = self._client.take_held()
         if early:
             self._tunnel(early)
+
+    # A WebSocket whose messages are known: what Duplex calls.
+
+    def _open_socket(self, head: ResponseHead, link: UpstreamLink) -> bool:
+        """Whether what the origin switched to can be read; then it is."""
+        from headroom.duplex import Duplex  # noqa: PLC0415
+        from headroom.upgrade import accepted  # noqa: PLC0415
+
+        found = accepted(head.fields, rewrites=self._plan.presses)
+        if found is None:
+            return False
+        self._client.write(head.fields.edited(found.instead, self._own_fields(head)))
+        self._link = None
+        self._house.counters.add("headroom_sockets", 1)
+        self._duplex = Duplex(self, self._house, self._client, link, self._plan)
+        self._duplex.start(found.packing)
+        # What the first message needs is loaded while the client gets ready.
+        self._house.shrinker.warm()
+        return True
+
+    def drain(self) -> None:
+        """The process ends: a WebSocket between responses is closed, all else comes to its own end."""
+        if self._duplex is not None:
+            self._duplex.drain()
+
+    async def shrunk(self, plain: bytes, goes_on: GoesOn) -> Receipt:
+        """See duplex.Host."""
+        whose = self._upgrade
+        assert whose is not None
+        receipt = await self._shrink(plain, whose.caller, whose.session, AuthMode(self._auth), goes_on)
+        if receipt.lessons:
+            # Not before the message has been sent on.
+            asyncio.get_running_loop().call_soon(self._learn, receipt, plain, whose.caller)
+        return receipt
+
+    def failed(self, error: BaseException) -> None:
+        """See duplex.Host."""
+        self._house.sink(failure(self.id, error))
+
+    def answered(self, ended: Ended) -> None:
+        """See duplex.Host."""
+        house = self._house
+        receipt = Receipt(b"") if ended.receipt is None else ended.receipt
+        compared = None
+        if ended.forwarded is not None and receipt.conversation:
+            noted = house.receipts.note(receipt.conversation, ended.forwarded, ended.usage)
+            compared = noted.prefix
+            for seen in noticed(self.id, noted):
+                house.counters(seen)
+                house.sink(seen)
+        bill, saved = _bill(self._plan.dialect, ended.usage, receipt, ended.carried)
+        event = Message(
+            id=self.id,
+            response=ended.response,
+            project=self._plan.project,
+            route=self._plan.route,
+            api=self._plan.origin.name,
+            mode="relay" if ended.receipt is None else "rewrite",
+            auth=self._auth,
+            outcome=ended.outcome,
+            bytes_in=ended.bytes_in,
+            bytes_out=ended.bytes_out,
+            decided=receipt.decided,
+            replayed=receipt.replayed,
+            tokens_before=receipt.tokens_before,
+            tokens_after=receipt.tokens_after,
+            saved_fresh=receipt.decided_saved,
+            observed=receipt.observed,
+            usage=ended.usage,
+            bill=bill,
+            bill_saved=saved,
+            note=receipt.note,
+            slots=receipt.rows,
+            prefix=compared,
+            ms=ended.ms,
+        )
+        house.counters(event)
+        house.sink(event)
+
+    def socket_over(self, outcome: str, fault: str, cause: str, client: int, origin: int, answer: int) -> None:
+        """See duplex.Host."""
+        self._body_bytes, self._out_bytes, self._answer_bytes = client, origin, answer
+        self._cause = cause
+        self._house.counters.add("headroom_sockets", -1)
+        self._close(outcome, fault)
 
     def _tunnel(self, data: bytes) -> None:
         self._body_bytes += len(data)
@@ -878,6 +1006,7 @@ class Exchange:
             bytes_out=self._out_bytes,
             answer_bytes=self._answer_bytes,
             fault=fault,
+            cause=self._cause,
             usage=usage,
             bill=bill,
             bill_saved=saved,
@@ -906,11 +1035,12 @@ def _together(usages: Sequence[Usage | None]) -> Usage | None:
     return Usage(*(sum(getattr(usage, name) for usage in heard) for name in names))
 
 
-def _bill(dialect: Dialect, usage: Usage | None, receipt: Receipt | None) -> tuple[float, float]:
+def _bill(dialect: Dialect, usage: Usage | None, receipt: Receipt | None, carried: int = 0) -> tuple[float, float]:
     """The prompt's price as reported, and what the saved tokens would have added to it, in plain input tokens.
 
     A token saved in a slot that is sent for the first time would have been written where the provider wrote anything,
-    else paid in full; one that is replayed would have been read where the provider read anything, else likewise.
+    else paid in full; one that is replayed would have been read where the provider read anything, else likewise; and so
+    would those `carried` on from earlier requests that the provider remembers.
     """
     if usage is None:
         return 0.0, 0.0
@@ -920,7 +1050,7 @@ def _bill(dialect: Dialect, usage: Usage | None, receipt: Receipt | None) -> tup
         return bill, 0.0
     write = prices.write_1h if usage.write_1h else prices.write if usage.write else 1.0
     read = prices.read if usage.read else write
-    old = receipt.tokens_before - receipt.tokens_after - receipt.decided_saved
+    old = receipt.tokens_before - receipt.tokens_after - receipt.decided_saved + carried
     return bill, receipt.decided_saved * write + old * read
 
 

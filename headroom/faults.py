@@ -1,8 +1,8 @@
 """Every fault the proxy can name: whose it is, what the client is answered, and whether a retry is safe.
 
 Fault
-├── client      BadRequest 400 · BadCoding 400 · Unauthorized 401 · NotFound 404 · HeadTimeout 408
-│               BodyTooLarge 413 · HeadTooLarge 431 · ClientGone 499
+├── client      BadRequest 400 · BadCoding 400 · BadFrame · Unauthorized 401 · OriginNotAllowed 403 · NotFound 404
+│               HeadTimeout 408 · SocketIdle · BodyTooLarge 413 · HeadTooLarge 431 · ClientGone 499
 ├── upstream    DialFailed 502 · BadResponse 502 · UpstreamCut 502 · DialTimeout 504 · UpstreamSilent 504
 └── proxy       Busy 503 · Draining 503 · StoreDown · MemoryDown · PressLate · NotJson
 
@@ -67,6 +67,31 @@ class HeadTooLarge(Fault):
     """A message head over its size or field limit."""
 
     status, blame = 431, "client"
+
+
+class BadFrame(Fault):
+    """What a client sent over its WebSocket is no frame, or a text that is none (RFC 6455): it is closed.
+
+    `code` is the close code it is told.
+    """
+
+    status, blame = 400, "client"
+
+    def __init__(self, message: str = "", code: int = 1002) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class SocketIdle(Fault):
+    """A WebSocket on which nothing came from either side for too long; it is closed."""
+
+    status, blame = 408, "client"
+
+
+class OriginNotAllowed(Fault):
+    """A browser's page from elsewhere asks for a WebSocket."""
+
+    status, blame = 403, "client"
 
 
 class ClientGone(Fault):

@@ -29,7 +29,8 @@ def onward(
 
     `strip` takes all internal fields off. `length` is the body's new size in bytes, None where its framing stays;
     `decoded` says that its content coding was undone. `readable`: the answer will have to be read on its way, so the
-    origin is asked not to code it. `fields_instead` are values that go in place of the client's.
+    origin is asked not to code it. `fields_instead` are values that go in place of the client's, an empty one
+    for no field.
     """
     fields = head.fields
     lower = fields.lower
@@ -56,7 +57,11 @@ def onward(
             edits.append((b"content-length", line))
     if decoded:
         edits.append((b"content-encoding", b""))
-    edits += [(name, b"%b: %b\r\n" % (name, value)) for name, value in fields_instead]
+    for name, value in fields_instead:
+        field = b"%b: %b\r\n" % (name, value) if value else b""
+        edits.append((name, field))
+        if name not in fields:
+            tail += field
     if readable:
         edits.append((b"accept-encoding", b"Accept-Encoding: identity\r\n"))
         if b"accept-encoding" not in fields:

@@ -17,6 +17,7 @@ from headroom.events import (
     CacheDriftObserved,
     Event,
     MemoryInjection,
+    Message,
     Refused,
     Request,
     Retrieved,
@@ -58,6 +59,19 @@ _ACTIONS: Final = (
     "replayed",
     "retrieved",
     "marked",
+)
+
+SOCKET_CAUSES: Final = (
+    "client_close",
+    "origin_close",
+    "client_gone",
+    "origin_gone",
+    "bad_frame",
+    "idle",
+    "silent",
+    "no_first_frame",
+    "draining",
+    "failed",
 )
 
 FAMILIES: Final[tuple[Family, ...]] = (
@@ -124,6 +138,19 @@ FAMILIES: Final[tuple[Family, ...]] = (
             "mode_disabled",
             "mode_tool",
         ),
+    ),
+    Family("headroom_sockets", "Open WebSockets", "gauge"),
+    Family(
+        "headroom_socket_endings",
+        "WebSockets ended, by what ended them",
+        label="cause",
+        values=SOCKET_CAUSES,
+    ),
+    Family(
+        "headroom_socket_responses",
+        "Responses ended on WebSockets, by how they ended",
+        label="outcome",
+        values=("complete", "errored", "aborted"),
     ),
     Family("headroom_shrink_failures", "Bodies sent as they came because of a fault of ours; must stay 0"),
 )
@@ -212,6 +239,8 @@ class Counters:
         """See events.Sink."""
         if type(event) is Request:
             self._request(event)
+        elif type(event) is Message:
+            self._message(event)
         elif type(event) is Refused:
             self.add("headroom_faults", 1, event.fault)
             self.add("headroom_outcomes", 1, "refused")
@@ -241,18 +270,37 @@ class Counters:
             self.observe("headroom_first_byte_seconds", event.ms.first_byte / 1000)
         if event.fault or event.note:
             self.add("headroom_faults", 1, event.fault or event.note)
+        if event.cause:
+            self.add("headroom_socket_endings", 1, event.cause)
+        if event.mode == "rewrite":
+            self._rewritten(event)
+        if not event.observed:
+            for name in event.stabilised:
+                self.add("headroom_stabilised", 1, name)
+        self._used(event)
+
+    def _message(self, event: Message) -> None:
+        self.add("headroom_socket_responses", 1, event.outcome)
+        if event.note:
+            self.add("headroom_faults", 1, event.note)
+        if event.ms.first_byte:
+            self.observe("headroom_first_byte_seconds", event.ms.first_byte / 1000)
+        if event.mode == "rewrite":
+            self._rewritten(event)
+        self._used(event)
+
+    def _used(self, event: Request | Message) -> None:
         if event.project:
             saved = 0 if event.observed else event.tokens_before - event.tokens_after
             self._projects.count(event.project, saved)
-        if event.mode == "rewrite":
-            self._rewritten(event)
         if event.usage is not None:
+            cells = self._cells
             for kind, place in _USAGE:
                 cells[place] += getattr(event.usage, kind)
             cells[_BILL] += event.bill
             cells[_BILL_SAVED] += event.bill_saved
 
-    def _rewritten(self, event: Request) -> None:
+    def _rewritten(self, event: Request | Message) -> None:
         ms = event.ms
         self.observe("headroom_added_seconds", (ms.gather + ms.locate + ms.press + ms.store) / 1000)
         if event.prefix is not None:
@@ -262,8 +310,6 @@ class Counters:
         if event.observed:
             # What would have been saved is told in the log; counters are about what was sent.
             return
-        for name in event.stabilised:
-            self.add("headroom_stabilised", 1, name)
         self.add("headroom_slots_replayed", event.replayed)
         self.add("headroom_slot_tokens_before", event.tokens_before)
         self.add("headroom_slot_tokens_after", event.tokens_after)
@@ -321,6 +367,13 @@ def stats(board: Board) -> dict[str, object]:
         "retrievals": {v: int(board.total("headroom_retrievals", v)) for v in _values("headroom_retrievals")},
         "memory": {v: int(board.total("headroom_memory", v)) for v in _values("headroom_memory")},
         "projects": board.projects.figures(),
+        "websockets": {
+            "open": int(board.total("headroom_sockets")),
+            "responses": {
+                v: int(board.total("headroom_socket_responses", v)) for v in _values("headroom_socket_responses")
+            },
+            "endings": {v: int(board.total("headroom_socket_endings", v)) for v in _values("headroom_socket_endings")},
+        },
         "shrink_failures": int(board.total("headroom_shrink_failures")),
     }
 

@@ -13,12 +13,13 @@ import orjson
 from headroom import providers
 from headroom.attribution import BadPrefix, attribution, without_prefix
 from headroom.config import Config
-from headroom.providers import Dialect, Route
+from headroom.providers import Dialect, Route, SocketWords
 from headroom.wire.head import RequestHead
 from headroom.wire.origin import Origin, parse_origin
 
 INTERNAL: Final = b"\r\nx-headroom-"
 """What stands in a head, in lower case, that has fields for the proxy."""
+LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 
 
 class Plan(msgspec.Struct, frozen=True, gc=False):
@@ -28,7 +29,8 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     request target at the origin. `bypass` says that the client opted out. `api` is the key in `providers.APIS`.
     `woven`: calls of the proxy's tools in its answer can be answered. `path` is the request's own, without the prefix
     of a project. For `project`, `user` and `unfit` see attribution.Attribution. `account` is the caller's, for the
-    origin to be told: empty where the caller tells it, or has none.
+    origin to be told: empty where the caller tells it, or has none. `socket`: it asks for a WebSocket on which this is
+    said; `presses`: what the client says there may be rewritten.
     """
 
     mode: Literal["relay", "rewrite"]
@@ -44,6 +46,8 @@ class Plan(msgspec.Struct, frozen=True, gc=False):
     user: str = ""
     unfit: tuple[str, ...] = ()
     account: bytes = b""
+    socket: SocketWords | None = None
+    presses: bool = False
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
@@ -59,6 +63,10 @@ def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal
 
     `loopback` says whether the caller is on this host, who alone may name any base URL.
     """
+    upgrades = head.upgrade and head.fields[b"upgrade"].lower() == b"websocket"
+    if upgrades and not _is_own_page(head.fields.get(b"origin"), config):
+        # A page from anywhere may open a WebSocket to this host; that it says so is all there is against it.
+        return Refusal(403, "origin: not an allowed origin; see websocket_origins", providers.OPENAI_CHAT)
     target, written = split(head.target)
     raw_path, mark, query = target.partition(b"?")
     path = raw_path.decode("latin-1")
@@ -97,16 +105,20 @@ def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal
         if origin is None:
             return Refusal(404, f"no origin is set for this path; set {providers.APIS[api]}", dialect)
     bypass = _bypassed(ours)
-    rewrite = (
-        route is not None
-        and route.rewrite
-        and route.dialect.shape is not None
-        and not bypass
+    may_change = (
+        not bypass
         and not fields.get(b"authorization", b"").startswith(providers.SIGNED_CREDENTIALS)
         and config.text("compression_mode") != "off"
+    )
+    rewrite = (
+        may_change
+        and route is not None
+        and route.rewrite
+        and route.dialect.shape is not None
         and _is_json(fields.get(b"content-type", b"application/json"))
         and not head.upgrade
     )
+    socket = route.socket if route is not None and upgrades and head.length == 0 else None
     return Plan(
         "rewrite" if rewrite else "relay",
         name,
@@ -121,6 +133,8 @@ def plan(head: RequestHead, config: Config, *, loopback: bool) -> Plan | Refusal
         work.user,
         work.unfit,
         account or b"",
+        socket,
+        socket is not None and may_change,
     )
 
 
@@ -246,6 +260,20 @@ def _bypassed(fields: Mapping[bytes, bytes]) -> bool:
         fields.get(b"x-headroom-bypass", b"").strip().lower() == b"true"
         or fields.get(b"x-headroom-mode", b"").strip().lower() == b"passthrough"
     )
+
+
+def _is_own_page(origin: bytes | None, config: Config) -> bool:
+    """Whether no page asks, or one from this host or an allowed one."""
+    if origin is None:
+        return True
+    allowed = config.websocket_origins
+    if "*" in allowed:
+        return True
+    try:
+        page = parse_origin(origin.decode("ascii"))
+    except (ValueError, UnicodeDecodeError):
+        return False
+    return page.host in LOOPBACK_HOSTS or page.name in allowed
 
 
 def _is_json(content_type: bytes) -> bool:

@@ -98,11 +98,50 @@ class Dialect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SocketWords:
+    """What is said on a dialect's WebSocket, one JSON object a message.
+
+    `feature` is a request field and the token without which the origin refuses the upgrade. A client's message of type
+    `create` asks for a response; its request is in the object `under`, or beside the type; `follows` names the earlier
+    response that it goes on from. An origin's message of type `begun` names the response, those of `endings` end it
+    one way or another, and `item` brings an item that a model made. `quiet`: how the commonest messages begin.
+    """
+
+    feature: tuple[bytes, bytes]
+    create: str
+    under: str
+    follows: str
+    begun: str
+    endings: Mapping[str, str]
+    item: str
+    quiet: tuple[bytes, ...]
+
+
+RESPONSES_SOCKET: Final = SocketWords(
+    feature=(b"openai-beta", b"responses_websockets=2026-02-06"),
+    create="response.create",
+    under="response",
+    follows="previous_response_id",
+    begun="response.created",
+    endings={
+        "response.completed": "complete",
+        "response.incomplete": "complete",
+        "response.failed": "errored",
+        "response.cancelled": "errored",
+        "error": "errored",
+    },
+    item="response.output_item.done",
+    quiet=(b'{"type":"response.output_text.delta"', b'{"type":"response.function_call_arguments.delta"'),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """One endpoint. `api` names the origin (a key of `APIS`), `forward` the path it has there if another.
 
     `rewrite` routes have their bodies located; all others are relayed as they come in both directions. `account` is the
-    path at `ACCOUNT_API` for callers who are logged in with an account there.
+    path at `ACCOUNT_API` for callers who are logged in with an account there. `socket`: what is said here after an
+    upgrade to WebSocket.
     """
 
     name: str
@@ -113,6 +152,7 @@ class Route:
     rewrite: bool = False
     forward: str = ""
     account: str = ""
+    socket: SocketWords | None = None
 
     def match(self, path: str) -> Mapping[str, str] | None:
         """What the names in `path` stand for, or None where it is another path."""
@@ -448,6 +488,7 @@ ROUTES: Final[tuple[Route, ...]] = (
             api="openai",
             forward="/v1/responses",
             account=_CODEX,
+            socket=RESPONSES_SOCKET,
         )
         for path in _RESPONSES
     ),

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 from blake3 import blake3
@@ -87,10 +87,11 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     slots that were replaced. `note` names what went wrong, if anything: a fault's name. `observed`: everything is as
     it would have been, but `body` is what came and nothing was recorded. `cut` counts the texts sent with something
     left out. `ours` are the tools whose calls the proxy is to answer, in `conversation`, whose turns so far are
-    `places` (see Offering.places). `forwarded` makes what the next request is compared with, `volatile` looks for what
-    may be another in it; both hold the body. `volatile` is None where nobody wants to know. `tailed` is what was
-    appended to the user's words, without the texts. `stabilised` names what was done for the provider's cache; see
-    Stabiliser. `lessons` are for the statistics, where they were asked for; `span` is where the body's items are.
+    `places` (see Offering.places); `opened`: see Located. `forwarded` makes what the next request is compared with,
+    `volatile` looks for what may be another in it; both hold the body. `volatile` is None where nobody wants to know.
+    `tailed` is what was appended to the user's words, without the texts; `said` names those words, see GoesOn.
+    `stabilised` names what was done for the provider's cache; see Stabiliser. `lessons` are for the statistics, where
+    they were asked for; `span` is where the body's items are.
     """
 
     body: bytes
@@ -109,6 +110,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     cut: int = 0
     ours: frozenset[str] = frozenset()
     conversation: bytes = b""
+    opened: bool = True
+    said: tuple[bytes, ...] = ()
     places: tuple[bytes, ...] = ()
     last_call: bytes = b""
     forwarded: Callable[[], Forwarded] | None = None
@@ -120,6 +123,23 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     press_ms: float = 0.0
     lessons: tuple[Lesson, ...] = ()
     span: tuple[int, int] = (0, 0)
+
+
+class GoesOn(msgspec.Struct, frozen=True, gc=False):
+    """What is known of the requests that a body goes on from, and does not hold.
+
+    `conversation` is the conversation's name where that is known, `called` the names of tools by call id, `said` what
+    the user said before, by digest. Without `typed`, nothing is decided about texts that have no call id: they are
+    known by their conversation alone, and it is not.
+    """
+
+    conversation: bytes = b""
+    called: Mapping[str, str] = {}
+    typed: bool = True
+    said: tuple[bytes, ...] = ()
+
+
+_WHOLE: Final = GoesOn()
 
 
 class Shrinker:
@@ -182,21 +202,24 @@ class Shrinker:
         recall: Recall | None = None,
         policy: Policy | None = None,
         learn: bool = False,
+        goes_on: GoesOn | None = None,
     ) -> Receipt:
         """What to send in `body`'s place; without `decide` only what was decided before is put in.
 
         `wish` says which tools may be offered; None where nothing at all may be added. Texts are cut only where the
         model can fetch them. `recall` says whose memories are appended to the user's words, `policy` what may be done
         outside of results for the provider's cache; None for nothing. With `learn` the receipt has lessons, which are
-        the same body's whatever was learnt before. Never raises for anything in the body; a fault of ours is the
+        the same body's whatever was learnt before. `goes_on` says what is known of the requests that the body goes on
+        from, where it does not hold them itself. Never raises for anything in the body; a fault of ours is the
         caller's to catch.
         """
         begun = time.perf_counter()
         names: Mapping[str, str] = {}
+        goes_on = goes_on or _WHOLE
         shape = dialect.shape
         assert shape is not None, "a dialect without a shape is never rewritten"
         try:
-            located = self._locators[dialect.name].locate(body, caller, session)
+            located = self._locators[dialect.name].locate(body, caller, session, goes_on.conversation)
         except NotJson as fault:
             note = "" if dialect.bare_prompt and isinstance(fault, NoMessages) else fault.name
             return Receipt(body, note=note, locate_ms=_since(begun))
@@ -207,6 +230,8 @@ class Shrinker:
             long_after_short=located.long_after_short,
             unknown_types=located.unknown_types - self._told_types,
             conversation=located.conversation,
+            opened=located.opened,
+            said=tuple(located.plain[word.item] for word in located.words),
             forwarded=partial(_forwarded, body, shape, located, {}, _Added()),
             volatile=partial(volatile, body, shape, located.fresh_from) if self._seeks and located.items else None,
             locate_ms=_since(begun),
@@ -230,12 +255,16 @@ class Shrinker:
         if offer is None or not offer.redeems:
             # A marker that nobody could redeem is never sent: the original goes in its place.
             decisions = {key: known for key, known in decisions.items() if key not in cut}
-        undecided = [slot for slot in located.fresh if slot.key not in decisions and slot.key not in cut]
+        undecided = [
+            slot
+            for slot in located.fresh
+            if slot.key not in decisions and slot.key not in cut and (goes_on.typed or slot.call_id)
+        ]
         work = _Fresh(body, located, undecided, note, offer)
         work.learns = learn and not self._observe
         if located.fresh:
             if undecided and decide:
-                names = self._locators[dialect.name].tool_names(body, located.fresh_from)
+                names = {**goes_on.called, **self._locators[dialect.name].tool_names(body, located.fresh_from)}
             for slot in located.fresh:
                 if (known := decisions.get(slot.key)) is not None:
                     work.rows.append(_replayed(slot, names, known))
@@ -250,7 +279,7 @@ class Shrinker:
             store_ms += _since(begun)
         else:
             press_ms = 0.0
-        tailed = await self._tail(work, recall, decide=decide)
+        tailed = await self._tail(work, recall, goes_on.said, decide=decide)
         added = msgspec.structs.replace(added, offer=work.offer, tailed=tailed, stable=stable)
         await self._renew(work, decisions)
         receipt = self._splice(body, located, decisions, work.new, added)
@@ -304,7 +333,7 @@ class Shrinker:
             note = fault.name
         return _Added(preamble, offer, places, hidden, note)
 
-    async def _tail(self, work: _Fresh, recall: Recall | None, *, decide: bool) -> Tailed | None:
+    async def _tail(self, work: _Fresh, recall: Recall | None, said: Sequence[bytes], *, decide: bool) -> Tailed | None:
         """What is appended to the user's words."""
         if recall is None or self._tails is None or self._observe:
             return None
@@ -312,7 +341,9 @@ class Shrinker:
         open_from = located.frozen if self._fresh_frozen and self._frozen_rule else 0
         decide = decide and not work.note
         changes = work.offer is not None and CHANGES_MEMORY in work.offer.ours
-        return await self._tails.of(work.body, located, recall, open_from=open_from, with_tools=changes, decide=decide)
+        return await self._tails.of(
+            work.body, located, recall, said, open_from=open_from, with_tools=changes, decide=decide
+        )
 
     def _concerns(self, dialect: Dialect, policy: Policy | None) -> bool:
         return policy is not None and self._stabiliser.concerns(dialect, policy)

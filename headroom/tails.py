@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -60,18 +61,27 @@ class Tails:
         self._tokens = tokens
 
     async def of(
-        self, body: bytes, located: Located, recall: Recall, *, open_from: int, with_tools: bool, decide: bool
+        self,
+        body: bytes,
+        located: Located,
+        recall: Recall,
+        said: Sequence[bytes] = (),
+        *,
+        open_from: int,
+        with_tools: bool,
+        decide: bool,
     ) -> Tailed:
         """What is appended to the user's words in `body`. Never raises for store or memory being down.
 
-        New text only to the last words, and only in an item from `open_from` on. `with_tools`: the model can change
+        `said` is what the user said before what the body holds, by digest. New text only to the last words, and only
+        in an item from `open_from` on. `with_tools`: the model can change
         memories. Without `decide` only what was appended before is. Cost: a hash per item of words; a search where the
         newest are new.
         """
         words = located.words
         if not words:
             return Tailed({}, {}, recall.adds or "no_target")
-        keys = _keys(located, recall.scope)
+        keys = _keys(located, recall.scope, said)
         newest = words[-1].item >= located.fresh_from
         old, fresh = (keys[:-1], keys[-1:]) if newest else (keys, [])
         try:
@@ -124,14 +134,14 @@ class Tails:
         return _tailed(words, keys, known, "injected" if tail else "nothing", size=len(tail), query=query)
 
 
-def _keys(located: Located, scope: Scope) -> list[bytes]:
+def _keys(located: Located, scope: Scope, said: Sequence[bytes]) -> list[bytes]:
     """For each of the words, the key that what is appended to them is kept under.
 
     It names the conversation, whose memories they are, and the item whatever its markers; of several items that say
     the same, each has a key of its own.
     """
     owner = blake3(b"tail" + located.conversation + f"{scope.kind}\0{scope.project}\0{scope.user}".encode()).digest()
-    seen: Counter[bytes] = Counter()
+    seen: Counter[bytes] = Counter(said)
     keys: list[bytes] = []
     for one in located.words:
         plain = located.plain[one.item]

@@ -844,7 +844,7 @@ async def test_an_answer_that_closes_its_connection_ends_only_that_one() -> None
 # Other protocols.
 
 HANDSHAKE = (
-    b"GET /v1/responses HTTP/1.1\r\n"
+    b"GET /v1/realtime HTTP/1.1\r\n"
     b"Host: x\r\n"
     b"Connection: keep-alive, Upgrade\r\n"
     b"Upgrade: websocket\r\n"

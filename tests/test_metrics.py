@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from headroom.events import Refused, Request, ShrinkFailed, Timings
-from headroom.metrics import FAMILIES, HISTOGRAMS, Board, stats
+from headroom.duplex import Cause
+from headroom.events import Message, Refused, Request, ShrinkFailed, Timings
+from headroom.metrics import FAMILIES, HISTOGRAMS, SOCKET_CAUSES, Board, stats
 from headroom.shrink import Row
 from headroom.usage import Usage
 
@@ -52,6 +54,43 @@ def test_workers_are_summed_and_a_scrape_is_right_from_any_of_them() -> None:
     for worker in range(3):
         board.row(worker)(finished())
     assert samples(board)["headroom_requests_total{route=messages}"] == 3
+
+
+def test_responses_on_a_socket_are_counted_as_requests_are_and_the_socket_by_its_end() -> None:
+    board = Board()
+    row = board.row(0)
+    slot = Row(0, "shell", "pressed", "log", "log", 900, 300, 300, 100, 1.0)
+    usage = Usage(60, 40, 0, 0, 7)
+    told = Message(
+        id="r1",
+        route="responses.websocket",
+        api="http://a",
+        mode="rewrite",
+        outcome="complete",
+        decided=1,
+        tokens_before=300,
+        tokens_after=100,
+        saved_fresh=200,
+        usage=usage,
+        bill=80.0,
+        bill_saved=200.0,
+        slots=(slot,),
+        ms=Timings(9.0, first_byte=5.0),
+    )
+    row(told)
+    row(finished(mode="relay", route="responses.websocket", status=101, cause="client_close"))
+    seen = stats(board)
+    assert seen["requests"] == {"responses.websocket": 1}
+    assert seen["tokens"] == {"before": 300, "after": 100, "saved": 200, "saved_when_first_sent": 200}
+    assert seen["usage"] == {"uncached": 60, "read": 40, "write": 0, "write_1h": 0, "output": 7}
+    sockets = seen["websockets"]
+    assert isinstance(sockets, dict)
+    assert sockets["responses"] == {"complete": 1, "errored": 0, "aborted": 0}
+    assert {cause for cause, count in sockets["endings"].items() if count} == {"client_close"}
+
+
+def test_every_cause_of_a_sockets_end_has_a_place() -> None:
+    assert set(SOCKET_CAUSES) == set(get_args(Cause))
 
 
 def test_processes_share_the_table() -> None:

@@ -23,6 +23,7 @@ from headroom.config import SETTINGS
 from tests.support.raw_client import ask, connect, read_answer
 from tests.support.raw_origin import AnsweringOrigin, RawOrigin, read_request
 from tests.support.raw_wire import Ended, eventually
+from tests.support.sockets import HANDSHAKE, SWITCH, close, text
 
 SECONDS = 20.0  # for a process to start or end
 ROOT = Path(__file__).parent.parent
@@ -279,6 +280,26 @@ async def test_a_stream_that_outlasts_the_grace_is_cut(tmp_path: Path) -> None:
             assert await client.rest() == b""
             assert await server.ended() == 0
         assert server.events("stopped")[0]["cut"] == 1
+
+
+async def test_a_socket_between_responses_is_closed_at_the_signal(tmp_path: Path) -> None:
+    async with RawOrigin() as origin, serving(tmp_path, origin.url) as server, await connect(server.port) as client:
+        await client.send(HANDSHAKE + b"\r\n")
+        peer = await origin.accept()
+        await peer.until(b"\r\n\r\n")
+        await peer.send(SWITCH + b"\r\n")
+        await read_answer(client)
+        await client.send(text(b"hello"))
+        assert len(await peer.exactly(11)) == 11
+        server.process.terminate()
+        assert (await client.exactly(2))[0] == 0x88 and (await client.exactly(2)) == (1001).to_bytes(2, "big")
+        assert (await peer.exactly(1))[0] == 0x88
+        await client.send(close(1001))
+        await client.rest()
+        assert await server.ended() == 0
+        (told,) = server.events("request")
+        assert (told["cause"], told["outcome"]) == ("draining", "complete")
+        assert server.events("stopped")[0].get("cut", 0) == 0
 
 
 async def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ ASYNCIO = {
     "headroom.wire.downstream",
     "headroom.wire.upstream",
     "headroom.exchange",
+    "headroom.duplex",
     "headroom.models",
     "headroom.shrink",
     "headroom.ledger",

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import sys
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from benchmarks.agents.project import ANSWER, SECOND_ANSWER
 from tests.support.script import Json, ToolCall, Turn
@@ -37,13 +39,18 @@ class Place:
         return str(self.packages / "node_modules" / ".bin" / name)
 
 
+Sockets = Literal["none", "plain", "deflated", "deflated anew", "refused", "broken"]
+
+
 @dataclass(frozen=True)
 class Agent:
     """One client: its npm package and version, command line, settings, and turns.
 
     `again` is a second command that resumes the session in a new process.
     `package` is empty for the Python SDKs, whose version is read from the
-    installed distribution named by `distribution`.
+    installed distribution named by `distribution`. `sockets` says what the
+    origin makes of upgrades to WebSocket: refused, accepted with or without
+    compression, or broken: accepted once, and closed after three requests.
     """
 
     name: str
@@ -53,6 +60,7 @@ class Agent:
     package: str = ""
     version: str = ""
     distribution: str = ""
+    sockets: Sockets = "none"
     env: Callable[[Place], Mapping[str, str]] = lambda _place: {}
     files: Callable[[Place], Mapping[Path, str]] = lambda _place: {}
 
@@ -143,7 +151,7 @@ name = "local"
 base_url = "{base}/v1"
 env_key = "LOCAL_KEY"
 wire_api = "responses"
-supports_websockets = false
+supports_websockets = {sockets}
 
 [analytics]
 enabled = false
@@ -151,6 +159,35 @@ enabled = false
 
 
 _CODEX_FLAGS = ("--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
+
+
+def _codex_files(sockets: str) -> Callable[[Place], Mapping[Path, str]]:
+    return lambda place: {place.home / ".codex/config.toml": _CODEX_CONFIG.format(base=place.base_url, sockets=sockets)}
+
+
+_CODEX_LOGIN = """\
+model = "gpt-5.1-codex"
+check_for_update_on_startup = false
+openai_base_url = "{base}/v1"
+chatgpt_base_url = "{base}/backend-api"
+
+[analytics]
+enabled = false
+"""
+
+
+def _codex_login(place: Place) -> Mapping[Path, str]:
+    """Codex as someone who is logged in with an account: a token that nobody signed."""
+    claim = {"chatgpt_account_id": "account-1", "chatgpt_plan_type": "pro", "chatgpt_user_id": "user-1"}
+    body = {"email": "a@example.com", "exp": 4_000_000_000, "https://api.openai.com/auth": claim}
+    parts = [json.dumps(part).encode() for part in ({"alg": "RS256", "typ": "JWT"}, body, {"signed": "by nobody"})]
+    token = ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+    tokens = {"id_token": token, "access_token": token, "refresh_token": "none", "account_id": "account-1"}
+    auth = {"OPENAI_API_KEY": None, "tokens": tokens, "last_refresh": "2035-01-01T00:00:00Z"}
+    return {
+        place.home / ".codex/config.toml": _CODEX_LOGIN.format(base=place.base_url),
+        place.home / ".codex/auth.json": json.dumps(auth),
+    }
 
 
 def _codex_argv(place: Place) -> list[str]:
@@ -304,8 +341,9 @@ _CODEX = Agent(
     package="@openai/codex",
     version="0.169.0",
     env=lambda _place: {"LOCAL_KEY": KEY},
-    files=lambda place: {place.home / ".codex/config.toml": _CODEX_CONFIG.format(base=place.base_url)},
+    files=_codex_files("false"),
 )
+_CODEX_SOCKET = replace(_CODEX, name="codex-websocket", sockets="plain", files=_codex_files("true"))
 _GEMINI = Agent(
     "gemini-cli",
     _gemini_argv,
@@ -350,4 +388,11 @@ AGENTS: tuple[Agent, ...] = (
     resumed(_CLAUDE, "claude-code-continue", _claude_again),
     resumed(_CODEX, "codex-resume", _codex_again),
     resumed(_GEMINI, "gemini-cli-resume", _gemini_again),
+    _CODEX_SOCKET,
+    replace(_CODEX_SOCKET, name="codex-websocket-deflated", sockets="deflated"),
+    replace(_CODEX_SOCKET, name="codex-websocket-refused", sockets="refused"),
+    replace(_CODEX_SOCKET, name="codex-websocket-broken", sockets="broken"),
+    replace(_CODEX_SOCKET, name="codex-login-websocket", sockets="plain", files=_codex_login),
+    replace(_CODEX_SOCKET, name="codex-login-refused", sockets="refused", files=_codex_login),
+    resumed(_CODEX_SOCKET, "codex-websocket-resume", _codex_again),
 )

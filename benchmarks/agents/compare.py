@@ -13,6 +13,7 @@ from tests.support.events import compact
 from tests.support.script import Json
 
 RESULT = "\x00result"
+_OUTPUT = re.compile(rb'"output":"(?:[^"\\]|\\.)*"', re.DOTALL)
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 
@@ -56,6 +57,34 @@ def outside_results(before: Asked, after: Asked) -> list[str]:
     keys = list(dict.fromkeys([*left, *right]))
     changed = [key for key in keys if compact(left.get(key)) != compact(right.get(key))]
     return changed if list(left) == list(right) else [*changed, "(key order)"]
+
+
+def spoken(texts: Sequence[str]) -> list[Asked]:
+    """The requests among the messages on a WebSocket, those that ask for no answer included."""
+    made: list[Asked] = []
+    for text in texts:
+        message: Json = json.loads(text)
+        if message.get("type") == "response.create":
+            inner = message.get("response")
+            made.append(Asked(Dialect.RESPONSES, inner if isinstance(inner, dict) else message, text.encode()))
+    return made
+
+
+def blanked(raw: bytes) -> bytes:
+    """A request's bytes without the texts of function outputs."""
+    return _OUTPUT.sub(b'"output":""', raw)
+
+
+def outputs_agree(calls: Sequence[Asked]) -> bool:
+    """Whether every function output that is sent more than once, under its call's id, is the same text each time."""
+    seen: dict[str, object] = {}
+    for asked in calls:
+        for _, entry in entries(asked.dialect, asked.body):
+            if entry.get("type") in _OUTPUTS:
+                call = str(entry.get("call_id"))
+                if seen.setdefault(call, entry.get("output")) != entry.get("output"):
+                    return False
+    return True
 
 
 def tool_names(asked: Asked) -> list[str]:

@@ -29,10 +29,13 @@ from urllib.parse import urlsplit
 from benchmarks.agents.clients import AGENTS, MATCH, Agent, Place
 from benchmarks.agents.compare import (
     Asked,
+    blanked,
+    outputs_agree,
     outside_results,
     prefix_report,
     result_bytes,
     result_texts,
+    spoken,
     tool_names,
 )
 from benchmarks.agents.memory import RememberingOrigin, remembering
@@ -41,21 +44,30 @@ from benchmarks.agents.project import FACTS
 from benchmarks.agents.retrieval import FetchingOrigin, fetching, seen
 from benchmarks.agents.session import Outcome, prepare, run
 from benchmarks.agents.tap import Tap
-from tests.support.dialects import exchange, route
+from tests.support.dialects import Dialect, exchange, route
 from tests.support.http_wire import WireRequest
 from tests.support.origin import Origin, plain_request_body
 from tests.support.script import Json, Script
+from tests.support.socket_origin import Said, SocketOrigin
 
 START_SECONDS = 20
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: its outcome, what the client sent and what the origin received."""
+    """One run: its outcome, what the client sent and what the origin received, on WebSockets too."""
 
     outcome: Outcome
     sent: list[WireRequest]
     received: list[WireRequest]
+    spoken: list[str]
+    heard: list[Said]
+
+    @property
+    def asked_on_sockets(self) -> list[Asked]:
+        """The requests made on WebSockets, with what they go on from; those that ask for no answer left out."""
+        kept = [said for said in self.heard if said.whole and not said.warm]
+        return [Asked(Dialect.RESPONSES, said.whole, said.whole_raw) for said in kept]
 
 
 def model_calls(requests: Sequence[WireRequest], script: Script) -> list[Asked]:
@@ -82,22 +94,31 @@ async def measure(agent: Agent, place: Place, origin: Origin, port: int) -> Meas
     """Run the agent through a tap in front of 127.0.0.1:`port`."""
     prepare(place.home)
     origin.requests.clear()
+    origin.sockets = _sockets(agent)
     async with Tap(port) as tap:
         seat = replace(place, base_url=f"http://127.0.0.1:{tap.port}")
         outcome = await run(agent, seat)
-    return Measured(outcome, tap.requests, [kept.request for kept in origin.requests])
+    heard = origin.sockets.said if origin.sockets is not None else []
+    return Measured(outcome, tap.requests, [kept.request for kept in origin.requests], tap.messages, heard)
+
+
+def _sockets(agent: Agent) -> SocketOrigin | None:
+    if agent.sockets in ("none", "refused"):
+        return None
+    return SocketOrigin(closes=3, accepts=1) if agent.sockets == "broken" else SocketOrigin(agent.sockets)
 
 
 def side(measured: Measured, script: Script) -> Json:
     """One run in numbers; bytes are sums over the conversation's requests."""
-    calls = model_calls(measured.received, script)
+    posted = model_calls(measured.received, script)
+    calls = [*measured.asked_on_sockets, *posted]
     last = "\n".join(result_texts(calls[-1])) if calls else ""
     return {
         "exit": measured.outcome.exit,
         "answer_ok": measured.outcome.answer_ok,
         "seconds": round(measured.outcome.seconds, 2),
         "turns": len(calls),
-        "side_requests": len(measured.received) - len(calls),
+        "side_requests": len(measured.received) - len(posted),
         "request_bytes": sum(len(call.raw) for call in calls),
         "tool_result_bytes": sum(map(result_bytes, calls)),
         "last_tool_result_bytes": result_bytes(calls[-1]) if calls else 0,
@@ -106,26 +127,34 @@ def side(measured: Measured, script: Script) -> Json:
     }
 
 
-def passage(measured: Measured, script: Script) -> Json:
+def passage(measured: Measured, script: Script, kept: Sequence[str]) -> Json:
     """What the proxy did to each request of one run.
 
-    `untouched` counts requests forwarded byte for byte.  `prefix_kept` is
+    `kept` is the direct run's `prefix`. `untouched` counts requests forwarded byte for byte.  `prefix_kept` is
     whether every prefix the client kept from turn to turn stayed kept.
     """
-    before = model_calls(measured.sent, script)
-    after = model_calls(measured.received, script)
+    before = [*spoken(measured.spoken), *model_calls(measured.sent, script)]
+    after = [*spoken([said.text for said in measured.heard]), *model_calls(measured.received, script)]
     pairs = list(zip(before, after, strict=False))
-    others = [r for r in measured.sent if not model_calls([r], script)]
+    upgrades = len(measured.sent) - len(measured.received) if measured.heard else 0
+    others = [r for r in measured.sent if not model_calls([r], script) and not (upgrades and r.value("upgrade"))]
     bodies = [r.body for r in measured.received]
     prefixes = zip(prefix_report(before), prefix_report(after), strict=False)
+    if measured.heard:
+        # Messages hold only what is new: what the client kept shows in what it stood for when it was asked directly.
+        stood_for = [*measured.asked_on_sockets, *model_calls(measured.received, script)]
+        prefixes = zip(kept, prefix_report(stood_for), strict=False)
     return {
         "requests_in": len(before),
         "requests_out": len(after),
         "untouched": sum(b.raw == a.raw for b, a in pairs),
+        "messages": [len(measured.spoken), len(measured.heard)],
+        "bytes_changed_outside_outputs": sum(blanked(b.raw) != blanked(a.raw) for b, a in pairs),
         "changed_outside_results": [outside_results(b, a) for b, a in pairs],
         "tools_added": sorted({name for b, a in pairs for name in set(tool_names(a)) - set(tool_names(b))}),
         "prefix_kept": all(came == "same" for went, came in prefixes if went == "same"),
         "side_requests_untouched": all(r.body in bodies for r in others),
+        "outputs_agree": outputs_agree([*measured.asked_on_sockets, *model_calls(measured.received, script)]),
         "tool_result_bytes_in": sum(map(result_bytes, before)),
         "tool_result_bytes_out": sum(map(result_bytes, after)),
     }
@@ -145,12 +174,17 @@ async def report(agent: Agent, place: Place, origin: FetchingOrigin, proxy: int,
     if record is not None:
         save_requests(last.received, record / agent.name)
     direct = side(last, script)
+    direct_prefix = prefix_report([*last.asked_on_sockets, *model_calls(last.received, script)])
     sides, good = {"direct": direct}, passed(direct, script)
     through: Json = {}
     if proxy:
         last = await measure(agent, place, origin, proxy)
-        sides["proxied"], through = side(last, script), passage(last, script)
+        sides["proxied"], through = side(last, script), passage(last, script, direct_prefix)
         good = good and passed(sides["proxied"], script)
+        good = good and len(set(through["messages"])) == 1 and through["requests_in"] == through["requests_out"]
+        if agent.sockets != "none" and not through["tools_added"]:
+            good = good and through["bytes_changed_outside_outputs"] == 0
+        good = good and through["outputs_agree"] is True
         good = good and through["prefix_kept"] is True and through["side_requests_untouched"] is True
     lines = _summary(agent, place, list(sides.values()))
     lines |= {"passed": good, **sides, "passage": through}

@@ -191,6 +191,15 @@ class Downstream(asyncio.Protocol):
         self._cutting = True
         self._reset_when_taken()
 
+    def clock(self) -> float:
+        """The time of the server's watch, in seconds."""
+        return self._server.watch.now
+
+    def hand_over(self, sink: RequestSink, tunnel: Callable[[bytes], None]) -> None:
+        """Protocols were switched: `sink` takes over for good, and `tunnel` what the client sends."""
+        self._sink = sink
+        self.tunnel = tunnel
+
     def take_held(self) -> bytes:
         """What the client has sent after its request: the first bytes of the protocol it switched to."""
         return self._reader.take_held()

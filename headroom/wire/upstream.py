@@ -52,6 +52,7 @@ class UpstreamLink(asyncio.Protocol):
         "_reusable",
         "_sent",
         "_sink",
+        "_switched",
         "_transport",
         "heard",
         "origin",
@@ -66,6 +67,7 @@ class UpstreamLink(asyncio.Protocol):
         self._sink: AnswerSink | None = None
         self._reusable = True
         self._sent = False
+        self._switched = False
         self._paused = False
         self._poll: select.poll | None = None
         self.heard = dialer.watch.now
@@ -107,6 +109,12 @@ class UpstreamLink(asyncio.Protocol):
     def open_ended(self) -> None:
         """Protocols were switched: silence is no fault any more."""
         self._dialer.watch.discard(self)
+
+    def hand_over(self, sink: AnswerSink) -> None:
+        """Protocols were switched: `sink` takes over for good, with what else has come in the same read."""
+        self._sink = sink
+        self._switched = True
+        self.open_ended()
 
     def drop(self) -> None:
         """Abort a connection that nobody wants any more, if it came up at all."""
@@ -169,7 +177,9 @@ class UpstreamLink(asyncio.Protocol):
             elif type(event) is Broken:
                 self._fail(sink, event.fault)
             if self._sink is not sink:
-                return
+                if self._sink is None or not self._switched:
+                    return
+                sink = self._sink
         sink.answer_flush()
 
     def eof_received(self) -> bool:

@@ -100,7 +100,8 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     conversation: the same on every turn, and another for another caller, session or opening. `span` is where the
     items are. `long_after_short`: a marker with the long lifetime follows one with the short. `unknown_types`: types
     of fresh items that the dialect does not know. `plain`: see Facts, of each item. `instructing` counts the items
-    before the first that are instructions. `words` are those of all items that have any, in order.
+    before the first that are instructions. `words` are those of all items that have any, in order. `opened`: the body
+    holds its conversation's opening, or its name was given; else it may be a part of one that has another name.
     """
 
     old: list[Slot]
@@ -116,6 +117,7 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     unknown_types: frozenset[str] = frozenset()
     instructing: int = 0
     words: list[Words] = []
+    opened: bool = True
 
 
 class _Buffer(ctypes.Structure):
@@ -187,13 +189,14 @@ class Locator:
             else (b'{"%b":[""' % shape.items.encode())
         )
 
-    def locate(self, body: bytes, caller: bytes, session: bytes = b"") -> Located:
+    def locate(self, body: bytes, caller: bytes, session: bytes = b"", conversation: bytes = b"") -> Located:
         """Find the slots of `body`. Raises NotJson where it is not a body of this dialect.
 
         `session`, else what the body names as its session, and the conversation's opening name the conversation; that
-        name enters the keys of slots that have no call id. `caller` says whose bodies are likely to begin alike. Cost:
-        hashing the beginning that was seen before, and msgspec's pass over the rest; items that are new are decoded
-        once.
+        name enters the keys of slots that have no call id. `conversation` is that name where it is known already: a
+        body that goes on from an earlier one need not hold the opening. `caller` says whose bodies are likely to begin
+        alike. Cost: hashing the beginning that was seen before, and msgspec's pass over the rest; items that are new
+        are decoded once.
         """
         owner = blake3(session or caller).digest()
         prefix = self._prefixes.find(owner, body)
@@ -201,7 +204,7 @@ class Locator:
         if read is None:
             prefix, read = None, self._read_all(body)
         if not read.facts:
-            return Located([], [], 0, 0, 0, True, b"", (0, 0))
+            return Located([], [], 0, 0, 0, True, conversation, (0, 0), opened=bool(conversation))
         facts = read.facts
         fresh_from = frozen = len(facts)
         while fresh_from and not facts[fresh_from - 1].by_model:
@@ -210,7 +213,8 @@ class Locator:
             frozen -= 1
         opening = next((known.opening for known in facts if known.opening), b"")
         # Not by the caller: a login that is renewed every hour must not rename what was sent under the last one.
-        conversation = self._conversation(session or read.session, opening)
+        opened = bool(conversation or opening)
+        conversation = conversation or self._conversation(session or read.session, opening)
         old: list[Slot] = []
         fresh: list[Slot] = []
         known_items = 0
@@ -235,7 +239,20 @@ class Locator:
             if known.words
         ]
         return Located(
-            old, fresh, len(facts), fresh_from, frozen, utf8, conversation, span, late, plain, unknown, leading, words
+            old,
+            fresh,
+            len(facts),
+            fresh_from,
+            frozen,
+            utf8,
+            conversation,
+            span,
+            late,
+            plain,
+            unknown,
+            leading,
+            words,
+            opened,
         )
 
     def _read_all(self, body: bytes) -> _Read:

@@ -32,6 +32,7 @@ from tests.support.events import (
 from tests.support.faulty_writer import AnswerWriter, Fault, Header, Reply, choose_coding
 from tests.support.http_wire import HEAD_LIMIT, BadRequest, WireRequest, read_request
 from tests.support.script import Json, Script, Turn
+from tests.support.socket_origin import SocketOrigin
 
 __all__ = ["Fault", "Origin", "Recorded", "Reply", "Script", "Turn"]
 
@@ -113,6 +114,7 @@ class Origin:
     coding   response content-encoding (gzip, br, zstd) where the client accepts it
     delta    characters per streamed text delta
     gap      seconds between streamed events
+    sockets  converses on WebSockets; without it every upgrade is refused with 426
     """
 
     def __init__(
@@ -129,11 +131,13 @@ class Origin:
         gap: float = 0.0,
         record: Path | None = None,
         tls: ssl.SSLContext | None = None,
+        sockets: SocketOrigin | None = None,
     ) -> None:
         self.script = script
         self.port = port
         self.requests: list[Recorded] = []
         self.malformed: list[tuple[int, str]] = []
+        self.sockets = sockets
         self._settings = _Settings(
             usage or _no_numbers, faults or {}, routes or {}, headers, coding, delta, gap, record
         )
@@ -197,6 +201,9 @@ class Origin:
                 await AnswerWriter(writer, keep_alive=False).whole(refusal)
                 return
             if request is None:
+                return
+            if self.sockets is not None and self.sockets.takes(request):
+                await self.sockets.converse(request, reader, writer, self.script)
                 return
             answer = AnswerWriter(writer, request.keep_alive, request.version == "HTTP/1.1")
             kept = self._keep(number, request)
