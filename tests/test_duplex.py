@@ -9,6 +9,8 @@ from random import Random
 
 import orjson
 import pytest
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import Frame as TheirFrame
 from websockets.frames import Opcode
 
 from headroom.metrics import stats
@@ -478,6 +480,21 @@ async def test_deflated_requests_are_pressed_and_all_else_keeps_its_bytes() -> N
         damaged = frame(Opcode.TEXT, b'\xff\xff{"type":"response.create"', packed=True)
         await socket.client.wire.send(damaged)
         assert close_code((await socket.client.next()).payload or b"") == 1002
+
+
+async def test_a_client_that_opted_out_deflates_as_it_likes_and_is_heard() -> None:
+    accepted = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+    async with opened(b"x-headroom-bypass: true\r\n" + DEFLATE, accepted) as socket:
+        assert accepted in socket.answer
+        sender = PerMessageDeflate(True, False, 15, 15)
+        for at in range(3):
+            message = creating(result(f"c{at}", listing()))
+            made = TheirFrame(Opcode.TEXT, message).serialize(mask=True, extensions=[sender])
+            await socket.client.wire.send(made)
+            assert await socket.origin.wire.exactly(len(made)) == made
+            await socket.answered(b"r%d" % at)
+        told = stats(socket.edge.board)
+        assert told["usage"]["output"] == 21 and told["slots"]["pressed"] == 0  # type: ignore[index]
 
 
 async def test_a_request_that_unpacks_too_far_goes_as_it_came() -> None:
