@@ -697,6 +697,19 @@ async def test_draining_closes_sockets_between_responses_and_others_after_theirs
         assert await draining == 0
 
 
+async def test_draining_leaves_a_close_that_is_under_way_alone() -> None:
+    async with opened() as socket:
+        await socket.client.wire.send(close(4000, "mine"))
+        assert close_code((await socket.origin.next()).payload or b"") == 4000
+        draining = asyncio.get_running_loop().create_task(socket.edge.drain(10.0))
+        await eventually(lambda: socket.edge.draining)
+        await socket.origin.wire.send(close(4000, masked=False))
+        socket.origin.wire.close()
+        assert close_code((await socket.client.next()).payload or b"") == 4000
+        assert await socket.client.ended() == "end"
+        assert await draining == 0
+
+
 # Many, and much.
 
 
