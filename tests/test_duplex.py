@@ -587,8 +587,9 @@ async def test_a_client_that_leaves_while_its_request_is_pressed_leaves_nothing(
         (b"\xc1\x80abcd", 1002),
         (frame(Opcode.CONT, b"x"), 1002),
         (text(b'{"type":"response.create","x":"\xff"}'), 1007),
+        (text(b'{"type":"response.create","previous_response_id":"\xff"}'), 1007),
     ],
-    ids=["opcode", "unmasked", "reserved bit", "continuation", "utf-8"],
+    ids=["opcode", "unmasked", "reserved bit", "continuation", "utf-8", "name"],
 )
 async def test_a_client_that_breaks_the_protocol_is_told_and_the_origin_is_dropped(bad: bytes, code: int) -> None:
     async with opened() as socket:
