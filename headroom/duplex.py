@@ -264,8 +264,8 @@ class Duplex:
         ended = self._under_way.hear(told)
         if ended is not None:
             self._host.answered(ended)
-            if self._house.draining and not self._under_way and self._task is None:
-                self._close("draining", "the proxy is shutting down")
+            if self._house.draining:
+                self.drain()
 
     def answer_head(self, head: ResponseHead) -> None:
         """See AnswerSink: there is none after the upgrade's."""
@@ -356,7 +356,8 @@ class Duplex:
 
     def drain(self) -> None:
         """The process ends: close now, or with the end of the response under way."""
-        if not (self._under_way or self._task is not None or self._gatherer.holds or self._ending or self._over):
+        closing = self._client_closed or self._origin_closed or self._ending or self._over
+        if not (closing or self._under_way or self._task is not None or self._gatherer.holds):
             self._close("draining", "the proxy is shutting down")
 
     def _refuse(self, fault: BadFrame) -> None:

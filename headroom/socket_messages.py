@@ -192,8 +192,11 @@ def _begins(raw: msgspec.Raw, with_: bytes) -> bool:
 
 
 def _name(raw: msgspec.Raw) -> str:
-    """The text in `raw`, empty where it is something else."""
+    """The text in `raw`, empty where it is something else, or not UTF-8, which was not looked at yet."""
     if not _begins(raw, b'"'):
         return ""
-    value: object = orjson.loads(bytes(raw))
+    try:
+        value: object = orjson.loads(bytes(raw))
+    except orjson.JSONDecodeError:
+        return ""
     return value[:ID_LIMIT] if isinstance(value, str) else ""

@@ -9,6 +9,8 @@ from random import Random
 
 import orjson
 import pytest
+from websockets.extensions.permessage_deflate import PerMessageDeflate
+from websockets.frames import Frame as TheirFrame
 from websockets.frames import Opcode
 
 from headroom.edge import Edge
@@ -487,6 +489,21 @@ async def test_deflated_requests_are_pressed_and_all_else_keeps_its_bytes() -> N
         assert close_code((await socket.client.next()).payload or b"") == 1002
 
 
+async def test_a_client_that_opted_out_deflates_as_it_likes_and_is_heard() -> None:
+    accepted = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+    async with opened(b"x-headroom-bypass: true\r\n" + DEFLATE, accepted) as socket:
+        assert accepted in socket.answer
+        sender = PerMessageDeflate(True, False, 15, 15)
+        for at in range(3):
+            message = creating(result(f"c{at}", listing()))
+            made = TheirFrame(Opcode.TEXT, message).serialize(mask=True, extensions=[sender])
+            await socket.client.wire.send(made)
+            assert await socket.origin.wire.exactly(len(made)) == made
+            await socket.answered(b"r%d" % at)
+        told = stats(socket.edge.board)
+        assert told["usage"]["output"] == 21 and told["slots"]["pressed"] == 0  # type: ignore[index]
+
+
 async def test_a_request_that_unpacks_too_far_goes_as_it_came() -> None:
     accepted = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
     async with opened(DEFLATE, accepted, body_limit=20_000) as socket:
@@ -577,8 +594,9 @@ async def test_a_client_that_leaves_while_its_request_is_pressed_leaves_nothing(
         (b"\xc1\x80abcd", 1002),
         (frame(Opcode.CONT, b"x"), 1002),
         (text(b'{"type":"response.create","x":"\xff"}'), 1007),
+        (text(b'{"type":"response.create","previous_response_id":"\xff"}'), 1007),
     ],
-    ids=["opcode", "unmasked", "reserved bit", "continuation", "utf-8"],
+    ids=["opcode", "unmasked", "reserved bit", "continuation", "utf-8", "name"],
 )
 async def test_a_client_that_breaks_the_protocol_is_told_and_the_origin_is_dropped(bad: bytes, code: int) -> None:
     async with opened() as socket:
@@ -684,6 +702,19 @@ async def test_draining_closes_sockets_between_responses_and_others_after_theirs
         draining = asyncio.get_running_loop().create_task(socket.edge.drain(10.0))
         assert close_code((await socket.client.next()).payload or b"") == 1001
         socket.client.wire.close()
+        assert await draining == 0
+
+
+async def test_draining_leaves_a_close_that_is_under_way_alone() -> None:
+    async with opened() as socket:
+        await socket.client.wire.send(close(4000, "mine"))
+        assert close_code((await socket.origin.next()).payload or b"") == 4000
+        draining = asyncio.get_running_loop().create_task(socket.edge.drain(10.0))
+        await eventually(lambda: socket.edge.draining)
+        await socket.origin.wire.send(close(4000, masked=False))
+        socket.origin.wire.close()
+        assert close_code((await socket.client.next()).payload or b"") == 4000
+        assert await socket.client.ended() == "end"
         assert await draining == 0
 
 

@@ -92,6 +92,11 @@ def test_what_a_request_goes_on_from_is_a_text_or_nothing() -> None:
     assert ASKINGS.find(b'{"type":"response.create","response":null,"input":[]}') == Asking(0, 53, "")
 
 
+def test_a_request_that_is_not_text_is_found_all_the_same() -> None:
+    message = b'{"type":"response.create","previous_response_id":"\xc7","input":[]}'
+    assert ASKINGS.find(message) == Asking(0, len(message), "")
+
+
 # The origin's.
 
 
