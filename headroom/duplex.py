@@ -2,7 +2,8 @@
 
 It is the sink of both sides. Order is kept: what follows a request that is being pressed waits for it, pings and pongs
 apart. A fault of ours sends a message as it came; nothing is ever made up but the frame of a message that was changed
-and, where we have to end it, a close.
+and, where we have to end it, a close. Where the proxy's own tools are offered, responses go through a loom (see
+socket_rounds), and the client's next request waits for the end of one.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Final, Literal, Protocol
 
+import msgspec
+
+from headroom import socket_rounds
 from headroom.faults import BadFrame, Fault, SocketIdle, UpstreamCut, UpstreamSilent
 from headroom.gathering import Gatherer, Onward, Request
 from headroom.plan import Plan
 from headroom.shrink import GoesOn, Receipt
-from headroom.socket_messages import OriginListener, Told
+from headroom.socket_messages import Asking, Heard, OriginListener, Told
+from headroom.socket_rounds import SocketRounds, preceded
 from headroom.under_way import Ended, UnderWay
 from headroom.wire.downstream import Downstream
 from headroom.wire.gate import Watch
@@ -52,12 +58,16 @@ Cause = Literal[
 ]
 
 
-class Host(Protocol):
+class Host(socket_rounds.Host, Protocol):
     """The exchange that a socket belongs to."""
 
     @property
     def id(self) -> str:
         """Its id."""
+
+    @property
+    def offers(self) -> bool:
+        """Whether this caller may be given tools of the proxy's."""
 
     async def shrunk(self, plain: bytes, goes_on: GoesOn) -> Receipt:
         """What to send in `plain`'s place; see Shrinker.rewrite. Never raises."""
@@ -103,6 +113,11 @@ class Duplex:
         self._queue: deque[Onward] = deque()
         self._queued = 0
         self._task: asyncio.Task[None] | None = None
+        self._weaves = False  # calls of the proxy's tools can be answered
+        self._rounds: SocketRounds | None = None
+        self._round: asyncio.Task[None] | None = None
+        self._free = asyncio.Event()  # no response is being woven
+        self._free.set()
         self._under_way = UnderWay()
         self._stalled = False
         self._spoken = False
@@ -119,6 +134,8 @@ class Duplex:
         deflated = packing is not None
         if packing is not None and plan.presses:
             self._packed = packing.of_client()
+        # What is left out of an answer must not be what the messages after it refer to.
+        self._weaves = plan.presses and self._host.offers and not (packing is not None and packing.keeps)
         limit = house.body_limit if plan.presses else 0
         self._reader = FrameReader(masked=True, limit=limit, deflated=deflated)
         self._gatherer = Gatherer(plan.socket, self._packed, presses=plan.presses, limit=limit)
@@ -209,6 +226,8 @@ class Duplex:
     async def _work(self) -> None:
         while self._queue:
             onward = self._queue[0]
+            if not isinstance(onward, bytes):
+                await self._free.wait()
             raw = onward if isinstance(onward, bytes) else await self._pressed(onward)
             if self._link is None:
                 return  # a cancellation does not always come through what was awaited
@@ -223,15 +242,21 @@ class Duplex:
         text, asking, known = request.text, request.asking, self._under_way
         chain = known.chain(asking.follows)
         body = text if asking.end - asking.start == len(text) else text[asking.start : asking.end]
-        earlier = GoesOn(chain.conversation, known.called, not chain.strange, chain.said)
+        earlier = GoesOn(chain.conversation, known.called, not chain.strange, chain.said, chain.given, self._weaves)
         receipt = await self._host.shrunk(body, earlier)
         if self._link is None:
             return request.raw
+        if chain.owed:
+            receipt = _with_owed(receipt, chain.owed)
+        out = receipt.body
+        changed = text if out is body else b"".join((text[: asking.start], out, text[asking.end :]))
+        if receipt.ours:
+            whole = known.whole(asking.follows, receipt)
+            sent = Asking(asking.start, asking.start + len(out))
+            self._rounds = SocketRounds(changed, sent, whole, packed=request.packed)
+            self._free.clear()
         known.asked(begun, asking.follows, len(body), receipt)
-        if receipt.body is body:
-            return request.raw
-        changed = b"".join((text[: asking.start], receipt.body, text[asking.end :]))
-        return text_frame(changed, self._packed if request.packed else None)
+        return request.raw if out is body else text_frame(changed, self._packed if request.packed else None)
 
     def _worked(self, task: asyncio.Task[None]) -> None:
         """A fault of ours outside of pressing: neither side may be left waiting."""
@@ -248,11 +273,78 @@ class Duplex:
         self._heard = self._client.clock()
         if self._ending or self._origin_closed:
             return
+        if self._weaves:
+            for heard in self._listener.messages(data.wire):
+                if not (self._ending or self._origin_closed or self._over):
+                    self._weave(heard)
+            if self._listener.deaf and self._rounds is not None:
+                self._let_go(self._rounds)
+            return
         self._client.write(data.wire)
         for told in self._listener.feed(data.wire):
             self._hear(told)
             if self._ending or self._over:
                 break
+
+    def _weave(self, heard: Heard) -> None:
+        """Give the client a message, or what goes in its place."""
+        told, rounds = heard.told, self._rounds
+        ended = self._under_way.hear(told) if told is not None and told.kind != "closed" else None
+        texts: list[bytes] | None = None
+        if rounds is not None:
+            if told is not None and told.kind == "begun" and self._under_way.is_ours(told.response):
+                rounds.begin(told.response)
+            if rounds.listens and heard.text is not None:
+                texts = rounds.take(heard.text)
+            elif rounds.listens and heard.unread:
+                self._let_go(rounds)
+            if ended is not None and ended.ours and self._rounds is not None and heard.text is not None:
+                if rounds.end([heard.text] if texts is None else texts):
+                    self._round = asyncio.get_running_loop().create_task(self._go_on(rounds))
+                    self._round.add_done_callback(self._worked)
+                    texts = []
+                else:
+                    self._woven(rounds)
+        self._give(heard.raw if texts is None else _frames(texts))
+        if ended is not None:
+            self._over_with(ended)
+        elif told is not None and told.kind == "closed":
+            self._hear(told)
+
+    async def _go_on(self, rounds: SocketRounds) -> None:
+        """A round is over in which the proxy was called: answer, and ask the provider on, or end."""
+        step = await rounds.go_on(self._host)
+        self._round = None
+        if self._link is None or self._ending or self._origin_closed:
+            return  # a cancellation does not always come through what was awaited
+        self._give(_frames(step.texts))
+        if step.further and not self._client_closed:
+            told = rounds.receipt
+            receipt = Receipt(
+                step.further, conversation=told.conversation, opened=told.opened, ours=told.ours, given=told.given
+            )
+            self._under_way.asked(time.perf_counter(), rounds.response, 0, receipt)
+            self._write(text_frame(step.further, self._packed if rounds.packed else None))
+            return
+        self._woven(rounds)
+        if self._house.draining:
+            self.drain()
+
+    def _woven(self, rounds: SocketRounds) -> None:
+        """A response is over, or nothing more of it is woven: the client's next request may go on."""
+        self._under_way.grew(rounds.response, rounds.places, rounds.owed)
+        self._rounds = None
+        self._free.set()
+
+    def _let_go(self, rounds: SocketRounds) -> None:
+        """What follows cannot be looked at: it goes as it comes, which it can only while all went so."""
+        self._woven(rounds)
+        if not rounds.whole:
+            self._cut("failed", "truncated", UpstreamCut("").name)
+
+    def _give(self, raw: bytes) -> None:
+        if raw and not self._over:
+            self._client.write(raw)
 
     def _hear(self, told: Told) -> None:
         if told.kind == "closed":
@@ -263,9 +355,12 @@ class Duplex:
             return
         ended = self._under_way.hear(told)
         if ended is not None:
-            self._host.answered(ended)
-            if self._house.draining:
-                self.drain()
+            self._over_with(ended)
+
+    def _over_with(self, ended: Ended) -> None:
+        self._host.answered(ended)
+        if self._house.draining:
+            self.drain()
 
     def answer_head(self, head: ResponseHead) -> None:
         """See AnswerSink: there is none after the upgrade's."""
@@ -323,7 +418,7 @@ class Duplex:
         closed = self._client_closed or self._origin_closed or self._ending
         if not closed:
             self._cause = "client_gone"
-        idle = closed or not (self._under_way or self._task is not None)
+        idle = closed or not self._busy
         self._end("complete" if idle else "aborted", "" if idle else fault.name)
 
     def request_data(self, data: Data) -> None:
@@ -338,6 +433,11 @@ class Duplex:
     def request_broken(self, fault: Fault) -> None:
         """See RequestSink: there is none."""
 
+    @property
+    def _busy(self) -> bool:
+        """Whether a request is on its way, or a response awaited."""
+        return bool(self._under_way) or self._task is not None or self._rounds is not None
+
     def check(self, now: float) -> None:
         """Called by the watch: end what has been silent for too long."""
         if self._ending or self._client_closed or self._origin_closed:
@@ -346,7 +446,7 @@ class Duplex:
         elif not self._spoken:
             if now - self._begun > FIRST_FRAME:
                 self._close("no_first_frame", "nothing was said", SocketIdle("").name)
-        elif self._under_way or self._task is not None:
+        elif self._busy:
             if now - self._heard > self._house.silence and not self._client.stalled:
                 self._cut("silent", "truncated", UpstreamSilent("").name)
         elif now - self._heard > self._house.socket_idle:
@@ -357,7 +457,7 @@ class Duplex:
     def drain(self) -> None:
         """The process ends: close now, or with the end of the response under way."""
         closing = self._client_closed or self._origin_closed or self._ending or self._over
-        if not (closing or self._under_way or self._task is not None or self._gatherer.holds):
+        if not (closing or self._busy or self._gatherer.holds):
             self._close("draining", "the proxy is shutting down")
 
     def _refuse(self, fault: BadFrame) -> None:
@@ -395,8 +495,12 @@ class Duplex:
         link, self._link = self._link, None
         if link is not None:
             link.abort()
-        if self._task is not None:
-            self._task.cancel()
+        self._stop()
+
+    def _stop(self) -> None:
+        for task in (self._task, self._round):
+            if task is not None:
+                task.cancel()
         self._queue.clear()
 
     def _finish(self) -> None:
@@ -423,13 +527,24 @@ class Duplex:
     def _end(self, outcome: str, fault: str) -> None:
         self._over = True
         self._house.watch.discard(self)
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
-        self._queue.clear()
+        self._stop()
+        self._task = self._rounds = None
         for ended in self._under_way.abandon():
             self._host.answered(ended)
         self._host.socket_over(outcome, fault, self._cause, self._bytes_in, self._bytes_out, self._answer)
+
+
+def _with_owed(receipt: Receipt, owed: Sequence[bytes]) -> Receipt:
+    """A receipt of the same request with what the provider misses; as it is where that finds no place."""
+    try:
+        return msgspec.structs.replace(receipt, body=preceded(receipt.body, owed))
+    except ValueError:
+        return receipt
+
+
+def _frames(texts: Sequence[bytes]) -> bytes:
+    """Messages for the client. None is deflated: each may be by itself."""
+    return b"".join(text_frame(text, masked=False) for text in texts)
 
 
 def _size(onward: Onward) -> int:

@@ -209,7 +209,9 @@ class Exchange:
             # Loaded with the first upgrade: its library would make every start a third slower.
             from headroom.upgrade import upgrade  # noqa: PLC0415
 
-            self._upgrade = upgrade(head.fields, plan)
+            wish = house.wish
+            offers = not house.shrinker.observes and (wish.retrieve != "off" or bool(wish.others))
+            self._upgrade = upgrade(head.fields, plan, offers=offers)
             self._auth = self._upgrade.auth
             self._recalled = self._recall(self._upgrade.auth, self._upgrade.caller)
             self._fields = self._upgrade.instead
@@ -357,8 +359,9 @@ class Exchange:
         wish, recall = self._wish(auth), self._recalled
         policy: Policy | None = POLICIES[auth]
         if goes_on is not None:
-            # On a socket nothing answers the calls of our tools, and what a prompt begins with is not decided.
-            wish, policy, recall = None, None, recall if goes_on.typed else None
+            # On a socket what a prompt begins with is not decided.
+            wish, recall = wish if goes_on.answers and goes_on.typed else None, recall if goes_on.typed else None
+            policy = None
         learn = house.learning is not None and POLICIES[auth].learns
         receipt: Receipt | None = None
         failed = False
@@ -672,16 +675,21 @@ class Exchange:
 
     async def fetch(self, calls: Sequence[Call]) -> list[str]:
         """See woven.Host."""
-        return [await self._fetch(call) for call in calls]
+        assert self._receipt is not None
+        return await self.fetch_for(self._receipt.conversation, calls)
 
-    async def _fetch(self, call: Call) -> str:
+    async def fetch_for(self, conversation_: bytes, calls: Sequence[Call]) -> list[str]:
+        """See socket_rounds.Host."""
+        return [await self._fetch(conversation_, call) for call in calls]
+
+    async def _fetch(self, conversation_: bytes, call: Call) -> str:
         if call.name == TOOL_NAME:
             return await self._original(call)
-        answerer, receipt = self._house.answerers.get(call.name), self._receipt
-        if answerer is None or receipt is None:
+        answerer = self._house.answerers.get(call.name)
+        if answerer is None:
             return NOBODY
         scope = self._recalled.scope if self._recalled is not None else Scope("", "", "project")
-        caller = CallerInfo(project=scope.project, user=scope.user, conversation=receipt.conversation, id=self.id)
+        caller = CallerInfo(project=scope.project, user=scope.user, conversation=conversation_, id=self.id)
         return await answerer(call, caller)
 
     async def _original(self, call: Call) -> str:
@@ -707,8 +715,11 @@ class Exchange:
 
     async def keep(self, anchor: bytes, turn: Turn) -> None:
         """See woven.Host."""
-        receipt = self._receipt
-        assert receipt is not None
+        assert self._receipt is not None
+        await self.keep_for(self._receipt, anchor, turn)
+
+    async def keep_for(self, receipt: Receipt, anchor: bytes, turn: Turn) -> None:
+        """See socket_rounds.Host."""
         try:
             await self._house.shrinker.keep_turn(receipt, anchor, turn)
         except StoreDown:
@@ -837,6 +848,12 @@ class Exchange:
         """The process ends: a WebSocket between responses is closed, all else comes to its own end."""
         if self._duplex is not None:
             self._duplex.drain()
+
+    @property
+    def offers(self) -> bool:
+        """See duplex.Host."""
+        wish = None if self._house.shrinker.observes else self._wish(AuthMode(self._auth))
+        return wish is not None and (wish.retrieve != "off" or bool(wish.others))
 
     async def shrunk(self, plain: bytes, goes_on: GoesOn) -> Receipt:
         """See duplex.Host."""

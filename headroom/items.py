@@ -8,11 +8,12 @@ and the ending.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from headroom import spoken
 from headroom.rounds import Answer, Rounds, pieces_of
 from headroom.spoken import Piece
-from headroom.weave import Loom, PlainWeaver, Tool, Turn, Weaver
+from headroom.weave import Call, Loom, PlainWeaver, Tool, Turn, Weaver
 from headroom.weavers import RoundsWeaver, StreamWeaver, edited
 from headroom.wire.sse import parse_event
 from headroom.zones.places import Span, members, on_one_line, replaced
@@ -31,8 +32,9 @@ _ENDINGS = frozenset({"response.completed", "response.incomplete", "response.fai
 class _Weaver(StreamWeaver[Rounds]):
     """See headroom.weave.Weaver."""
 
-    def __init__(self, ours: frozenset[str]) -> None:
+    def __init__(self, ours: frozenset[str], *, lasting: bool = False) -> None:
         super().__init__(Rounds(), ours)
+        self._lasting = lasting  # the answer's id is that of the last round in any case
         self._first = True  # still in the first round
         self._touched = False  # something was hidden, or left out
         self._number = -1  # the next event's sequence number, once something was hidden
@@ -121,6 +123,16 @@ class _Weaver(StreamWeaver[Rounds]):
     def turn(self) -> tuple[bytes, Turn] | None:
         """See Weaver."""
         return self._rounds.turn(self._pieces) if self._touched else None
+
+    @property
+    def touched(self) -> bool:
+        """Whether anything was hidden so far, or left out."""
+        return self._touched
+
+    @property
+    def unanswered(self) -> Sequence[Call]:
+        """The hidden calls of the round that has ended, in case that nothing answers them."""
+        return [one.call for one in self._pieces if one.call is not None]
 
     def _may_hide(self, raw: bytes) -> bool:
         """Whether an event may tell of a call of ours. A tool's name alone is no sign: the ending echoes all tools."""
@@ -213,7 +225,7 @@ class _Weaver(StreamWeaver[Rounds]):
         event = parse_event(raw, first=True)
         if event is None:
             return raw
-        lasting = not self._rounds.resent and answer.value("store") != b"false"
+        lasting = self._lasting or (not self._rounds.resent and answer.value("store") != b"false")
         return self._passed(raw, event.data, members(event.data), answer.rewritten(self._rounds, lasting=lasting))
 
 
@@ -283,6 +295,24 @@ class _Loom:
 
 
 LOOM: Loom = _Loom()
+
+
+class RememberedWeaver(Weaver, Protocol):
+    """A weaver of answers that the provider remembers by their ids: the client is told the last round's, and may go
+    on from that."""
+
+    @property
+    def touched(self) -> bool:
+        """Whether anything was hidden so far, or left out."""
+
+    @property
+    def unanswered(self) -> Sequence[Call]:
+        """The hidden calls of the round that has ended, in case that nothing answers them."""
+
+
+def remembered_weaver(ours: frozenset[str]) -> RememberedWeaver:
+    """A weaver of an answer on a socket; see Loom.weaver."""
+    return _Weaver(ours, lasting=True)
 
 
 def _changes_of_items(noted: Iterable[bytes]) -> Iterable[tuple[bool, int, bytes]]:

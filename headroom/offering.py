@@ -6,7 +6,7 @@ Both by the one law: recorded once, added again byte for byte to every later req
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -42,13 +42,40 @@ class Wish(msgspec.Struct, frozen=True, gc=False):
     others: tuple[Tool, ...] = ()
 
 
+class _Others(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What a conversation was given with its first request besides the retrieve tool: names and definitions.
+
+    `follow`: it was given the retrieve tool before them; else it may have been given it later, behind them.
+    """
+
+    follow: bool
+    tools: tuple[tuple[str, bytes], ...]
+
+
+class Given(msgspec.Struct, frozen=True, gc=False):
+    """What was given to a conversation that has no name yet, and is recorded once it has one."""
+
+    retrieve: bytes | None = None
+    others: _Others | None = None
+
+
+class Earlier(msgspec.Struct, frozen=True, gc=False):
+    """What is known of the requests on a socket that a request may go on from; what they hold it does not.
+
+    `named`: whether the conversation has its name by now, without which nothing can be recorded or found.
+    """
+
+    named: bool
+    given: Given | None = None
+
+
 class Offer(msgspec.Struct, frozen=True, gc=False):
     """The proxy's tools in one request.
 
     `given` are their definitions, in order, which go to the end of `tools`; `ours` are their names: the proxy answers
     their calls. `redeems`: the model can fetch what was left out, by our tool or by one of the client's by that name.
     `cuts`: more may be left out. Where that needs the retrieve tool first, it is `possible`: its definition, which is
-    recorded under `key` and given when something is left out.
+    recorded under `key` and given when something is left out. `unrecorded`: what is to be recorded with the name.
     """
 
     tools: Tools
@@ -58,21 +85,12 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
     cuts: bool
     possible: bytes = b""
     key: bytes = b""
+    unrecorded: Given | None = None
 
     @property
     def edits(self) -> tuple[Edit, ...]:
         """What adds the tools."""
         return (with_tools(self.tools, self.given),) if self.given else ()
-
-
-class _Others(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What a conversation was given with its first request besides the retrieve tool: names and definitions.
-
-    `follow`: it was given the retrieve tool before them; else it may have been given it later, behind them.
-    """
-
-    follow: bool
-    tools: tuple[tuple[str, bytes], ...]
 
 
 class _Keys(NamedTuple):
@@ -86,6 +104,7 @@ class _Keys(NamedTuple):
         return _Keys(blake3(b"tool" + conversation).digest(), blake3(b"tools" + conversation).digest())
 
 
+_NOTHING: Final = Given()
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Kept).decode
 _decode_others = msgspec.msgpack.Decoder(_Others).decode
@@ -100,47 +119,62 @@ class Offering:
         self._never: OrderedDict[bytes, None] = OrderedDict()
 
     async def offer(
-        self, body: bytes, preamble: Preamble, located: Located, dialect: Dialect, wish: Wish
+        self,
+        body: bytes,
+        preamble: Preamble,
+        located: Located,
+        dialect: Dialect,
+        wish: Wish,
+        earlier: Earlier | None = None,
     ) -> Offer | None:
         """Which tools are offered in this request, if any. Raises StoreDown; then none may be.
 
         Never in a request without tools, nor where the client has one by that name. A conversation is given tools with
         its first request (the retrieve tool, where that was asked for, with the first text that is cut); once given,
         always: the same bytes in the same order, whatever is wished for later. The provider takes so many tools: all
-        of ours are offered, or else the retrieve tool alone, or else none.
+        of ours are offered, or else the retrieve tool alone, or else none. `earlier` is given on a socket: what begins
+        there without an opening is given tools at once, and they are recorded with the request that has it.
         """
         loom = LOOMS.get(dialect.loom)
         keys = _Keys.of(located.conversation)
-        if loom is None or (keys.retrieve in self._never and keys.others in self._never):
+        named = earlier is None or earlier.named
+        if loom is None or (named and keys.retrieve in self._never and keys.others in self._never):
             return None
         tools = tools_of(body, preamble, dialect.shape.functions) if dialect.shape is not None else None
         if tools is None:
             return None
         room = dialect.most_tools - len(tools.names) if dialect.most_tools else MOST_TOOLS
-        begins = located.fresh_from == 0 and not preamble.goes_on
-        retrieve, others = await self._known(keys, wish, halfway=not begins)
+        given = earlier.given if earlier is not None else None
+        begins = located.fresh_from == 0 and (not preamble.goes_on or given is not None)
+        known = given or _NOTHING
+        if named:
+            known = Given(*await self._known(keys, wish, halfway=not begins))
         if begins:
-            retrieve, others = await self._begin(keys, wish, loom, tools, room, retrieve, others)
+            new = _from(given, known) if given is not None else _wished(wish, loom, tools, room, known)
+            known = await self._record(keys, new, known) if named else _both(new, known)
+        retrieve, others = known.retrieve, known.others
         own = _has(tools, TOOL_NAME)
         mine = retrieve is not None and not own and room > 0
         more = [(name, tool) for name, tool in others.tools if not _has(tools, name)] if others is not None else []
         if len(more) + mine > room:
             more = []
-        given = [tool for _, tool in more]
+        put = [tool for _, tool in more]
         if mine and retrieve is not None:
-            given.insert(0 if others is not None and others.follow else len(given), retrieve)
-        possible = retrieve is None and wish.retrieve == "sticky" and not (own or preamble.goes_on) and len(more) < room
+            put.insert(0 if others is not None and others.follow else len(put), retrieve)
+        sure = named and (earlier is not None or not preamble.goes_on)
+        possible = retrieve is None and wish.retrieve == "sticky" and not own and sure and len(more) < room
         redeems = mine or (own and wish.retrieve != "off")
-        if not (given or possible or redeems):
+        if not (put or possible or redeems):
             return None
         return Offer(
             tools,
-            tuple(given),
+            tuple(put),
             frozenset([name for name, _ in more] + [TOOL_NAME] * mine),
             redeems=redeems,
             cuts=wish.retrieve != "off" and (redeems or possible),
             possible=loom.tool(RETRIEVE) if possible else b"",
             key=keys.retrieve,
+            unrecorded=None if named else known,
         )
 
     async def _known(self, keys: _Keys, wish: Wish, *, halfway: bool) -> tuple[bytes | None, _Others | None]:
@@ -157,32 +191,18 @@ class Offering:
                     self._never.popitem(last=False)
         return found.get(keys.retrieve), _read_others(found.get(keys.others))
 
-    async def _begin(
-        self,
-        keys: _Keys,
-        wish: Wish,
-        loom: Loom,
-        tools: Tools,
-        room: int,
-        retrieve: bytes | None,
-        others: _Others | None,
-    ) -> tuple[bytes | None, _Others | None]:
-        """Give a conversation, with its first request, what it has not and is to have, and record it all at once.
-
-        Raises StoreDown.
-        """
-        new: dict[bytes, bytes] = {}
-        if retrieve is None and wish.retrieve == "start" and room > 0 and not _has(tools, TOOL_NAME):
-            new[keys.retrieve] = loom.tool(RETRIEVE)
-        wanted = [tool for tool in wish.others if not _has(tools, tool.name)]
-        follow = keys.retrieve in new or retrieve is not None
-        if others is None and wanted and len(wanted) + follow <= room:
-            new[keys.others] = _encode(_Others(follow, tuple((tool.name, loom.tool(tool)) for tool in wanted)))
-        if new:
-            kept = dict(zip(new, await self._ledger.stick_all(list(new.items())), strict=True))
-            retrieve = kept.get(keys.retrieve, retrieve)
-            others = _read_others(kept[keys.others]) if keys.others in kept else others
-        return retrieve, others
+    async def _record(self, keys: _Keys, new: Given, known: Given) -> Given:
+        """Record all at once what a conversation is given with its first request. Raises StoreDown."""
+        entries: dict[bytes, bytes] = {}
+        if new.retrieve is not None:
+            entries[keys.retrieve] = new.retrieve
+        if new.others is not None:
+            entries[keys.others] = _encode(new.others)
+        if not entries:
+            return known
+        kept = dict(zip(entries, await self._ledger.stick_all(list(entries.items())), strict=True))
+        others = _read_others(kept[keys.others]) if keys.others in kept else known.others
+        return Given(kept.get(keys.retrieve, known.retrieve), others)
 
     async def certain(self, offer: Offer) -> Offer:
         """Record the tool that was only possible. Raises StoreDown."""
@@ -243,11 +263,7 @@ class Offering:
     ) -> None:
         """Keep a turn that the client sees in part, which follows on `places` and on the result of `call`: two runs
         may open alike and end alike, but no two have a call's id in common. Raises StoreDown."""
-        before = frozenset(places)
-        anchor = call + anchor
-        number = 0
-        while (key := _key(conversation, anchor, number)) in before:
-            number += 1
+        (key,) = further_places(conversation, places, call, [anchor])
         await self._ledger.hide(key, _encode(Kept(at, turn)))
 
     def _anchor(self, raw: bytes, loom: Loom) -> bytes:
@@ -258,6 +274,43 @@ class Offering:
             if len(self._anchors) > ANCHOR_LIMIT:
                 self._anchors.popitem(last=False)
         return anchor
+
+
+def further_places(conversation: bytes, before: Iterable[bytes], call: bytes, anchors: Iterable[bytes]) -> list[bytes]:
+    """The keys of what follows on the places `before` and on the result of `call`, and is known by `anchors`."""
+    taken = set(before)
+    keys: list[bytes] = []
+    for anchor in anchors:
+        number = 0
+        while (key := _key(conversation, call + anchor, number)) in taken:
+            number += 1
+        taken.add(key)
+        keys.append(key)
+    return keys
+
+
+def _wished(wish: Wish, loom: Loom, tools: Tools, room: int, known: Given) -> Given:
+    """What a conversation is given with its first request of what is wished for and it has not."""
+    retrieve: bytes | None = None
+    if known.retrieve is None and wish.retrieve == "start" and room > 0 and not _has(tools, TOOL_NAME):
+        retrieve = loom.tool(RETRIEVE)
+    wanted = [tool for tool in wish.others if not _has(tools, tool.name)]
+    follow = retrieve is not None or known.retrieve is not None
+    if known.others is not None or not wanted or len(wanted) + follow > room:
+        return Given(retrieve)
+    return Given(retrieve, _Others(follow, tuple((tool.name, loom.tool(tool)) for tool in wanted)))
+
+
+def _from(given: Given, known: Given) -> Given:
+    """What of `given` is not known."""
+    return Given(
+        given.retrieve if known.retrieve is None else None,
+        given.others if known.others is None else None,
+    )
+
+
+def _both(new: Given, known: Given) -> Given:
+    return Given(new.retrieve or known.retrieve, new.others or known.others)
 
 
 def _key(conversation: bytes, anchor: bytes, number: int) -> bytes:

@@ -21,7 +21,7 @@ from headroom.config import Config
 from headroom.faults import NoMessages, NotJson, PressLate, StoreDown
 from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, text_key
 from headroom.lessons import Lesson
-from headroom.offering import Offer, Offering, Wish
+from headroom.offering import Earlier, Given, Offer, Offering, Wish
 from headroom.policy import Policy
 from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
 from headroom.receipts import Forwarded, Head, prefix
@@ -89,7 +89,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     left out. `ours` are the tools whose calls the proxy is to answer, in `conversation`, whose turns so far are
     `places` (see Offering.places); `opened`: see Located. `forwarded` makes what the next request is compared with,
     `volatile` looks for what may be another in it; both hold the body. `volatile` is None where nobody wants to know.
-    `tailed` is what was appended to the user's words, without the texts; `said` names those words, see GoesOn.
+    `tailed` is what was appended to the user's words, without the texts; `said` names those words, see GoesOn. `given`:
+    see Offer.unrecorded.
     `stabilised` names what was done for the provider's cache; see Stabiliser. `lessons` are for the statistics, where
     they were asked for; `span` is where the body's items are.
     """
@@ -117,6 +118,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     forwarded: Callable[[], Forwarded] | None = None
     volatile: Callable[[], tuple[Finding, ...]] | None = None
     tailed: Tailed | None = None
+    given: Given | None = None
     stabilised: tuple[str, ...] = ()
     locate_ms: float = 0.0
     store_ms: float = 0.0
@@ -130,13 +132,16 @@ class GoesOn(msgspec.Struct, frozen=True, gc=False):
 
     `conversation` is the conversation's name where that is known, `called` the names of tools by call id, `said` what
     the user said before, by digest. Without `typed`, nothing is decided about texts that have no call id: they are
-    known by their conversation alone, and it is not.
+    known by their conversation alone, and it is not. `given`: see Earlier. `answers`: calls of the proxy's tools can be
+    answered.
     """
 
     conversation: bytes = b""
     called: Mapping[str, str] = {}
     typed: bool = True
     said: tuple[bytes, ...] = ()
+    given: Given | None = None
+    answers: bool = False
 
 
 _WHOLE: Final = GoesOn()
@@ -177,6 +182,11 @@ class Shrinker:
         self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="press")
         self._loading: asyncio.Task[yardstick.Yardstick] | None = None
         self.yardstick_fault = ""
+
+    @property
+    def observes(self) -> bool:
+        """Whether nothing is changed."""
+        return self._observe
 
     async def close(self) -> None:
         """Let go of the threads; one that is pressing ends after its text."""
@@ -247,7 +257,8 @@ class Shrinker:
         stable, note = await self._stable(body, located, dialect, policy, decide=decide)
         added = _Added(note=note)
         if wish is not None and not self._observe:
-            added = await self._added(body, located, dialect, shape, wish)
+            earlier = Earlier(located.opened, goes_on.given) if goes_on is not _WHOLE else None
+            added = await self._added(body, located, dialect, shape, wish, earlier)
         offer = added.offer
         decisions, note = await self._recalled(located, note or added.note)
         store_ms = _since(begun)
@@ -298,6 +309,7 @@ class Shrinker:
             observed=self._observe,
             cut=receipt.cut,
             ours=work.offer.ours if work.offer is not None else frozenset(),
+            given=work.offer.unrecorded if work.offer is not None else None,
             places=tuple(added.places),
             last_call=last_call(located),
             stabilised=stable.names,
@@ -315,7 +327,9 @@ class Shrinker:
         except StoreDown as fault:
             return self.ledger.known([*old, *fresh]), fault.name
 
-    async def _added(self, body: bytes, located: Located, dialect: Dialect, shape: Shape, wish: Wish) -> _Added:
+    async def _added(
+        self, body: bytes, located: Located, dialect: Dialect, shape: Shape, wish: Wish, earlier: Earlier | None
+    ) -> _Added:
         """What is added to a body besides shorter texts."""
         preamble = preamble_of(body, shape)
         offer: Offer | None = None
@@ -323,7 +337,7 @@ class Shrinker:
         hidden: Sequence[Edit] = ()
         note = ""
         try:
-            offer = await self._offering.offer(body, preamble, located, dialect, wish)
+            offer = await self._offering.offer(body, preamble, located, dialect, wish, earlier)
             if offer is not None and (offer.ours or offer.possible):
                 items = self._locators[dialect.name].items(body)
                 places = self._offering.places(items, located, dialect)

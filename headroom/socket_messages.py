@@ -6,6 +6,7 @@ A message that is nothing of that costs a look at its first bytes.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final, Literal
 
 import msgspec
@@ -14,7 +15,7 @@ import orjson
 from headroom.faults import BadCoding, BadFrame
 from headroom.providers import Dialect, SocketWords
 from headroom.usage import Counts, Usage
-from headroom.wire.websocket import CLOSE, FrameReader, Messages, Packing
+from headroom.wire.websocket import CLOSE, Frame, FrameReader, Messages, Packing
 from headroom.zones.locate import RAW, address
 
 ID_LIMIT: Final = 256  # characters of an id that are kept
@@ -78,6 +79,18 @@ class Told(msgspec.Struct, frozen=True, gc=False):
     call: tuple[str, str] = ("", "")
 
 
+class Heard(msgspec.Struct, frozen=True, gc=False):
+    """A message of an origin's, or a control frame, or bytes that belong to something that cannot be read: as they
+    came, and its text where it is a message that was read. `unread`: it is a message, or a part of one, that was not;
+    `ends`: whether it ends with these bytes."""
+
+    raw: bytes
+    text: bytes | None = None
+    told: Told | None = None
+    unread: bool = False
+    ends: bool = True
+
+
 class OriginListener:
     """Hears what an origin sends, beside the relay. It never raises; what it cannot read makes it `deaf` for good."""
 
@@ -92,6 +105,7 @@ class OriginListener:
         self._size = 0
         self._inflates = False
         self._skips = False
+        self._raw: list[bytes] = []
         self.deaf = False
         named = msgspec.defstruct("Named", [("id", RAW, _NONE), (words.follows, RAW, _NONE)], gc=False)
         fields = [("type", str, ""), (words.under, named | None, None)]
@@ -110,30 +124,65 @@ class OriginListener:
             return []
         told: list[Told] = []
         for frame in self._reader.feed(data):
-            if frame.control:
-                if frame.opcode == CLOSE:
-                    told.append(Told("closed"))
-                continue
-            payload = frame.payload
-            if payload is None:
-                # Too large to be read, or binary: what follows can be read if it does not refer to it.
-                self._skips = True
-                self.deaf = self.deaf or (self._keeps and (frame.packed or self._inflates))
-            elif not self._skips:
-                if frame.packed:
-                    self._inflates = True
-                if frame.fin and not self._kept:
-                    self._take(payload, told)
-                else:
-                    self._keep(payload)
-                    if frame.fin and not self._skips:
-                        self._take(b"".join(self._kept), told)
-            if frame.fin and frame.ends:
-                self._kept.clear()
-                self._size = 0
-                self._skips = self._inflates = False
+            self._frame(frame, told)
         self.deaf = self.deaf or self._reader.fault is not None
         return told
+
+    def messages(self, data: bytes) -> Iterator[Heard]:
+        """What `data` completes, message by message; to be exhausted. Joined, the `raw` of all are the stream, but that
+        control frames may come before the message that they interrupt."""
+        if self.deaf:
+            yield Heard(self._release() + data)
+        else:
+            yield from self._messages(data)
+
+    def _messages(self, data: bytes) -> Iterator[Heard]:
+        told: list[Told] = []
+        for frame in self._reader.feed(data):
+            if self.deaf:
+                self._raw.append(frame.raw)
+                continue
+            text = self._frame(frame, told)
+            if frame.control:
+                yield Heard(frame.raw, None, told.pop() if told else None)
+                continue
+            self._raw.append(frame.raw)
+            if (frame.fin and frame.ends) or self._skips:
+                whole = frame.fin and frame.ends
+                yield Heard(self._release(), text, told.pop() if told else None, unread=text is None, ends=whole)
+        self.deaf = self.deaf or self._reader.fault is not None
+        if self.deaf:
+            yield Heard(self._release() + self._reader.rest, None, None, unread=True, ends=False)
+
+    def _release(self) -> bytes:
+        raw, self._raw = self._raw, []
+        return raw[0] if len(raw) == 1 else b"".join(raw)
+
+    def _frame(self, frame: Frame, told: list[Told]) -> bytes | None:
+        """Hear one frame. Returns the text of a message that it completes, where that can be read."""
+        if frame.control:
+            if frame.opcode == CLOSE:
+                told.append(Told("closed"))
+            return None
+        payload, text = frame.payload, None
+        if payload is None:
+            # Too large to be read, or binary: what follows can be read if it does not refer to it.
+            self._skips = True
+            self.deaf = self.deaf or (self._keeps and (frame.packed or self._inflates))
+        elif not self._skips:
+            if frame.packed:
+                self._inflates = True
+            if frame.fin and not self._kept:
+                text = self._take(payload, told)
+            else:
+                self._keep(payload)
+                if frame.fin and not self._skips:
+                    text = self._take(b"".join(self._kept), told)
+        if frame.fin and frame.ends:
+            self._kept.clear()
+            self._size = 0
+            self._skips = self._inflates = False
+        return text
 
     def _keep(self, payload: bytes) -> None:
         self._kept.append(payload)
@@ -143,22 +192,23 @@ class OriginListener:
             self._skips = True
             self.deaf = self._keeps and self._inflates
 
-    def _take(self, payload: bytes, told: list[Told]) -> None:
-        """Read one message."""
+    def _take(self, payload: bytes, told: list[Told]) -> bytes | None:
+        """Read one message; returns its text."""
         if self._inflates and self._packed is not None:
             try:
                 payload = self._packed.unpack(payload, self._limit)
             except (BadCoding, BadFrame):
                 self.deaf = True
-                return
+                return None
         if payload.startswith(self._words.quiet) or self._telling.search(payload) is None:
-            return
+            return payload
         try:
             heard = self._understand(self._said.decode(payload), payload)
         except (msgspec.MsgspecError, orjson.JSONDecodeError, RecursionError, UnicodeDecodeError):
-            return  # the client has the same bytes and will say so
+            return payload  # the client has the same bytes and will say so
         if heard is not None:
             told.append(heard)
+        return payload
 
     def _understand(self, said: msgspec.Struct, payload: bytes) -> Told | None:
         words = self._words

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from headroom.events import Timings
+from headroom.offering import Given
 from headroom.receipts import Forwarded
 from headroom.shrink import Receipt
 from headroom.socket_messages import Told
@@ -22,6 +23,7 @@ from headroom.usage import Usage
 
 RESPONSES: Final = 256  # responses whose conversation is remembered, and that are awaited at once
 CALLS: Final = 1024  # tool calls whose tool is remembered
+PLACES: Final = 4096  # places of a conversation of which is remembered that they were seen
 SAID: Final = 1024  # texts of the user of which is remembered that they were said
 
 
@@ -40,16 +42,30 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
     bytes_out: int
     ms: Timings
 
+    @property
+    def ours(self) -> bool:
+        """Whether its request offered tools of the proxy's."""
+        return self.receipt is not None and bool(self.receipt.ours)
+
 
 class Chain(msgspec.Struct, frozen=True, gc=False):
     """What a response leaves to those that go on from it: the conversation's name (empty before its opening), how many
-    tokens were saved in it so far, whether it goes on from one that was not seen here, and what the user said in it
-    (see GoesOn)."""
+    tokens were saved in it so far, whether it goes on from one that was not seen here, what the user said in it, and
+    the tools it was `given` before it had its name (see GoesOn).
+
+    Of the request that would hold all of it, as far as that is known: how many `items` (at least), the keys of its
+    `places`, and the last call that has a result in it (see Receipt). `owed` are results that the provider misses.
+    """
 
     conversation: bytes = b""
     saved: int = 0
     strange: bool = False
     said: tuple[bytes, ...] = ()
+    given: Given | None = None
+    items: int = 0
+    places: tuple[bytes, ...] = ()
+    last_call: bytes = b""
+    owed: tuple[bytes, ...] = ()
 
 
 _ANEW: Final = Chain()
@@ -98,15 +114,47 @@ class UnderWay:
         """A request of `size` bytes, which came at `begun`, is sent on as `receipt` says."""
         chain = self.chain(follows)
         saved = 0 if receipt.observed else receipt.tokens_before - receipt.tokens_after
+        whole = self.whole(follows, receipt)
         onward = Chain(
             receipt.conversation if receipt.opened else b"",
             chain.saved + saved,
             chain.strange,
             (*chain.said, *receipt.said)[-SAID:],
+            None if receipt.opened else receipt.given or chain.given,
+            whole.items,
+            whole.places,
+            whole.last_call,
         )
         forwarded = receipt.forwarded() if receipt.forwarded is not None and not follows else None
         told = msgspec.structs.replace(receipt, body=b"", forwarded=None, volatile=None, lessons=())
         self._await(_Awaited(begun, follows, size, len(receipt.body), told, onward, chain.saved, forwarded))
+
+    def whole(self, follows: str, receipt: Receipt) -> Receipt:
+        """The receipt of a request that goes on from `follows`, as if it held all that it goes on from."""
+        chain = self.chain(follows)
+        places = (*chain.places, *(place for place in receipt.places if place))
+        return msgspec.structs.replace(
+            receipt,
+            body=b"",
+            forwarded=None,
+            volatile=None,
+            lessons=(),
+            items=chain.items + receipt.items,
+            places=places[-PLACES:],
+            last_call=receipt.last_call or chain.last_call,
+        )
+
+    def is_ours(self, response: str) -> bool:
+        """Whether a response under way may call tools of the proxy's."""
+        asked = next((one.receipt for one in self._awaited if one.response == response), None)
+        return asked is not None and bool(asked.ours)
+
+    def grew(self, response: str, places: Sequence[bytes], owed: Sequence[bytes]) -> None:
+        """A response is over; the client has seen `places` in it, and the provider misses what is `owed`."""
+        chain = self._chains.get(response)
+        if chain is not None and (places or owed):
+            places = (*chain.places, *places)[-PLACES:]
+            self._chains[response] = msgspec.structs.replace(chain, places=tuple(places), owed=tuple(owed))
 
     def hear(self, told: Told) -> Ended | None:
         """Take what the origin said, and return the response that it ended, if it did."""

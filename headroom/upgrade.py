@@ -8,10 +8,10 @@ from headroom import conversation
 from headroom.betas import merge, split
 from headroom.faults import BadCoding
 from headroom.plan import Plan
-from headroom.policy import AuthMode, classify
+from headroom.policy import POLICIES, AuthMode, classify
 from headroom.providers import LOGIN_APIS
 from headroom.wire.head import Fields
-from headroom.wire.websocket import Packing, agreed, each_by_itself, readable_offer
+from headroom.wire.websocket import Packing, agreed, alone_offer, each_by_itself, readable_offer
 
 _EXTENSIONS = b"sec-websocket-extensions"
 
@@ -25,9 +25,11 @@ class Upgrade(msgspec.Struct, frozen=True, gc=False):
     instead: tuple[tuple[bytes, bytes], ...]
 
 
-def upgrade(fields: Fields, plan: Plan) -> Upgrade:
+def upgrade(fields: Fields, plan: Plan, *, offers: bool = False) -> Upgrade:
     """Read the head of an upgrade. The origin's mandatory feature token joins the client's own, once, whoever asks;
-    extensions that cannot be read here are not offered."""
+    extensions that cannot be read here are not offered. Where the proxy `offers` tools to those who may have them, an
+    origin is asked to deflate each message by itself: what tells of their calls must not be what the next refers to.
+    """
     assert plan.socket is not None
     instead: list[tuple[bytes, bytes]] = []
     name, token = plan.socket.feature
@@ -35,14 +37,16 @@ def upgrade(fields: Fields, plan: Plan) -> Upgrade:
     merged = merge(split(given), [token])
     if split(given) != split(merged) or len(fields.places(name)) > 1:
         instead.append((name, merged))
-    offer = fields.get(_EXTENSIONS)
-    if offer is not None:
-        readable = readable_offer(offer)
-        if readable is not offer:
-            instead.append((_EXTENSIONS, readable))
     auth = classify(fields)
     if plan.api in LOGIN_APIS and auth is AuthMode.PAYG:
         auth = AuthMode.OAUTH
+    offer = fields.get(_EXTENSIONS)
+    if offer is not None:
+        readable = readable_offer(offer)
+        if offers and plan.presses and POLICIES[auth].add_tools:
+            readable = alone_offer(readable)
+        if readable is not offer:
+            instead.append((_EXTENSIONS, readable))
     owner, session = conversation.caller(fields), conversation.session(fields, plan.dialect)
     return Upgrade(owner, session, auth, tuple(instead))
 

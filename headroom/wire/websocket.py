@@ -123,6 +123,11 @@ class FrameReader:
         """Whether every byte so far belongs to a whole frame, so that another may be put behind it."""
         return not self._buffer and not self._left
 
+    @property
+    def rest(self) -> bytes:
+        """What has come of a frame that is not whole, or of what is none."""
+        return bytes(self._buffer)
+
     def feed(self, data: bytes) -> list[Frame]:
         """The frames and parts that `data` completes. Where what follows them is no frame, `fault` says why, and
         nothing more is read."""
@@ -286,9 +291,9 @@ class Messages:
         return frames.Frame(Opcode.TEXT, text).serialize(mask=True, extensions=[self._deflate])
 
 
-def text_frame(text: bytes, packing: Messages | None = None) -> bytes:
-    """A text message as a client's one frame, freshly masked; deflated with `packing`."""
-    return frames.Frame(Opcode.TEXT, text).serialize(mask=True) if packing is None else packing.pack(text)
+def text_frame(text: bytes, packing: Messages | None = None, *, masked: bool = True) -> bytes:
+    """A text message as one frame: freshly `masked` as a client's has to be; deflated with a client's `packing`."""
+    return frames.Frame(Opcode.TEXT, text).serialize(mask=masked) if packing is None else packing.pack(text)
 
 
 def close_frame(code: int, reason: str, *, masked: bool) -> bytes:
@@ -312,6 +317,17 @@ def readable_offer(value: bytes) -> bytes:
         return b""
     readable = [one for one in offered if one[0] == _DEFLATE and _is_offer(one[1])]
     return value if len(readable) == len(offered) else build_extension(readable).encode()
+
+
+def alone_offer(value: bytes) -> bytes:
+    """A readable offer of extensions, by which the origin has to deflate each message by itself, so that one of them
+    can be left out: the very object where it says so already."""
+    name = "server_no_context_takeover"
+    offered = parse_extension(value.decode("ascii")) if value else []
+    alone = [(kind, [*(one for one in given if one[0] != name), (name, None)]) for kind, given in offered]
+    if all((name, None) in given for _, given in offered):
+        return value
+    return build_extension(alone).encode()
 
 
 def _is_offer(parameters: Sequence[ExtensionParameter]) -> bool:

@@ -1,7 +1,7 @@
 """The WebSocket of the scripted provider: each `response.create` is answered with the turn its script holds for it.
 
-Frames, handshake and compression are the `websockets` library's. The provider remembers what a response was answered
-from, so a request that goes on from one (`previous_response_id`) is kept as the whole request that it stands for.
+Frames, handshake and compression are the `websockets` library's. It refuses a request in which a call has no output, as
+providers do, and keeps in `refused` what it said then. The provider remembers what a response was answered from, so a request that goes on from one (`previous_response_id`) is kept as the whole request that it stands for.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class SocketOrigin:
         self.accepts = accepts
         self.said: list[Said] = []
         self.upgrades: list[WireRequest] = []
+        self.refused: list[Json] = []
         self._known: dict[str, list[object]] = {}
         self._warm = 0
 
@@ -116,9 +117,15 @@ class SocketOrigin:
         if before is not None and str(before) not in self._known:
             error = {"code": "previous_response_not_found", "message": f"no response {before}", "param": None}
             await _say(protocol, writer, [{"type": "error", "status": 400, "error": error}])
+            self.refused.append(error)
             return 1
         given = body.get("input")
         history = [*self._known.get(str(before), []), *(given if isinstance(given, list) else [])]
+        if missing := _unanswered(history):
+            error = {"code": None, "message": f"No tool output found for function call {missing}.", "param": "input"}
+            await _say(protocol, writer, [{"type": "error", "status": 400, "error": error}])
+            self.refused.append(error)
+            return 1
         whole = {**body, "input": history}
         whole.pop("previous_response_id", None)
         warm = body.get("generate") is False
@@ -160,6 +167,14 @@ async def _flush(protocol: ServerProtocol, writer: asyncio.StreamWriter) -> None
         elif writer.can_write_eof():
             writer.write_eof()
     await writer.drain()
+
+
+def _unanswered(history: list[object]) -> str:
+    """The id of a call that has no output, or of an output that has no call; empty where there is none."""
+    items = [item for item in history if isinstance(item, dict)]
+    called = [str(item["call_id"]) for item in items if item.get("type") == "function_call"]
+    outputs = [str(item["call_id"]) for item in items if item.get("type") == "function_call_output"]
+    return next((call for call in called if called.count(call) != outputs.count(call)), "")
 
 
 def _data(event: bytes) -> Json:

@@ -1,0 +1,319 @@
+"""The proxy's tools on a socket: the model fetches and remembers in the middle of a response, and nobody notices."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+
+from headroom.answering import LIMIT_REACHED
+from headroom.edge import Edge
+from tests.support.origin import Origin
+from tests.support.retrieving import (
+    PARAMETERS,
+    TOOL,
+    check_pairs,
+    check_requests,
+    edge,
+    fetch,
+    log,
+    markers,
+    outputs,
+    run,
+    texts,
+    tool_list,
+)
+from tests.support.script import Json, Script, ToolCall, Turn
+from tests.support.socket_origin import SocketOrigin, Way
+from tests.support.sockets import prompt, result
+from tests.support.tools import NAMES, answer, remembering
+from tests.test_retrieval import SHAPES, WRONG, _commands, wanted
+from tests.test_socket_clients import post
+
+LOG = log(0)
+FIELDS = {"session-id": "s1", "authorization": "Bearer sk-test"}
+LOGIN = {"session-id": "s1", "authorization": "Bearer a.b.c"}
+DEVELOPER: Json = {"type": "message", "role": "developer", "content": "Be brief."}
+TOOLS: list[Json] = [{"type": "function", "name": "Bash", "parameters": PARAMETERS, "strict": False}]
+FIRST = Turn("I look.", (run("log 0"),))
+LAST = Turn("Done: the database is down, as far as can be told.")
+BODY: Json = {"model": "m", "tools": TOOLS, "store": False, "stream": True}
+
+
+@dataclass
+class Talk:
+    """A client that goes on from the last response it was told, and keeps its history as it got it."""
+
+    socket: ClientConnection
+    history: list[Any] = field(default_factory=list)
+    new: list[Any] = field(default_factory=list)
+    events: list[Json] = field(default_factory=list)
+    before: str = ""
+    words: str = ""
+    called: list[tuple[str, ...]] = field(default_factory=list)
+    used: int = 0
+
+    def tell(self, *items: Json) -> None:
+        """Say something with the next request."""
+        self.new += items
+
+    async def ask(self, **more: object) -> Json:
+        """Send what is new and return how the response ended."""
+        follows = {"previous_response_id": self.before} if self.before else {}
+        message = {"type": "response.create", **BODY, "input": self.new, **follows, **more}
+        await self.socket.send(json.dumps(message))
+        self.history += self.new
+        self.new = []
+        number = 0
+        while True:
+            event: Json = json.loads(await self.socket.recv())
+            self.events.append(event)
+            if "sequence_number" in event:
+                assert event["sequence_number"] == number, event
+                number += 1
+            if event["type"] == "response.output_item.done":
+                self._take(event["item"])
+            if event["type"] in ("response.completed", "response.incomplete", "response.failed", "error"):
+                break
+        answer = event.get("response", event)
+        assert isinstance(answer, dict)
+        if event["type"] == "response.completed":
+            self.before = str(answer["id"])
+            calls = [item for item in answer["output"] if item["type"] == "function_call"]  # type: ignore[attr-defined]
+            self.called.append(tuple(json.loads(call["arguments"])["command"] for call in calls))
+            usage: Any = answer["usage"]
+            self.used += usage["output_tokens"]
+        return answer
+
+    def _take(self, item: Any) -> None:
+        self.history.append(item)
+        if item["type"] == "message":
+            self.words += "".join(part["text"] for part in item["content"])
+        if item["type"] == "function_call":
+            assert item["name"] == "Bash"
+            self.new.append(result(item["call_id"], outputs(json.loads(item["arguments"])["command"])))
+
+    async def warm(self) -> None:
+        """Begin as agents do that want the answer soon: with what they say themselves."""
+        self.tell(DEVELOPER)
+        await self.ask(generate=False)
+        self.called.clear()
+        self.used = 0
+        self.tell(prompt("why does it fail?"))
+
+    async def play(self) -> None:
+        """Ask until the model calls nothing any more."""
+        for _ in range(12):
+            await self.ask()
+            if not self.new:
+                return
+        raise AssertionError("the conversation has no end")
+
+
+def opened(proxy: Edge, fields: dict[str, str] = FIELDS, **more: Any) -> connect:
+    """A socket through a proxy."""
+    url = f"ws://127.0.0.1:{proxy.port}/v1/responses"
+    return connect(url, additional_headers=fields, max_size=None, **{"compression": None, **more})
+
+
+def requests(sockets: SocketOrigin) -> list[bytes]:
+    """The requests that the provider has answered, whole."""
+    return [said.whole_raw for said in sockets.said if said.whole]
+
+
+def unseen(talk: Talk) -> None:
+    """The client was told of no tool but its own, what the provider says of the request apart."""
+    told = [event for event in talk.events if "response" not in event]
+    outputs = [event["response"]["output"] for event in talk.events if "response" in event]  # type: ignore[index]
+    assert TOOL not in json.dumps([told, outputs]) and "memory_" not in json.dumps([told, outputs])
+
+
+@pytest.mark.parametrize("store", [True, False], ids=["stored", "not stored"])
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_the_model_gets_the_original_and_the_client_never_sees_the_tool(shape: str, store: bool) -> None:
+    turns = [FIRST, *SHAPES[shape], LAST]
+    sockets = SocketOrigin()
+    async with Origin(Script.single(turns), sockets=sockets) as origin, edge(origin.url) as proxy:
+        async with opened(proxy) as socket:
+            talk = Talk(socket)
+            await talk.warm()
+            await talk.play()
+        assert not sockets.refused and len(sockets.said) == len(turns) + 1
+        unseen(talk)
+        found = requests(sockets)
+        check_requests(found)
+        assert TOOL in tool_list(found[0])
+        assert LOG not in texts(found[2]) and markers(found[2])
+        for call in (call for turn in turns for call in turn.calls if call.name == TOOL):
+            assert wanted(call) in texts(found[-1])
+        assert talk.called == list(_commands(turns))
+        assert talk.words == "".join(turn.text for turn in turns)
+        assert talk.used == sum(len(turn.text) // 4 + 20 * len(turn.calls) + 1 for turn in turns)
+        mixed = any({call.name for call in turn.calls} == {TOOL, "Bash"} for turn in turns)
+        await check_resumed(proxy, origin, sockets, talk, exact=not mixed)
+        assert mixed or proxy.board.total("headroom_prefix", "proxy") == 0
+
+
+async def check_resumed(proxy: Edge, origin: Origin, sockets: SocketOrigin, talk: Talk, *, exact: bool) -> None:
+    """The whole conversation goes on in another socket and over HTTP with the bytes that the provider has had."""
+    before = requests(sockets)[-1]
+    async with opened(proxy) as socket:
+        again = Talk(socket, new=list(talk.history))
+        await again.ask(generate=False)
+    resumed = sockets.said[-1]
+    assert resumed.warm and not sockets.refused
+    await post(proxy.port, FIELDS, json.dumps({**BODY, "input": talk.history}).encode())
+    over_http = origin.requests[-1].body
+    assert json.loads(over_http)["input"] == resumed.whole["input"]
+    assert tool_list(over_http) == tool_list(resumed.whole_raw) == tool_list(before)
+    check_pairs(over_http)
+    if exact:
+        check_requests([before, over_http])
+    else:
+        assert sorted(texts(over_http)) == sorted(texts(before))
+
+
+@pytest.mark.parametrize("call", WRONG, ids=lambda call: json.dumps(call[0].input))
+async def test_a_call_that_cannot_be_followed_is_told_what_to_do(call: tuple[ToolCall, str]) -> None:
+    sockets = SocketOrigin()
+    script = Script.single([FIRST, Turn("", (call[0],)), LAST])
+    async with Origin(script, sockets=sockets) as origin, edge(origin.url) as proxy, opened(proxy) as socket:
+        talk = Talk(socket)
+        await talk.warm()
+        await talk.play()
+        assert call[1] in texts(requests(sockets)[-1])[-1]
+
+
+@pytest.mark.parametrize("way", ["plain", "deflated", "deflated anew"])
+async def test_whatever_is_deflated_the_rounds_are_the_same(way: Way) -> None:
+    turns = [FIRST, *SHAPES["of two logs"], LAST]
+    sockets = SocketOrigin(way)
+    async with (
+        Origin(Script.single(turns), sockets=sockets) as origin,
+        edge(origin.url) as proxy,
+        opened(proxy, compression="deflate") as socket,
+    ):
+        assert bool(socket.protocol.extensions) == (way != "plain")
+        talk = Talk(socket)
+        await talk.warm()
+        await talk.play()
+        assert talk.called == list(_commands(turns)) and not sockets.refused
+        check_requests(requests(sockets))
+
+
+async def test_memories_are_kept_and_found_from_the_first_request_on() -> None:
+    calls = [ToolCall(name, {"query": str(at)}) for at, name in enumerate(NAMES)]
+    turns = [Turn("Done.", (calls[0],)), Turn("Done."), Turn("Done.", (calls[1], run("ls"))), LAST]
+    sockets = SocketOrigin()
+    async with Origin(Script.single(turns), sockets=sockets) as origin:
+        proxy = edge(origin.url, ccr_tool="off")
+        answers = remembering(proxy)
+        async with proxy:
+            async with opened(proxy) as socket:
+                talk = Talk(socket)
+                await talk.warm()
+                await talk.ask()
+                talk.tell(prompt("And now?"))
+                await talk.play()
+            unseen(talk)
+            found = requests(sockets)
+            check_requests(found)
+            assert {name for name in NAMES if name in tool_list(found[0])} == {*NAMES}
+            for call in calls[:2]:
+                assert answer(call.name, json.dumps(call.input).encode()) in texts(found[-1])
+            assert len({caller.conversation for _, caller in answers.asked}) == 1
+            await check_resumed(proxy, origin, sockets, talk, exact=False)
+
+
+async def test_what_the_model_says_again_is_put_back_where_it_was_said() -> None:
+    turns = [Turn("Done."), Turn("", (fetch(LOG),)), Turn("Done."), Turn("", (fetch(LOG, lines="2"),)), Turn("Done.")]
+    sockets = SocketOrigin()
+    async with Origin(Script.single(turns), sockets=sockets) as origin, edge(origin.url) as proxy:
+        async with opened(proxy) as socket:
+            talk = Talk(socket)
+            await talk.warm()
+            for _ in range(3):
+                await talk.ask()
+                talk.tell(prompt("And?"))
+            talk.new = []
+        await check_resumed(proxy, origin, sockets, talk, exact=True)
+
+
+async def test_calls_without_end_are_answered_three_times_and_then_it_is_over() -> None:
+    turns = [FIRST, *(Turn(str(at), (fetch(LOG, lines=str(at + 1)),)) for at in range(9))]
+    sockets = SocketOrigin()
+    async with (
+        Origin(Script.single(turns), sockets=sockets) as origin,
+        edge(origin.url) as proxy,
+        opened(proxy) as socket,
+    ):
+        talk = Talk(socket)
+        await talk.warm()
+        await talk.ask()
+        told = await talk.ask()
+        assert told["type"] == "error" and told["status"] == 502 and "could not be continued" in str(told["message"])
+        assert texts(requests(sockets)[-1])[-1] == LIMIT_REACHED
+        # The socket is none the worse for it.
+        again = Talk(socket, new=[prompt("something else")])
+        assert (await again.ask())["status"] == "completed"
+
+
+@pytest.mark.parametrize("fields", [LOGIN, {**FIELDS, "x-headroom-bypass": "true"}], ids=["login", "bypass"])
+async def test_who_may_not_be_given_tools_has_none(fields: dict[str, str]) -> None:
+    sockets = SocketOrigin()
+    async with (
+        Origin(Script.single([FIRST, LAST]), sockets=sockets) as origin,
+        edge(origin.url) as proxy,
+        opened(proxy, fields, compression="deflate") as socket,
+    ):
+        talk = Talk(socket)
+        await talk.warm()
+        await talk.play()
+        assert b"no_context_takeover" not in origin_head(sockets)
+        assert all(TOOL.encode() not in found and not markers(found) for found in requests(sockets))
+
+
+def origin_head(sockets: SocketOrigin) -> bytes:
+    """The head of the upgrade as the provider got it."""
+    return sockets.upgrades[-1].head
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        lambda: [DEVELOPER, prompt(), {"type": "message", "role": "assistant", "content": "Yes?"}, prompt("Go.")],
+        lambda: [{"type": "message", "role": "assistant", "content": "Yes?"}],
+    ],
+    ids=["with its opening", "without"],
+)
+async def test_a_conversation_that_is_first_seen_half_way_is_given_nothing(begin: Callable[[], list[Json]]) -> None:
+    sockets = SocketOrigin()
+    async with (
+        Origin(Script.single([FIRST, LAST]), sockets=sockets) as origin,
+        edge(origin.url) as proxy,
+        opened(proxy) as socket,
+    ):
+        talk = Talk(socket, new=begin())
+        await talk.ask(generate=False)
+        talk.tell(prompt("why does it fail?"))
+        await talk.ask()
+        assert all(TOOL.encode() not in found for found in requests(sockets))
+
+
+async def test_what_was_not_said_on_this_socket_is_given_nothing() -> None:
+    sockets = SocketOrigin()
+    async with Origin(Script.single([FIRST, LAST]), sockets=sockets) as origin, edge(origin.url) as proxy:
+        async with opened(proxy) as socket:
+            talk = Talk(socket)
+            await talk.warm()
+            await talk.ask()
+        async with opened(proxy) as socket:
+            talk.socket = socket
+            talk.tell(prompt("And?"))
+            await talk.ask()
+        names = [tool_list(found) for found in requests(sockets)]
+        assert [TOOL in one for one in names] == [True, True, False]
