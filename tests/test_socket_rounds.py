@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,7 +83,7 @@ class Talk:
         assert isinstance(answer, dict)
         if event["type"] == "response.completed":
             self.before = str(answer["id"])
-            calls = [item for item in answer["output"] if item["type"] == "function_call"]  # type: ignore[attr-defined]
+            calls = [item for item in answer["output"] if item["type"] == "function_call"]
             self.called.append(tuple(json.loads(call["arguments"])["command"] for call in calls))
             usage: Any = answer["usage"]
             self.used += usage["output_tokens"]

@@ -15,10 +15,8 @@ from benchmarks.agents.compare import Asked, prefix_report, result_texts, tool_n
 from benchmarks.agents.project import ANSWER
 from benchmarks.agents.retrieval import bare, unanswered
 from benchmarks.agents.session import Outcome
-from tests.support.dialects import Route
-from tests.support.faulty_writer import AnswerWriter
 from tests.support.http_wire import WireRequest
-from tests.support.origin import Origin, Recorded, plain_request_body
+from tests.support.origin import Origin, plain_request_body
 from tests.support.script import Conversation, Json, Script, ToolCall, Turn
 
 TOOLS = ("memory_save", "memory_search", "memory_update", "memory_delete", "memory_list")
@@ -36,14 +34,11 @@ class RememberingOrigin(Origin):
 
     template = Script()
 
-    async def _model_call(self, kept: Recorded, found: Route, answer: AnswerWriter) -> None:
-        shown = _ID.findall(plain_request_body(kept.request))
-        # Read before anything is awaited.
+    def script_for(self, request: bytes) -> Script:
+        """See Origin."""
+        shown = _ID.findall(request)
         newest = shown[-1].decode() if shown else "m_000000"
-        self.script = Script(
-            tuple(_conversation(one, newest) for one in self.template.conversations), self.template.side_text
-        )
-        await super()._model_call(kept, found, answer)
+        return Script(tuple(_conversation(one, newest) for one in self.template.conversations), self.template.side_text)
 
 
 def _conversation(one: Conversation, newest: str) -> Conversation:
@@ -76,8 +71,9 @@ def remembering(agent: Agent) -> Agent:
     return replace(agent, name=f"{agent.name}-remembering", turns=turns)
 
 
-def seen(outcome: Outcome, sent: Sequence[WireRequest], calls: Sequence[Asked]) -> Json:
-    """What a run shows. `sent` is what the client sent, `calls` the conversation's requests that the origin got.
+def seen(outcome: Outcome, sent: Sequence[WireRequest], spoken: Sequence[str], calls: Sequence[Asked]) -> Json:
+    """What a run shows. `sent` is what the client sent, `spoken` on sockets, `calls` the conversation's requests that
+    the origin got.
 
     `client_saw_it`: the client named a tool of ours, or sent text of ours. `tails`: how many texts were appended in
     each request; `tail_bytes` their distinct spellings, which is one for each. `prefix`: system, instructions, tools
@@ -85,7 +81,7 @@ def seen(outcome: Outcome, sent: Sequence[WireRequest], calls: Sequence[Asked]) 
     """
     given = "\n".join(result_texts(calls[-1])) if calls else ""
     prefix = prefix_report([replace(call, body=_object(bare(call.body))) for call in calls])
-    known = [plain_request_body(request) for request in sent]
+    known = [*(plain_request_body(request) for request in sent), *(text.encode() for text in spoken)]
     ours = [name.encode() for name in TOOLS] + [TAIL.encode(), LEARNT.encode()]
     report: Json = {
         "exit": outcome.exit,

@@ -15,10 +15,8 @@ from benchmarks.agents.clients import THINKING, Agent
 from benchmarks.agents.compare import Asked, prefix_report, result_texts, tool_names
 from benchmarks.agents.project import ANSWER
 from benchmarks.agents.session import Outcome
-from tests.support.dialects import Route
-from tests.support.faulty_writer import AnswerWriter
 from tests.support.http_wire import WireRequest
-from tests.support.origin import Origin, Recorded, plain_request_body
+from tests.support.origin import Origin, plain_request_body
 from tests.support.script import Conversation, Json, Script, ToolCall, Turn
 
 TOOL = "headroom_retrieve"
@@ -33,11 +31,10 @@ class FetchingOrigin(Origin):
 
     template = Script()
 
-    async def _model_call(self, kept: Recorded, found: Route, answer: AnswerWriter) -> None:
-        shown = _MARKER.findall(plain_request_body(kept.request))
-        # Read before anything is awaited.
-        self.script = _with_hash(self.template, shown[-1].decode() if shown else "0" * 24)
-        await super()._model_call(kept, found, answer)
+    def script_for(self, request: bytes) -> Script:
+        """See Origin."""
+        shown = _MARKER.findall(request)
+        return _with_hash(self.template, shown[-1].decode() if shown else "0" * 24)
 
 
 def _with_hash(script: Script, hash_: str) -> Script:
@@ -82,14 +79,15 @@ def fetching(agent: Agent) -> Agent:
     return replace(agent, name=f"{agent.name}-fetching", turns=turns)
 
 
-def seen(outcome: Outcome, sent: Sequence[WireRequest], calls: Sequence[Asked]) -> Json:
-    """What a run shows. `sent` is what the client sent, `calls` the conversation's requests that the origin got.
+def seen(outcome: Outcome, sent: Sequence[WireRequest], spoken: Sequence[str], calls: Sequence[Asked]) -> Json:
+    """What a run shows. `sent` is what the client sent, `spoken` on sockets, `calls` the conversation's requests that
+    the origin got.
 
     `client_saw_it`: the client named the tool, or a marker. `unanswered`: calls that do not have exactly one result.
     """
     given = "\n".join(result_texts(calls[-1])) if calls else ""
     prefix = prefix_report([replace(call, body=_object(bare(call.body))) for call in calls])
-    known = [plain_request_body(request) for request in sent]
+    known = [*(plain_request_body(request) for request in sent), *(text.encode() for text in spoken)]
     report: Json = {
         "exit": outcome.exit,
         "answer_ok": outcome.answer_ok,

@@ -196,7 +196,8 @@ async def report_fetching(agent: Agent, place: Place, origin: FetchingOrigin, pr
     script = Script.single(agent.turns(place.project), MATCH)
     origin.template = origin.script = script
     last = await measure(agent, place, origin, proxy)
-    found = seen(last.outcome, last.sent, model_calls(last.received, script))
+    calls = [*last.asked_on_sockets, *model_calls(last.received, script)]
+    found = seen(last.outcome, last.sent, last.spoken, calls)
     lines: Json = {"agent": agent.name, "version": version_of(agent, place), **found}
     return lines if found["passed"] else {**lines, "errors": last.outcome.errors[-2000:]}
 
@@ -206,7 +207,8 @@ async def report_remembering(agent: Agent, place: Place, origin: RememberingOrig
     script = Script.single(agent.turns(place.project), MATCH)
     origin.template = origin.script = script
     last = await measure(agent, place, origin, proxy)
-    found = seen_remembering(last.outcome, last.sent, model_calls(last.received, script))
+    calls = [*last.asked_on_sockets, *model_calls(last.received, script)]
+    found = seen_remembering(last.outcome, last.sent, last.spoken, calls)
     lines: Json = {"agent": agent.name, "version": version_of(agent, place), **found}
     return lines if found["passed"] else {**lines, "errors": last.outcome.errors[-2000:]}
 

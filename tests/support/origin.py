@@ -203,7 +203,7 @@ class Origin:
             if request is None:
                 return
             if self.sockets is not None and self.sockets.takes(request):
-                await self.sockets.converse(request, reader, writer, self.script)
+                await self.sockets.converse(request, reader, writer, self.script_for)
                 return
             answer = AnswerWriter(writer, request.keep_alive, request.version == "HTTP/1.1")
             kept = self._keep(number, request)
@@ -234,8 +234,12 @@ class Origin:
             fixed = _unscripted(request, found)
         await answer.whole(fixed, head_only=request.method == "HEAD")
 
+    def script_for(self, request: bytes) -> Script:
+        """The script by which a request is answered."""
+        return self.script
+
     async def _model_call(self, kept: Recorded, found: Route, answer: AnswerWriter) -> None:
-        asked = exchange(found, kept.json(), self.script)
+        asked = exchange(found, kept.json(), self.script_for(plain_request_body(kept.request)))
         fault = None
         if asked.scripted:
             kept.call = self._settings.calls

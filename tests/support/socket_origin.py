@@ -1,13 +1,15 @@
 """The WebSocket of the scripted provider: each `response.create` is answered with the turn its script holds for it.
 
-Frames, handshake and compression are the `websockets` library's. It refuses a request in which a call has no output, as
-providers do, and keeps in `refused` what it said then. The provider remembers what a response was answered from, so a request that goes on from one (`previous_response_id`) is kept as the whole request that it stands for.
+Frames, handshake and compression are the `websockets` library's. The provider remembers what a response was answered
+from, so a request that goes on from one (`previous_response_id`) is kept as the whole request that it stands for. One
+in which a call has no output is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +25,7 @@ from tests.support.http_wire import WireRequest
 from tests.support.script import Json, Script
 
 Way = Literal["plain", "deflated", "deflated anew"]
+ScriptOf = Callable[[bytes], Script]
 _RESPONSES = Route(Dialect.RESPONSES)
 
 
@@ -46,7 +49,8 @@ class Said:
 
 
 class SocketOrigin:
-    """Converses on the sockets that a provider has accepted. `said` are all messages, in order of arrival.
+    """Converses on the sockets that a provider has accepted. `said` are all messages, in order of arrival; `refused`
+    the errors of those that were refused.
 
     way      whether compression is accepted, and whether messages then refer to those before them
     closes   requests on one socket after which it is closed with 1001, or 0
@@ -68,7 +72,7 @@ class SocketOrigin:
         return request.value("upgrade").lower() == "websocket" and len(self.upgrades) < self.accepts
 
     async def converse(
-        self, request: WireRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, script: Script
+        self, request: WireRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, script: ScriptOf
     ) -> None:
         """Accept the upgrade and answer until either side closes."""
         number = len(self.upgrades)
@@ -104,7 +108,7 @@ class SocketOrigin:
         return protocol
 
     async def _answer(
-        self, number: int, text: str, script: Script, protocol: ServerProtocol, writer: asyncio.StreamWriter
+        self, number: int, text: str, script: ScriptOf, protocol: ServerProtocol, writer: asyncio.StreamWriter
     ) -> int:
         """Answer a message; 1 for a request for a response."""
         message = _object(text)
@@ -115,14 +119,15 @@ class SocketOrigin:
         body = inner if isinstance(inner, dict) else {key: value for key, value in message.items() if key != "type"}
         before = body.get("previous_response_id")
         if before is not None and str(before) not in self._known:
-            error = {"code": "previous_response_not_found", "message": f"no response {before}", "param": None}
+            error: Json = {"code": "previous_response_not_found", "message": f"no response {before}", "param": None}
             await _say(protocol, writer, [{"type": "error", "status": 400, "error": error}])
             self.refused.append(error)
             return 1
         given = body.get("input")
         history = [*self._known.get(str(before), []), *(given if isinstance(given, list) else [])]
         if missing := _unanswered(history):
-            error = {"code": None, "message": f"No tool output found for function call {missing}.", "param": "input"}
+            told = f"No tool output found for function call {missing}."
+            error = {"code": None, "message": told, "param": "input"}
             await _say(protocol, writer, [{"type": "error", "status": 400, "error": error}])
             self.refused.append(error)
             return 1
@@ -133,7 +138,7 @@ class SocketOrigin:
         if warm:
             events = self._warmed(body)
         else:
-            asked = exchange(_RESPONSES, whole, script)
+            asked = exchange(_RESPONSES, whole, script(compact(whole).encode()))
             words = len(asked.turn.text) // 4 + 20 * len(asked.turn.calls) + 1
             written = Answer(asked, Usage.given(compact(whole).encode(), {}, words))
             events = [_data(event) for event in stream_events(written)]
