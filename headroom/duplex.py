@@ -114,6 +114,7 @@ class Duplex:
         self._queued = 0
         self._task: asyncio.Task[None] | None = None
         self._weaves = False  # calls of the proxy's tools can be answered
+        self._given: list[bytes] = []  # for the client, of what was read last
         self._rounds: SocketRounds | None = None
         self._round: asyncio.Task[None] | None = None
         self._free = asyncio.Event()  # no response is being woven
@@ -277,6 +278,7 @@ class Duplex:
             for heard in self._listener.messages(data.wire):
                 if not (self._ending or self._origin_closed or self._over):
                     self._weave(heard)
+            self._flush()
             if self._listener.deaf and self._rounds is not None:
                 self._let_go(self._rounds)
             return
@@ -305,8 +307,9 @@ class Duplex:
                     texts = []
                 else:
                     self._woven(rounds)
-        self._give(heard.raw if texts is None else _frames(texts))
+        self._given.append(heard.raw if texts is None else _frames(texts))
         if ended is not None:
+            self._flush()
             self._over_with(ended)
         elif told is not None and told.kind == "closed":
             self._hear(told)
@@ -317,7 +320,8 @@ class Duplex:
         self._round = None
         if self._link is None or self._ending or self._origin_closed:
             return  # a cancellation does not always come through what was awaited
-        self._give(_frames(step.texts))
+        self._given.append(_frames(step.texts))
+        self._flush()
         if step.further and not self._client_closed:
             told = rounds.receipt
             receipt = Receipt(
@@ -340,11 +344,15 @@ class Duplex:
         """What follows cannot be looked at: it goes as it comes, which it can only while all went so."""
         self._woven(rounds)
         if not rounds.whole:
+            self._flush()
             self._cut("failed", "truncated", UpstreamCut("").name)
 
-    def _give(self, raw: bytes) -> None:
-        if raw and not self._over:
-            self._client.write(raw)
+    def _flush(self) -> None:
+        """What one read brought leaves in one write."""
+        given = b"".join(self._given)
+        self._given.clear()
+        if given and not self._over:
+            self._client.write(given)
 
     def _hear(self, told: Told) -> None:
         if told.kind == "closed":

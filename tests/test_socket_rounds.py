@@ -12,6 +12,8 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from headroom.answering import LIMIT_REACHED
 from headroom.edge import Edge
+from headroom.socket_messages import Asking
+from headroom.socket_rounds import continued, preceded
 from tests.support.origin import Origin
 from tests.support.retrieving import (
     PARAMETERS,
@@ -317,3 +319,41 @@ async def test_what_was_not_said_on_this_socket_is_given_nothing() -> None:
             await talk.ask()
         names = [tool_list(found) for found in requests(sockets)]
         assert [TOOL in one for one in names] == [True, True, False]
+
+
+async def test_a_tool_that_is_given_with_the_first_cut_stays() -> None:
+    turns = [FIRST, *SHAPES["alone"], LAST]
+    sockets = SocketOrigin()
+    async with (
+        Origin(Script.single(turns), sockets=sockets) as origin,
+        edge(origin.url, ccr_tool="sticky") as proxy,
+    ):
+        async with opened(proxy) as socket:
+            talk = Talk(socket)
+            await talk.warm()
+            await talk.play()
+        found = requests(sockets)
+        assert [TOOL in tool_list(one) for one in found] == [False, False, True, True]
+        assert LOG in texts(found[-1])
+        await check_resumed(proxy, origin, sockets, talk, exact=True)
+
+
+def test_what_goes_on_is_spliced_wherever_it_stands() -> None:
+    message = b'{"type":"response.create","response": {"input" : "hi", "previous_response_id":null,"a":1} }'
+    asking = Asking(message.index(b"{", 1), len(message) - 2)
+    made = continued(message, asking, "r", [b"{}", b"[]"])
+    assert made == message.replace(b'"hi"', b"[{},[]]").replace(b"null", b'"r"')
+    assert continued(b'{"a":1}', Asking(0, 7), "r", [b"{}"]) == b'{"input":[{}],"previous_response_id":"r","a":1}'
+    with pytest.raises(ValueError, match="cannot be read"):
+        continued(b'{"a":1,"a":2}', Asking(0, 13), "r", [b"{}"])
+
+
+def test_what_is_owed_comes_before_what_the_client_says() -> None:
+    owed = [b'{"o":1}']
+    assert preceded(b'{"a":0,"input":[ {"b":1} ]}', owed) == b'{"a":0,"input":[{"o":1},{"b":1}]}'
+    assert preceded(b'{"a":0,"input":[]}', owed) == b'{"a":0,"input":[{"o":1}]}'
+    assert preceded(b'{"a":0}', owed) == b'{"input":[{"o":1}],"a":0}'
+    assert preceded(b'{"input":"hi"}', owed) == b'{"input":[{"o":1},{"role":"user","content":"hi"}]}'
+    for body in (b'{"input":3}', b"[]", b"", b'{"input":[],"input":[]}'):
+        with pytest.raises(ValueError, match=r"be read|no list"):
+            preceded(body, owed)

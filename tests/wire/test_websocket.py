@@ -21,6 +21,7 @@ from headroom.wire.websocket import (
     FrameReader,
     Packing,
     agreed,
+    alone_offer,
     close_code,
     close_frame,
     each_by_itself,
@@ -275,3 +276,20 @@ def test_a_client_is_asked_to_deflate_each_message_by_itself(answer: bytes) -> N
     )
     assert made.local_no_context_takeover
     assert (told is answer) == (b"takeover" in answer)
+
+
+@pytest.mark.parametrize(
+    ("offer", "asked"),
+    [
+        (b"permessage-deflate", b"permessage-deflate; server_no_context_takeover"),
+        (
+            b"permessage-deflate; client_max_window_bits, permessage-deflate",
+            b"permessage-deflate; client_max_window_bits; server_no_context_takeover, "
+            b"permessage-deflate; server_no_context_takeover",
+        ),
+    ],
+)
+def test_an_offer_can_ask_for_messages_that_stand_alone(offer: bytes, asked: bytes) -> None:
+    assert alone_offer(offer) == asked
+    assert alone_offer(asked) is asked
+    assert alone_offer(b"") == b""
