@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from tests.support.script import Json, Script, ToolCall, Turn
 from tests.support.socket_origin import SocketOrigin, Way
 from tests.support.sockets import prompt, result
 from tests.support.tools import NAMES, answer, remembering
+from tests.test_duplex import blank
 from tests.test_retrieval import SHAPES, WRONG, _commands, wanted
 from tests.test_socket_clients import post
 
@@ -53,6 +55,7 @@ class Talk:
     socket: ClientConnection
     history: list[Any] = field(default_factory=list)
     new: list[Any] = field(default_factory=list)
+    sent: list[bytes] = field(default_factory=list)
     events: list[Json] = field(default_factory=list)
     before: str = ""
     words: str = ""
@@ -67,7 +70,8 @@ class Talk:
         """Send what is new and return how the response ended."""
         follows = {"previous_response_id": self.before} if self.before else {}
         message = {"type": "response.create", **BODY, "input": self.new, **follows, **more}
-        await self.socket.send(json.dumps(message))
+        self.sent.append(json.dumps(message).encode())
+        await self.socket.send(self.sent[-1].decode())
         self.history += self.new
         self.new = []
         number = 0
@@ -277,6 +281,8 @@ async def test_who_may_not_be_given_tools_has_none(fields: dict[str, str]) -> No
         await talk.play()
         assert b"no_context_takeover" not in origin_head(sockets)
         assert all(TOOL.encode() not in found and not markers(found) for found in requests(sockets))
+        got = [blank(said.text.encode()) for said in sockets.said]
+        assert [sha256(one).digest() for one in got] == [sha256(blank(one)).digest() for one in talk.sent]
 
 
 def origin_head(sockets: SocketOrigin) -> bytes:
