@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from openai import AsyncOpenAI, omit
 from websockets.asyncio.client import ClientConnection, connect
 
 from headroom.answering import LIMIT_REACHED
@@ -363,3 +364,28 @@ def test_what_is_owed_comes_before_what_the_client_says() -> None:
     for body in (b'{"input":3}', b"[]", b"", b'{"input":[],"input":[]}'):
         with pytest.raises(ValueError, match=r"be read|no list"):
             preceded(body, owed)
+
+
+async def test_the_providers_own_client_sees_one_response() -> None:
+    turns = [FIRST, *SHAPES["three rounds"], Turn("Both.", (fetch(LOG, match="ERROR"), run("ls"))), LAST]
+    sockets = SocketOrigin("deflated")
+    async with Origin(Script.single(turns), sockets=sockets) as origin, edge(origin.url) as proxy:
+        client = AsyncOpenAI(api_key="sk-test", base_url=f"http://127.0.0.1:{proxy.port}/v1", max_retries=0)
+        async with client, client.responses.connect(max_retries=0) as connection:
+            tools: list[Any] = TOOLS
+            items: list[Any] = [prompt()]
+            before: Any = omit
+            said = ""
+            while items:
+                await connection.response.create(model="m", input=items, tools=tools, previous_response_id=before)
+                ended: Any = None
+                while ended is None or ended.type != "response.completed":
+                    ended = await connection.recv()
+                before = ended.response.id
+                called = [item for item in ended.response.output if item.type == "function_call"]
+                assert {item.name for item in called} <= {"Bash"}
+                items = [result(one.call_id, outputs(json.loads(one.arguments)["command"])) for one in called]
+                said += ended.response.output_text
+    assert said == "".join(turn.text for turn in turns)
+    assert not sockets.refused
+    check_requests(requests(sockets))
