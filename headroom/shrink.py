@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -333,6 +334,7 @@ class Shrinker:
         offer: Offer | None = None
         places: Sequence[bytes] = ()
         hidden: Sequence[Edit] = ()
+        within: Sequence[int] = ()
         note, turns = "", located.conversation
         try:
             offer = await self._offering.offer(body, preamble, located, dialect, wish)
@@ -342,9 +344,11 @@ class Shrinker:
                 places = self._offering.places(items, msgspec.structs.replace(located, conversation=turns), dialect)
                 if offer.ours:
                     hidden = await self._offering.hidden(items, dialect, places)
+                    starts = [start for start, _ in items]
+                    within = [max(0, bisect_right(starts, edit.start) - 1) for edit in hidden]
         except StoreDown as fault:
             note = fault.name
-        return _Added(preamble, offer, places, hidden, note, turns=turns)
+        return _Added(preamble, offer, places, hidden, note, turns=turns, within=within)
 
     async def _tail(self, work: _Fresh, recall: Recall | None, said: Sequence[bytes], *, decide: bool) -> Tailed | None:
         """What is appended to the user's words."""
@@ -603,7 +607,7 @@ class Shrinker:
 
 class _Added(msgspec.Struct, frozen=True, gc=False):
     """What is added to one body: tools, what the client never saw, and memories. `places`: see Offering.places,
-    `turns`: see Receipt."""
+    `turns`: see Receipt, `within`: the item that each of `hidden` is in."""
 
     preamble: Preamble | None = None
     offer: Offer | None = None
@@ -613,6 +617,7 @@ class _Added(msgspec.Struct, frozen=True, gc=False):
     tailed: Tailed | None = None
     stable: Stable = UNCHANGED
     turns: bytes = b""
+    within: Sequence[int] = ()
 
     @property
     def inserts(self) -> list[Edit]:
@@ -681,9 +686,8 @@ def _forwarded(
         decision = decisions.get(slot.key)
         if decision is not None and decision.token:
             put.setdefault(slot.item, []).append(decision.token)
-    if added.hidden:
-        # Which item an edit is in is not told any more: all that is hidden counts with the last item before the fresh.
-        put.setdefault(max(0, located.fresh_from - 1), []).extend(edit.token for edit in added.hidden)
+    for item, edit in zip(added.within, added.hidden, strict=True):
+        put.setdefault(item, []).append(edit.token)
     for item, tail in (added.tailed.items if added.tailed is not None else {}).items():
         put.setdefault(item, []).append(tail)
     for item, tokens in put.items():
