@@ -15,7 +15,7 @@ import msgspec
 import orjson
 
 from headroom import conversation
-from headroom.answering import NOBODY, Answerer, CallerInfo
+from headroom.answering import BROKEN, NOBODY, Answerer, CallerInfo
 from headroom.betas import StickyTokens
 from headroom.events import (
     MarkerOrder,
@@ -378,7 +378,7 @@ class Exchange:
                 )
                 break
             except Exception as error:
-                # The one broad except: whatever is wrong with us, what was sent before is right, and then the original.
+                # Whatever is wrong with us, what was sent before is right, and then the original.
                 house.sink(failure(self.id, error))
                 failed = True
         if receipt is None:
@@ -680,9 +680,15 @@ class Exchange:
         answerer, receipt = self._house.answerers.get(call.name), self._receipt
         if answerer is None or receipt is None:
             return NOBODY
-        scope = self._recalled.scope if self._recalled is not None else Scope("", "", "project")
+        named, plan = self._recalled, self._plan
+        scope = named.scope if named is not None else Scope(plan.project, plan.user, "project")
         caller = CallerInfo(project=scope.project, user=scope.user, conversation=receipt.conversation, id=self.id)
-        return await answerer(call, caller)
+        try:
+            return await answerer(call, caller)
+        except Exception as error:
+            # Whose ever the fault is, the client is in the middle of its answer.
+            self._house.sink(failure(self.id, error))
+            return BROKEN
 
     async def _original(self, call: Call) -> str:
         house = self._house

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headroom.answering import LIMIT_REACHED, NOBODY, CallerInfo
+from headroom.answering import BROKEN, LIMIT_REACHED, NOBODY, CallerInfo
 from headroom.recollection import MEMORY_TOOLS
 from headroom.weave import RETRIEVE, Call
 from tests.support.origin import Origin
@@ -252,3 +252,29 @@ async def test_an_answer_that_is_no_text_is_passed_to_the_model_as_far_as_it_is(
         await play(talk, url_of(proxy), stream=stream)
         check_requests(bodies(origin))
         assert texts(origin.requests[-1].body)[1:] == ['half ? "quoted"\n\x00']
+
+
+@BY_KIND
+@STREAMED
+async def test_an_answerer_that_fails_costs_its_result_and_not_the_answer(kind: str, stream: bool) -> None:
+    async def broken(call: Call, caller: CallerInfo) -> str:
+        raise RuntimeError("a text of somebody's")
+
+    turns = [Turn("", (run("ls"),)), Turn("I keep it.", (save("cents"), search("x"))), Turn("Done.")]
+    async with Origin(Script.single(turns)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        remembering(proxy)
+        proxy.answerers["memory_save"] = broken
+        await play(talk, url_of(proxy), stream=stream)
+        unseen(talk)
+        check_requests(bodies(origin))
+        assert talk.said[-1].texts[-1].endswith("Done.")
+        assert texts(origin.requests[-1].body)[1:] == [BROKEN, said(search("x"))]
+        assert proxy.board.total("headroom_shrink_failures") == 1
+
+
+async def test_an_answerer_is_told_whose_work_it_is_where_nothing_is_remembered() -> None:
+    turns = [Turn("", (run("ls"),)), Turn("I keep it.", (save("cents"),)), Turn("Done.")]
+    async with Origin(Script.single(turns)) as origin, edge(origin.url) as proxy, begun("blocks") as talk:
+        answers = remembering(proxy)
+        await play(talk, f"{url_of(proxy)}/p/shop", stream=True)
+        assert [(caller.project, caller.user) for _, caller in answers.asked] == [("shop", "")]
