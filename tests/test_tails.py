@@ -281,3 +281,14 @@ async def test_neither_log_nor_metrics_tell_what_is_remembered_or_asked(tmp_path
         assert event["decision"] == "injected"
         assert event["bytes_injected"] > 0
         assert len(event["query_hash"]) == 16
+
+
+async def test_what_went_without_a_tail_because_of_a_fault_goes_so_again(tmp_path: Path) -> None:
+    hurried = {"press_deadline": 0, "press_deadline_per_kib": 0, "press_deadline_limit": 0, "inline_bytes": 0}
+    rows = json.dumps([{"id": n, "name": f"service-{n}", "state": "open"} for n in range(200)], indent=2)
+    body = chat(("user", f"Which service fails at checkout?\n```json\n{rows}\n```\n"))
+    async with scripted_origin() as origin, remembering(origin, tmp_path, **hurried) as proxy:
+        await save(proxy, "The checkout service is number 77.")
+        session = Session(origin)
+        assert await session.turn(proxy.port, body) == body
+        assert await session.turn(proxy.port, body) == body
