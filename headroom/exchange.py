@@ -433,7 +433,8 @@ class Exchange:
         remembering = self._house.remembering
         if remembering is None or not POLICIES[auth].add_memories:
             return None
-        recall = remembering.recall(self._plan.project, self._plan.user, caller)
+        # A name that cannot be used is still another's than the one that is set for who names nobody.
+        recall = None if self._plan.unfit else remembering.recall(self._plan.project, self._plan.user, caller)
         if recall is None:
             self._tell_memory(b"", "no_project")
         return recall

@@ -292,3 +292,12 @@ async def test_what_went_without_a_tail_because_of_a_fault_goes_so_again(tmp_pat
         session = Session(origin)
         assert await session.turn(proxy.port, body) == body
         assert await session.turn(proxy.port, body) == body
+
+
+async def test_a_name_that_cannot_be_used_is_not_taken_for_nobodys(tmp_path: Path) -> None:
+    body = chat(("user", "Why does the checkout fail?"))
+    async with scripted_origin() as origin, remembering(origin, tmp_path) as proxy:
+        await save(proxy, "The checkout fails when the clock is wrong.")
+        for name in (b"x-headroom-user: ", b"x-headroom-project: "):
+            assert await Session(origin).turn(proxy.port, body, name + b"x" * 100) == body
+        assert len(tails(await Session(origin).turn(proxy.port, body))) == 1
