@@ -265,6 +265,7 @@ OPENAI_CHAT = Dialect(
         call=Call(path=("tool_calls",), tags=frozenset(), call_id="id", name=("function", "name")),
         model_roles=frozenset({"assistant"}),
         functions=("function",),
+        several=("n",),
         marker="cache_control",
         session=("prompt_cache_key",),
     ),
@@ -403,6 +404,7 @@ _CONTENTS = Shape(
     model_roles=frozenset({"model"}),
     user_roles=frozenset({"user", "function", ""}),
     functions=("functionDeclarations", "function_declarations"),
+    several=("generationConfig", "candidateCount"),
     instructions=("systemInstruction", "system_instruction"),
 )
 GEMINI = Dialect(

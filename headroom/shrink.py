@@ -331,6 +331,9 @@ class Shrinker:
     ) -> _Added:
         """What is added to a body besides shorter texts."""
         preamble = preamble_of(body, shape)
+        if preamble.several:
+            # Of several answers none can be gone on with: a call of ours would be the client's to answer.
+            return _Added(preamble)
         offer: Offer | None = None
         places: Sequence[bytes] = ()
         hidden: Sequence[Edit] = ()

@@ -31,6 +31,7 @@ from tests.support.retrieving import (
     url_of,
 )
 from tests.support.script import Script, ToolCall, Turn
+from tests.support.sessions import Session, scripted_origin
 from tests.support.tools import NAMES, answer, remembering
 
 STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
@@ -278,3 +279,25 @@ async def test_an_answerer_is_told_whose_work_it_is_where_nothing_is_remembered(
         answers = remembering(proxy)
         await play(talk, f"{url_of(proxy)}/p/shop", stream=True)
         assert [(caller.project, caller.user) for _, caller in answers.asked] == [("shop", "")]
+
+
+SEVERAL = {
+    "chat": {"n": 2, "messages": [{"role": "user", "content": "Go."}]},
+    "contents": {"generationConfig": {"candidateCount": 2}, "contents": [{"role": "user", "parts": [{"text": "Go."}]}]},
+}
+
+
+@pytest.mark.parametrize("kind", SEVERAL)
+async def test_a_request_for_several_answers_is_offered_none_since_none_of_them_could_be_gone_on_with(
+    kind: str,
+) -> None:
+    function = {"name": "Bash", "parameters": {"type": "object"}}
+    tool = {"type": "function", "function": function} if kind == "chat" else {"functionDeclarations": [function]}
+    asked = {"model": "m", **SEVERAL[kind], "tools": [tool]}
+    one = json.dumps({**asked, "n": 1, "generationConfig": {}}).encode()
+    async with scripted_origin() as origin, edge(origin.url) as proxy:
+        remembering(proxy)
+        body = json.dumps(asked).encode()
+        assert await Session(origin).turn(proxy.port, body) == body
+        offered = tool_list(await Session(origin).turn(proxy.port, one))
+        assert all(name in offered for name in OURS)
