@@ -378,7 +378,7 @@ class Exchange:
                 )
                 break
             except Exception as error:
-                # Whatever is wrong with us, what was sent before is right, and then the original.
+                # The one broad except: whatever is wrong with us, what was sent before is right, and then the original.
                 house.sink(failure(self.id, error))
                 failed = True
         if receipt is None:
@@ -684,12 +684,12 @@ class Exchange:
         named, plan = self._recalled, self._plan
         scope = named.scope if named is not None else Scope(plan.project, plan.user, "project")
         caller = CallerInfo(project=scope.project, user=scope.user, conversation=receipt.conversation, id=self.id)
-        try:
-            return await answerer(call, caller)
-        except Exception as error:
-            # Whose ever the fault is, the client is in the middle of its answer.
-            self._house.sink(failure(self.id, error))
-            return BROKEN
+        (answer,) = await asyncio.gather(answerer(call, caller), return_exceptions=True)
+        if not isinstance(answer, BaseException):
+            return answer
+        # Whose ever the fault is, the client is in the middle of its answer.
+        self._house.sink(failure(self.id, answer))
+        return BROKEN
 
     async def _original(self, call: Call) -> str:
         house = self._house

@@ -281,7 +281,7 @@ async def test_an_answerer_is_told_whose_work_it_is_where_nothing_is_remembered(
         assert [(caller.project, caller.user) for _, caller in answers.asked] == [("shop", "")]
 
 
-SEVERAL = {
+SEVERAL: dict[str, dict[str, object]] = {
     "chat": {"n": 2, "messages": [{"role": "user", "content": "Go."}]},
     "contents": {"generationConfig": {"candidateCount": 2}, "contents": [{"role": "user", "parts": [{"text": "Go."}]}]},
 }
