@@ -79,6 +79,8 @@ def test_only_so_many_conversations_are_remembered() -> None:
     [
         (b'{"a":1,"cache_control":{"type":"ephemeral"}}', b'{"a":1}'),
         (b'{"a": 1, "cache_control": {"type": "ephemeral"}, "b": 2}', b'{"a": 1, "b": 2}'),
+        (b'{"cache_control": {"type": "ephemeral"}, "b": 2}', b'{"b": 2}'),
+        (b'{"cache_control":{"type":"ephemeral"}}', b"{}"),
         (b'{"a":"\\"cache_control\\":{}"}', b'{"a":"\\"cache_control\\":{}"}'),
         (b"[1]", b"[1]"),
     ],

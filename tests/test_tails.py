@@ -301,3 +301,18 @@ async def test_a_name_that_cannot_be_used_is_not_taken_for_nobodys(tmp_path: Pat
         for name in (b"x-headroom-user: ", b"x-headroom-project: "):
             assert await Session(origin).turn(proxy.port, body, name + b"x" * 100) == body
         assert len(tails(await Session(origin).turn(proxy.port, body))) == 1
+
+
+async def test_words_keep_their_tail_wherever_a_client_writes_its_marker(tmp_path: Path) -> None:
+    def told(*more: object, marked: bool) -> bytes:
+        first = {"cache_control": {"type": "ephemeral"}} if marked else {}
+        parts = [{"type": "text", "text": "Hello."}, {**first, "type": "text", "text": "Why does the checkout fail?"}]
+        messages = [{"role": "user", "content": parts}, *more]
+        return json.dumps({"model": "m", "system": "Be brief.", "messages": messages}).encode()
+
+    async with scripted_origin() as origin, remembering(origin, tmp_path) as proxy:
+        await save(proxy, "The checkout fails when the clock is wrong.")
+        session = Session(origin)
+        first = tails(await session.turn(proxy.port, told(marked=True)))
+        answered = ({"role": "assistant", "content": "I look."}, {"role": "user", "content": "Thanks."})
+        assert tails(await session.turn(proxy.port, told(*answered, marked=False))) == first != []
