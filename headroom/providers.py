@@ -316,6 +316,7 @@ OPENAI_RESPONSES = Dialect(
         model_roles=frozenset({"assistant"}),
         instructions=("instructions",),
         goes_on="previous_response_id",
+        kept="conversation",
         # What a model makes besides messages; an item of a kind that is not listed is passed on and ends no turn.
         model_types=frozenset(
             {

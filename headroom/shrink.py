@@ -331,8 +331,9 @@ class Shrinker:
     ) -> _Added:
         """What is added to a body besides shorter texts."""
         preamble = preamble_of(body, shape)
-        if preamble.several:
-            # Of several answers none can be gone on with: a call of ours would be the client's to answer.
+        if preamble.several or preamble.kept:
+            # Of several answers none can be gone on with: a call of ours would be the client's to answer. And where the
+            # provider keeps the conversation, what goes on would be in it twice.
             return _Added(preamble)
         offer: Offer | None = None
         places: Sequence[bytes] = ()

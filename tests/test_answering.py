@@ -301,3 +301,17 @@ async def test_a_request_for_several_answers_is_offered_none_since_none_of_them_
         assert await Session(origin).turn(proxy.port, body) == body
         offered = tool_list(await Session(origin).turn(proxy.port, one))
         assert all(name in offered for name in OURS)
+
+
+async def test_a_conversation_that_the_provider_keeps_is_offered_none_since_each_round_would_be_kept_as_well() -> None:
+    tool = {"type": "function", "name": "Bash", "parameters": {"type": "object"}}
+    asked = {"model": "m", "input": [{"role": "user", "content": "Go."}], "tools": [tool]}
+    async with scripted_origin() as origin, edge(origin.url) as proxy:
+        remembering(proxy)
+        for conversation in ("conv_1", {"id": "conv_1"}):
+            body = json.dumps({**asked, "conversation": conversation}).encode()
+            assert await Session(origin).turn(proxy.port, body) == body
+        offered = tool_list(
+            await Session(origin).turn(proxy.port, json.dumps({**asked, "conversation": None}).encode())
+        )
+        assert all(name in offered for name in OURS)
