@@ -838,6 +838,9 @@ class Exchange:
         self._duplex.start(found.packing)
         # What the first message needs is loaded while the client gets ready.
         self._house.shrinker.warm()
+        # One that was under way when the process was told to end has not been told.
+        if self._house.draining:
+            self._duplex.drain()
         return True
 
     def drain(self) -> None:
