@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Processes that share the tests; 0 runs them in one, which a debugger needs.
+JOBS ?= auto
 
 .PHONY: serve test lint types check format fuzz bench clean
 
@@ -19,7 +21,7 @@ types: $(VENV)/.installed-test
 	$(BIN)/mypy
 
 check: $(VENV)/.installed-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff format .

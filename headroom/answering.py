@@ -9,6 +9,7 @@ import msgspec
 from headroom.weave import Call
 
 NOBODY: Final = "This tool is not available any more. Go on without it."
+BROKEN: Final = "This tool has failed; whether it did anything is not known. Go on without it."
 LIMIT_REACHED: Final = (
     "No more calls of this tool are answered in this turn. Go on with what you have, or by other means."
 )

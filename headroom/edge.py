@@ -22,7 +22,17 @@ from headroom.answering import Answerer
 from headroom.attribution import PREFIX
 from headroom.betas import StickyTokens
 from headroom.config import SETTINGS, Config, ConfigError, without_password
-from headroom.events import Event, LearningNote, Level, MemoryInjection, Refused, Retrieved, Stopped, StoreNote
+from headroom.events import (
+    Event,
+    LearningNote,
+    Level,
+    MemoryInjection,
+    Refused,
+    Retrieved,
+    ShrinkFailed,
+    Stopped,
+    StoreNote,
+)
 from headroom.exchange import Exchange, error_answer
 from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, OriginNotAllowed, Unauthorized
 from headroom.learning import CLOSE_SECONDS, Learning, learning_path
@@ -183,7 +193,7 @@ class Edge:
 
     def sink(self, event: Event) -> None:
         """Log `event`; see events.Sink."""
-        if type(event) is Retrieved or type(event) is MemoryInjection:
+        if type(event) is Retrieved or type(event) is MemoryInjection or type(event) is ShrinkFailed:
             self.counters(event)
             if type(event) is Retrieved and self.learning is not None and event.share:
                 self.learning.note(Asked(event.hash, event.share, event.query))

@@ -15,7 +15,7 @@ import msgspec
 import orjson
 
 from headroom import conversation
-from headroom.answering import NOBODY, Answerer, CallerInfo
+from headroom.answering import BROKEN, NOBODY, Answerer, CallerInfo
 from headroom.betas import StickyTokens
 from headroom.events import (
     MarkerOrder,
@@ -436,7 +436,8 @@ class Exchange:
         remembering = self._house.remembering
         if remembering is None or not POLICIES[auth].add_memories:
             return None
-        recall = remembering.recall(self._plan.project, self._plan.user, caller)
+        # A name that cannot be used is still another's than the one that is set for who names nobody.
+        recall = None if self._plan.unfit else remembering.recall(self._plan.project, self._plan.user, caller)
         if recall is None:
             self._tell_memory(b"", "no_project")
         return recall
@@ -688,9 +689,15 @@ class Exchange:
         answerer = self._house.answerers.get(call.name)
         if answerer is None:
             return NOBODY
-        scope = self._recalled.scope if self._recalled is not None else Scope("", "", "project")
+        named, plan = self._recalled, self._plan
+        scope = named.scope if named is not None else Scope(plan.project, plan.user, "project")
         caller = CallerInfo(project=scope.project, user=scope.user, conversation=conversation_, id=self.id)
-        return await answerer(call, caller)
+        (answer,) = await asyncio.gather(answerer(call, caller), return_exceptions=True)
+        if not isinstance(answer, BaseException):
+            return answer
+        # Whose ever the fault is, the client is in the middle of its answer.
+        self._house.sink(failure(self.id, answer))
+        return BROKEN
 
     async def _original(self, call: Call) -> str:
         house = self._house
@@ -842,6 +849,9 @@ class Exchange:
         self._duplex.start(found.packing)
         # What the first message needs is loaded while the client gets ready.
         self._house.shrinker.warm()
+        # One that was under way when the process was told to end has not been told.
+        if self._house.draining:
+            self._duplex.drain()
         return True
 
     def drain(self) -> None:

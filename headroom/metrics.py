@@ -59,6 +59,7 @@ _ACTIONS: Final = (
     "replayed",
     "retrieved",
     "marked",
+    "not_offered",
 )
 
 SOCKET_CAUSES: Final = (

@@ -265,6 +265,7 @@ OPENAI_CHAT = Dialect(
         call=Call(path=("tool_calls",), tags=frozenset(), call_id="id", name=("function", "name")),
         model_roles=frozenset({"assistant"}),
         functions=("function",),
+        several=("n",),
         marker="cache_control",
         session=("prompt_cache_key",),
     ),
@@ -315,6 +316,7 @@ OPENAI_RESPONSES = Dialect(
         model_roles=frozenset({"assistant"}),
         instructions=("instructions",),
         goes_on="previous_response_id",
+        kept="conversation",
         # What a model makes besides messages; an item of a kind that is not listed is passed on and ends no turn.
         model_types=frozenset(
             {
@@ -403,6 +405,7 @@ _CONTENTS = Shape(
     model_roles=frozenset({"model"}),
     user_roles=frozenset({"user", "function", ""}),
     functions=("functionDeclarations", "function_declarations"),
+    several=("generationConfig", "candidateCount"),
     instructions=("systemInstruction", "system_instruction"),
 )
 GEMINI = Dialect(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -87,8 +88,9 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     slots that were replaced. `note` names what went wrong, if anything: a fault's name. `observed`: everything is as
     it would have been, but `body` is what came and nothing was recorded. `cut` counts the texts sent with something
     left out. `ours` are the tools whose calls the proxy is to answer, in `conversation`, whose turns so far are
-    `places` (see Offering.places); `opened`: see Located. `forwarded` makes what the next request is compared with,
-    `volatile` looks for what may be another in it; both hold the body. `volatile` is None where nobody wants to know.
+    `places` (see Offering.places), kept under the name `turns`; `opened`: see Located. `forwarded` makes what the next
+    request is compared with, `volatile` looks for what may be another in it; both hold the body. `volatile` is None
+    where nobody wants to know.
     `tailed` is what was appended to the user's words, without the texts; `said` names those words, see GoesOn. `given`:
     see Offer.unrecorded.
     `stabilised` names what was done for the provider's cache; see Stabiliser. `lessons` are for the statistics, where
@@ -113,6 +115,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     conversation: bytes = b""
     opened: bool = True
     said: tuple[bytes, ...] = ()
+    turns: bytes = b""
     places: tuple[bytes, ...] = ()
     last_call: bytes = b""
     forwarded: Callable[[], Forwarded] | None = None
@@ -258,7 +261,7 @@ class Shrinker:
         added = _Added(note=note)
         if wish is not None and not self._observe:
             earlier = Earlier(located.opened, goes_on.given) if goes_on is not _WHOLE else None
-            added = await self._added(body, located, dialect, shape, wish, earlier)
+            added = await self._added(body, located, dialect, shape, wish, recall, caller, earlier)
         offer = added.offer
         decisions, note = await self._recalled(located, note or added.note)
         store_ms = _since(begun)
@@ -310,6 +313,7 @@ class Shrinker:
             cut=receipt.cut,
             ours=work.offer.ours if work.offer is not None else frozenset(),
             given=work.offer.unrecorded if work.offer is not None else None,
+            turns=added.turns,
             places=tuple(added.places),
             last_call=last_call(located),
             stabilised=stable.names,
@@ -328,24 +332,40 @@ class Shrinker:
             return self.ledger.known([*old, *fresh]), fault.name
 
     async def _added(
-        self, body: bytes, located: Located, dialect: Dialect, shape: Shape, wish: Wish, earlier: Earlier | None
+        self,
+        body: bytes,
+        located: Located,
+        dialect: Dialect,
+        shape: Shape,
+        wish: Wish,
+        recall: Recall | None,
+        caller: bytes,
+        earlier: Earlier | None,
     ) -> _Added:
         """What is added to a body besides shorter texts."""
         preamble = preamble_of(body, shape)
+        if preamble.several or preamble.kept:
+            # Of several answers none can be gone on with: a call of ours would be the client's to answer. And where the
+            # provider keeps the conversation, what goes on would be in it twice.
+            return _Added(preamble)
         offer: Offer | None = None
         places: Sequence[bytes] = ()
         hidden: Sequence[Edit] = ()
-        note = ""
+        within: Sequence[int] = ()
+        note, turns = "", located.conversation
         try:
             offer = await self._offering.offer(body, preamble, located, dialect, wish, earlier)
             if offer is not None and (offer.ours or offer.possible):
                 items = self._locators[dialect.name].items(body)
-                places = self._offering.places(items, located, dialect)
+                turns = _turns(located.conversation, offer, recall, caller)
+                places = self._offering.places(items, msgspec.structs.replace(located, conversation=turns), dialect)
                 if offer.ours:
                     hidden = await self._offering.hidden(items, dialect, places)
+                    starts = [start for start, _ in items]
+                    within = [max(0, bisect_right(starts, edit.start) - 1) for edit in hidden]
         except StoreDown as fault:
             note = fault.name
-        return _Added(preamble, offer, places, hidden, note)
+        return _Added(preamble, offer, places, hidden, note, turns=turns, within=within)
 
     async def _tail(self, work: _Fresh, recall: Recall | None, said: Sequence[bytes], *, decide: bool) -> Tailed | None:
         """What is appended to the user's words."""
@@ -553,7 +573,7 @@ class Shrinker:
 
     async def keep_turn(self, receipt: Receipt, anchor: bytes, turn: Turn) -> None:
         """Keep a turn that the client sees in part, which answers the request of `receipt`. Raises StoreDown."""
-        await self._offering.keep(receipt.conversation, receipt.places, receipt.items, anchor, turn, receipt.last_call)
+        await self._offering.keep(receipt.turns, receipt.places, receipt.items, anchor, turn, receipt.last_call)
 
     async def _press(self, texts: Sequence[Text], work: _Fresh) -> list[tuple[Verdict, float]]:
         """Verdicts on the first texts and their ms, in order: all of them, unless the deadline came first."""
@@ -603,7 +623,8 @@ class Shrinker:
 
 
 class _Added(msgspec.Struct, frozen=True, gc=False):
-    """What is added to one body: tools, what the client never saw, and memories. `places`: see Offering.places."""
+    """What is added to one body: tools, what the client never saw, and memories. `places`: see Offering.places,
+    `turns`: see Receipt, `within`: the item that each of `hidden` is in."""
 
     preamble: Preamble | None = None
     offer: Offer | None = None
@@ -612,6 +633,8 @@ class _Added(msgspec.Struct, frozen=True, gc=False):
     note: str = ""
     tailed: Tailed | None = None
     stable: Stable = UNCHANGED
+    turns: bytes = b""
+    within: Sequence[int] = ()
 
     @property
     def inserts(self) -> list[Edit]:
@@ -649,6 +672,19 @@ class _Fresh:
         return text_key(self.located.conversation, self.token(slot))
 
 
+def _turns(conversation: bytes, offer: Offer, recall: Recall | None, caller: bytes) -> bytes:
+    """The name that a conversation's hidden turns are kept under.
+
+    Two callers may open alike and be answered alike. What other tools than the retrieve tool told the one is not for
+    the other; an original is asked for only behind a result, whose call no two have in common.
+    """
+    if not offer.ours - {TOOL_NAME}:
+        return conversation
+    scope = None if recall is None else recall.scope
+    owner = caller if scope is None else f"{scope.kind}\0{scope.project}\0{scope.user}".encode()
+    return blake3(b"turns" + conversation + owner).digest()
+
+
 def last_call(located: Located) -> bytes:
     """The id of the last call whose result is in a body; empty where none has one."""
     return next((s.call_id.encode() for s in reversed([*located.old, *located.fresh]) if s.call_id), b"")
@@ -667,9 +703,8 @@ def _forwarded(
         decision = decisions.get(slot.key)
         if decision is not None and decision.token:
             put.setdefault(slot.item, []).append(decision.token)
-    if added.hidden:
-        # Which item an edit is in is not told any more: all that is hidden counts with the last item before the fresh.
-        put.setdefault(max(0, located.fresh_from - 1), []).extend(edit.token for edit in added.hidden)
+    for item, edit in zip(added.within, added.hidden, strict=True):
+        put.setdefault(item, []).append(edit.token)
     for item, tail in (added.tailed.items if added.tailed is not None else {}).items():
         put.setdefault(item, []).append(tail)
     for item, tokens in put.items():

@@ -136,7 +136,7 @@ class SocketRounds:
         if not receipt.opened:
             return []
         anchors = [anchor for anchor in LOOM.anchors(self._shown) if anchor]
-        return further_places(receipt.conversation, receipt.places, receipt.last_call, anchors)
+        return further_places(receipt.turns, receipt.places, receipt.last_call, anchors)
 
     async def _results(self, calls: Sequence[Call], host: Host) -> list[str]:
         self._rounds += 1

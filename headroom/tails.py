@@ -94,6 +94,9 @@ class Tails:
         self._ledger.renew(self._ledger.due([(SPACE_DECISION, key) for key in known], time.monotonic()))
         if newest and keys[-1] in known:
             return _tailed(words, keys, known, "replayed" if known[keys[-1]].token else "nothing")
+        if newest and not decide and not recall.adds:
+            # What goes without because of a fault must not go with one when the same request is sent again.
+            self._ledger.went_whole(fresh)
         if not newest or not decide:
             return _tailed(words, keys, known, recall.adds or "no_target")
         if recall.adds:

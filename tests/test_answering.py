@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from headroom.answering import LIMIT_REACHED, NOBODY, CallerInfo
+from headroom.answering import BROKEN, LIMIT_REACHED, NOBODY, CallerInfo
 from headroom.recollection import MEMORY_TOOLS
 from headroom.weave import RETRIEVE, Call
 from tests.support.origin import Origin
@@ -31,6 +31,7 @@ from tests.support.retrieving import (
     url_of,
 )
 from tests.support.script import Script, ToolCall, Turn
+from tests.support.sessions import Session, scripted_origin
 from tests.support.tools import NAMES, answer, remembering
 
 STREAMED = pytest.mark.parametrize("stream", [True, False], ids=["streamed", "plain"])
@@ -252,3 +253,65 @@ async def test_an_answer_that_is_no_text_is_passed_to_the_model_as_far_as_it_is(
         await play(talk, url_of(proxy), stream=stream)
         check_requests(bodies(origin))
         assert texts(origin.requests[-1].body)[1:] == ['half ? "quoted"\n\x00']
+
+
+@BY_KIND
+@STREAMED
+async def test_an_answerer_that_fails_costs_its_result_and_not_the_answer(kind: str, stream: bool) -> None:
+    async def broken(call: Call, caller: CallerInfo) -> str:
+        raise RuntimeError("a text of somebody's")
+
+    turns = [Turn("", (run("ls"),)), Turn("I keep it.", (save("cents"), search("x"))), Turn("Done.")]
+    async with Origin(Script.single(turns)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        remembering(proxy)
+        proxy.answerers["memory_save"] = broken
+        await play(talk, url_of(proxy), stream=stream)
+        unseen(talk)
+        check_requests(bodies(origin))
+        assert talk.said[-1].texts[-1].endswith("Done.")
+        assert texts(origin.requests[-1].body)[1:] == [BROKEN, said(search("x"))]
+        assert proxy.board.total("headroom_shrink_failures") == 1
+
+
+async def test_an_answerer_is_told_whose_work_it_is_where_nothing_is_remembered() -> None:
+    turns = [Turn("", (run("ls"),)), Turn("I keep it.", (save("cents"),)), Turn("Done.")]
+    async with Origin(Script.single(turns)) as origin, edge(origin.url) as proxy, begun("blocks") as talk:
+        answers = remembering(proxy)
+        await play(talk, f"{url_of(proxy)}/p/shop", stream=True)
+        assert [(caller.project, caller.user) for _, caller in answers.asked] == [("shop", "")]
+
+
+SEVERAL: dict[str, dict[str, object]] = {
+    "chat": {"n": 2, "messages": [{"role": "user", "content": "Go."}]},
+    "contents": {"generationConfig": {"candidateCount": 2}, "contents": [{"role": "user", "parts": [{"text": "Go."}]}]},
+}
+
+
+@pytest.mark.parametrize("kind", SEVERAL)
+async def test_a_request_for_several_answers_is_offered_none_since_none_of_them_could_be_gone_on_with(
+    kind: str,
+) -> None:
+    function = {"name": "Bash", "parameters": {"type": "object"}}
+    tool = {"type": "function", "function": function} if kind == "chat" else {"functionDeclarations": [function]}
+    asked = {"model": "m", **SEVERAL[kind], "tools": [tool]}
+    one = json.dumps({**asked, "n": 1, "generationConfig": {}}).encode()
+    async with scripted_origin() as origin, edge(origin.url) as proxy:
+        remembering(proxy)
+        body = json.dumps(asked).encode()
+        assert await Session(origin).turn(proxy.port, body) == body
+        offered = tool_list(await Session(origin).turn(proxy.port, one))
+        assert all(name in offered for name in OURS)
+
+
+async def test_a_conversation_that_the_provider_keeps_is_offered_none_since_each_round_would_be_kept_as_well() -> None:
+    tool = {"type": "function", "name": "Bash", "parameters": {"type": "object"}}
+    asked = {"model": "m", "input": [{"role": "user", "content": "Go."}], "tools": [tool]}
+    async with scripted_origin() as origin, edge(origin.url) as proxy:
+        remembering(proxy)
+        for conversation in ("conv_1", {"id": "conv_1"}):
+            body = json.dumps({**asked, "conversation": conversation}).encode()
+            assert await Session(origin).turn(proxy.port, body) == body
+        offered = tool_list(
+            await Session(origin).turn(proxy.port, json.dumps({**asked, "conversation": None}).encode())
+        )
+        assert all(name in offered for name in OURS)

@@ -15,6 +15,8 @@ import pytest
 from headroom.edge import Edge
 from headroom.wire.origin import Origin
 from headroom.wire.upstream import UpstreamLink
+from headroom.wire.websocket import CLOSE, FrameReader, close_code
+from tests.support import sockets
 from tests.support.embedded import edge_to, shrink_send_buffers, unsent
 from tests.support.oracle import SeenRequest, h11_response
 from tests.support.raw_client import Answer, ask, connect, read_answer
@@ -1008,3 +1010,18 @@ async def test_a_client_sees_only_the_answer_that_a_strict_reader_sees() -> None
                 await peer.rest()
                 peer.close()
     assert not wrong, f"{len(wrong)} of {len(CASES)}:\n" + "\n".join(wrong)
+
+
+async def test_draining_closes_a_socket_whose_upgrade_was_under_way() -> None:
+    async with RawOrigin() as origin, edge_to(origin.url) as edge, await connect(edge.port) as client:
+        await client.send(sockets.HANDSHAKE + b"\r\n")
+        peer = await origin.accept()
+        await peer.until(b"\r\n\r\n")
+        draining = asyncio.get_running_loop().create_task(edge.drain(10.0))
+        await eventually(lambda: edge.draining)
+        await peer.send(sockets.SWITCH + b"\r\n")
+        assert (await read_answer(client)).status == 101
+        told = await sockets.End(client, FrameReader(masked=False, limit=1 << 20, deflated=False, binary=True)).next()
+        assert told.opcode == CLOSE and close_code(told.payload or b"") == 1001
+        client.close()
+        assert await draining == 0

@@ -10,8 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from headroom.duplex import Cause
 from headroom.events import Message, Refused, Request, ShrinkFailed, Timings
-from headroom.metrics import FAMILIES, HISTOGRAMS, SOCKET_CAUSES, Board, stats
-from headroom.shrink import Row
+from headroom.metrics import FAMILIES, HISTOGRAMS, PLACES, SOCKET_CAUSES, Board, stats
+from headroom.shrink import Row, Skip
 from headroom.usage import Usage
 
 
@@ -166,3 +166,7 @@ def test_refusals_and_our_own_faults_are_counted() -> None:
     found = samples(board)
     assert found["headroom_faults_total{fault=busy}"] == found["headroom_answers_total{status=5xx}"] == 1
     assert found["headroom_shrink_failures_total"] == 1
+
+
+def test_what_becomes_of_a_slot_has_a_label_of_its_own() -> None:
+    assert set(get_args(Skip)) - {"typed"} <= {value for name, value in PLACES if name == "headroom_slots"}

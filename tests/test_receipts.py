@@ -11,9 +11,13 @@ from headroom.zones.locate import without_markers
 from headroom.zones.volatile import Area, Finding
 from tests.support.embedded import edge_to
 from tests.support.loops import claude_code_loop, gemini_loop, opencode_loop
+from tests.support.origin import Origin
 from tests.support.outputs import mixed
 from tests.support.raw_wire import eventually
+from tests.support.retrieving import TALKS, begun, edge, play, run, url_of
+from tests.support.script import Script, ToolCall, Turn
 from tests.support.sessions import Session, scripted_origin
+from tests.support.tools import remembering
 
 RESULTS = mixed(3, 22, 400, 6_000)
 
@@ -75,6 +79,8 @@ def test_only_so_many_conversations_are_remembered() -> None:
     [
         (b'{"a":1,"cache_control":{"type":"ephemeral"}}', b'{"a":1}'),
         (b'{"a": 1, "cache_control": {"type": "ephemeral"}, "b": 2}', b'{"a": 1, "b": 2}'),
+        (b'{"cache_control": {"type": "ephemeral"}, "b": 2}', b'{"b": 2}'),
+        (b'{"cache_control":{"type":"ephemeral"}}', b"{}"),
         (b'{"a":"\\"cache_control\\":{}"}', b'{"a":"\\"cache_control\\":{}"}'),
         (b"[1]", b"[1]"),
     ],
@@ -214,3 +220,19 @@ def test_what_is_remembered_of_findings_is_bounded() -> None:
     assert list(receipts.recent) == [(f.kind, f.location, f.sample) for f in map(finding, range(70, 90))]
     receipts.note(b"c", sent(b"a"), None, [finding(75)])
     assert len(receipts.recent) == RECENT and next(reversed(receipts.recent))[1] == "system[75].text"
+
+
+@pytest.mark.parametrize("kind", TALKS)
+async def test_what_is_put_back_on_each_turn_is_no_change_of_the_prefix(kind: str) -> None:
+    turns = [
+        Turn("", (run("ls"),)),
+        Turn("I keep it.", (ToolCall("memory_save", {"content": "cents"}),)),
+        *[Turn("", (run("ls"),))] * 3,
+        Turn("Done."),
+    ]
+    async with Origin(Script.single(turns)) as origin, edge(origin.url) as proxy, begun(kind) as talk:
+        answers = remembering(proxy)
+        await play(talk, url_of(proxy), stream=True)
+        assert answers.asked
+        await eventually(lambda: sum(counted(proxy).values()) == len(talk.said))
+        assert counted(proxy) == {"new": 1, "same": len(talk.said) - 1}

@@ -25,7 +25,7 @@ from tests.support.retrieving import (
     unseen,
     url_of,
 )
-from tests.support.script import Script, ToolCall, Turn
+from tests.support.script import Conversation, Script, ToolCall, Turn
 from tests.support.tools import NAMES
 
 BY_KIND = pytest.mark.parametrize("kind", TALKS)
@@ -99,3 +99,31 @@ async def test_health_tells_whether_there_is_a_memory(tmp_path: Path) -> None:
 def _health(url: str) -> bytes:
     with urllib.request.urlopen(f"{url}/health", timeout=10) as answer:
         return bytes(answer.read())
+
+
+KEYS = {
+    "blocks": "sk-ant-api03-{}",
+    "deltas": "sk-proj-{}",
+    "items": "sk-proj-{}",
+    "parts": "AIza-{}",
+}
+
+
+@BY_KIND
+async def test_what_one_user_was_answered_is_never_put_into_anothers_conversation_that_goes_alike(
+    kind: str, tmp_path: Path
+) -> None:
+    keeping = (Turn("", (ToolCall("memory_save", {"content": KEPT}),)), Turn("Kept."))
+    asking = (Turn("", (ToolCall("memory_search", {"query": "database log"}),)), Turn("Well."), Turn("Done."))
+    script = Script((Conversation(keeping, "Keep that"), Conversation(asking)))
+    async with Origin(script) as origin, remembering(origin, tmp_path, memory_user="") as proxy:
+        async with begun(kind, prompt="Keep that.", key=KEYS[kind].format("ada")) as talk:
+            await play(talk, url_of(proxy), stream=True)
+        for user in ("ada", "bob"):
+            origin.requests.clear()
+            async with begun(kind, prompt="What is it?", key=KEYS[kind].format(user)) as talk:
+                await play(talk, url_of(proxy), stream=True)
+                talk.tell("Go on.")
+                await play(talk, url_of(proxy), stream=True)
+            check_requests(bodies(origin))
+            assert any(KEPT in text for text in texts(bodies(origin)[-1])) is (user == "ada")

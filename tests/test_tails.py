@@ -281,3 +281,38 @@ async def test_neither_log_nor_metrics_tell_what_is_remembered_or_asked(tmp_path
         assert event["decision"] == "injected"
         assert event["bytes_injected"] > 0
         assert len(event["query_hash"]) == 16
+
+
+async def test_what_went_without_a_tail_because_of_a_fault_goes_so_again(tmp_path: Path) -> None:
+    hurried = {"press_deadline": 0, "press_deadline_per_kib": 0, "press_deadline_limit": 0, "inline_bytes": 0}
+    rows = json.dumps([{"id": n, "name": f"service-{n}", "state": "open"} for n in range(200)], indent=2)
+    body = chat(("user", f"Which service fails at checkout?\n```json\n{rows}\n```\n"))
+    async with scripted_origin() as origin, remembering(origin, tmp_path, **hurried) as proxy:
+        await save(proxy, "The checkout service is number 77.")
+        session = Session(origin)
+        assert await session.turn(proxy.port, body) == body
+        assert await session.turn(proxy.port, body) == body
+
+
+async def test_a_name_that_cannot_be_used_is_not_taken_for_nobodys(tmp_path: Path) -> None:
+    body = chat(("user", "Why does the checkout fail?"))
+    async with scripted_origin() as origin, remembering(origin, tmp_path) as proxy:
+        await save(proxy, "The checkout fails when the clock is wrong.")
+        for name in (b"x-headroom-user: ", b"x-headroom-project: "):
+            assert await Session(origin).turn(proxy.port, body, name + b"x" * 100) == body
+        assert len(tails(await Session(origin).turn(proxy.port, body))) == 1
+
+
+async def test_words_keep_their_tail_wherever_a_client_writes_its_marker(tmp_path: Path) -> None:
+    def told(*more: object, marked: bool) -> bytes:
+        first = {"cache_control": {"type": "ephemeral"}} if marked else {}
+        parts = [{"type": "text", "text": "Hello."}, {**first, "type": "text", "text": "Why does the checkout fail?"}]
+        messages = [{"role": "user", "content": parts}, *more]
+        return json.dumps({"model": "m", "system": "Be brief.", "messages": messages}).encode()
+
+    async with scripted_origin() as origin, remembering(origin, tmp_path) as proxy:
+        await save(proxy, "The checkout fails when the clock is wrong.")
+        session = Session(origin)
+        first = tails(await session.turn(proxy.port, told(marked=True)))
+        answered = ({"role": "assistant", "content": "I look."}, {"role": "user", "content": "Thanks."})
+        assert tails(await session.turn(proxy.port, told(*answered, marked=False))) == first != []

@@ -538,7 +538,10 @@ def without_markers(raw: bytes, marker: str) -> bytes:
     key = b'"%b"' % marker.encode()
     if not marker or key not in raw:
         return raw
-    return re.sub(rb"(?:,\s{0,9})?(?<!\\)%b\s{0,9}:\s{0,9}\{[^{}]{0,200}\}" % re.escape(key), b"", raw)
+    member = rb"(?<!\\)%b\s{0,9}:\s{0,9}\{[^{}]{0,200}\}" % re.escape(key)
+    return re.sub(
+        rb",\s{0,9}%b|%b(?:\s{0,9},\s{0,9})?" % (member, member), b"", raw
+    )  # the first member's comma follows
 
 
 def frozen_count(body: bytes, shape: Shape) -> int:

@@ -52,6 +52,8 @@ class Shape:
     function that it is, or a list of them; `instructions` are keys of what else stands before the items in the prompt.
     Items whose role is one of `system_roles` are instructions as well.
     `goes_on` is the key that names an answer which the provider remembers, and before which there were items as well.
+    `several` leads to how many answers are asked for, `kept` is the key that names a conversation which the provider
+    keeps, and adds each request and answer to by itself.
 
     `marker` is the key of a cache breakpoint, `lifetime` the key in it that says for how long, `long_lifetime` the
     longer value. `session` leads to what names the session, from the top. `known_types`: item types besides
@@ -73,6 +75,8 @@ class Shape:
     functions: tuple[str, ...] = ()
     instructions: tuple[str, ...] = ()
     goes_on: str = ""
+    several: tuple[str, ...] = ()
+    kept: str = ""
     marker: str = ""
     lifetime: str = ""
     long_lifetime: str = ""
