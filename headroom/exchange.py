@@ -213,7 +213,8 @@ class Exchange:
             offers = not house.shrinker.observes and (wish.retrieve != "off" or bool(wish.others))
             self._upgrade = upgrade(head.fields, plan, offers=offers)
             self._auth = self._upgrade.auth
-            self._recalled = self._recall(self._upgrade.auth, self._upgrade.caller)
+            if plan.presses:
+                self._recalled = self._recall(self._upgrade.auth, self._upgrade.caller)
             self._fields = self._upgrade.instead
         house.began(self)
         if plan.mode == "relay":
