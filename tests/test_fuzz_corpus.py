@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,10 @@ def test_the_inputs_stay_small() -> None:
 )
 def test_a_drive_takes_any_bytes(name: str, data: bytes) -> None:
     DRIVES[name](data)
+
+
+def test_every_target_is_fuzzed_where_the_tests_are_run() -> None:
+    jobs = (FUZZ.parent / ".github/workflows/fuzz.yml").read_text()
+    found = dict(re.findall(r"\{drive: (\w+), dictionary: ([\w\"]+)\}", jobs))
+    assert found.keys() == set(DRIVES)
+    assert all(word == '""' or (FUZZ / f"dictionaries/{word}.dict").is_file() for word in found.values())
