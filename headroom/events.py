@@ -35,6 +35,15 @@ class Event(
         return "info"
 
 
+class Trouble(Event, frozen=True, kw_only=True):
+    """The base of events that somebody should look into."""
+
+    @property
+    def level(self) -> Level:
+        """See Event."""
+        return "warning"
+
+
 class Timings(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Milliseconds of one exchange, by step. `total` runs from the head's last byte to the answer's last."""
 
@@ -148,67 +157,42 @@ class WorkerEnded(Event, frozen=True, kw_only=True):
         return "error"
 
 
-class Refused(Event, frozen=True, kw_only=True):
+class Refused(Trouble, frozen=True, kw_only=True):
     """Bytes from a client that are no request, or one that is not admitted."""
 
     fault: str
     reason: str
     status: int
 
-    @property
-    def level(self) -> Level:
-        """See Event."""
-        return "warning"
 
-
-class StoreTrouble(Event, frozen=True, kw_only=True):
+class StoreTrouble(Trouble, frozen=True, kw_only=True):
     """The store failed; originals were sent."""
 
     id: str
     note: str
 
-    @property
-    def level(self) -> Level:
-        """See Event."""
-        return "warning"
 
-
-class StoreNote(Event, frozen=True, kw_only=True):
+class StoreNote(Trouble, frozen=True, kw_only=True):
     """Something about the store that its owner should look into: it cannot be opened, was damaged, or forgets."""
 
     note: str
 
-    @property
-    def level(self) -> Level:
-        """See Event."""
-        return "warning"
 
-
-class MarkerOrder(Event, frozen=True, kw_only=True):
+class MarkerOrder(Trouble, frozen=True, kw_only=True):
     """A cache marker with the long lifetime comes after one with the short. Forwarded as it came."""
 
     id: str
 
-    @property
-    def level(self) -> Level:
-        """See Event."""
-        return "warning"
 
-
-class PrefixBroken(Event, frozen=True, kw_only=True):
+class PrefixBroken(Trouble, frozen=True, kw_only=True):
     """A request goes otherwise than the one before it, from item `at` on (-1: from the tools on), and its client did
     not change it: a fault of ours, or of the store, that costs what the provider had cached from there on."""
 
     id: str
     at: int
 
-    @property
-    def level(self) -> Level:
-        """See Event."""
-        return "warning"
 
-
-class VolatileContentDetected(Event, frozen=True, kw_only=True):
+class VolatileContentDetected(Trouble, frozen=True, kw_only=True):
     """A value in a conversation's beginning that is likely to be another in the next request; it was sent as it came.
     Once per kind and place in a conversation. For `sample` see volatile.Finding."""
 
@@ -216,11 +200,6 @@ class VolatileContentDetected(Event, frozen=True, kw_only=True):
     kind: str
     location: str
     sample: str = ""
-
-    @property
-    def level(self) -> Level:
-        """See Event."""
-        return "warning"
 
 
 class CacheDriftFirstRequest(Event, frozen=True, kw_only=True):
@@ -236,7 +215,7 @@ class CacheDriftFirstRequest(Event, frozen=True, kw_only=True):
         return "debug"
 
 
-class CacheDriftObserved(Event, frozen=True, kw_only=True):
+class CacheDriftObserved(Trouble, frozen=True, kw_only=True):
     """A client has changed what stands at the beginning of a conversation: the provider caches none of what follows.
 
     `dims` says what, in the order system, tools, early_messages; see receipts.Drift. `volatile` are kinds and places of
@@ -250,11 +229,6 @@ class CacheDriftObserved(Event, frozen=True, kw_only=True):
     current: str
     volatile: tuple[str, ...] = ()
 
-    @property
-    def level(self) -> Level:
-        """See Event."""
-        return "warning"
-
 
 class Retrieved(Event, frozen=True, kw_only=True):
     """An original was asked for. What it holds is told to nobody but the one who asked; `hash` is how its hash begins:
@@ -267,15 +241,10 @@ class Retrieved(Event, frozen=True, kw_only=True):
     query: str = ""
 
 
-class LearningNote(Event, frozen=True, kw_only=True):
+class LearningNote(Trouble, frozen=True, kw_only=True):
     """The statistics cannot be saved just now; no request is affected."""
 
     note: str
-
-    @property
-    def level(self) -> Level:
-        """See Event."""
-        return "warning"
 
 
 class RecommendationsLoaded(Event, frozen=True, kw_only=True):
@@ -294,15 +263,10 @@ class RecommendationsMissing(Event, frozen=True, kw_only=True):
         return "debug"
 
 
-class RecommendationsLoadFailed(Event, frozen=True, kw_only=True):
+class RecommendationsLoadFailed(Trouble, frozen=True, kw_only=True):
     """The file of recommendations cannot be read, or is none; it counts as empty."""
 
     reason: str
-
-    @property
-    def level(self) -> Level:
-        """See Event."""
-        return "warning"
 
 
 class MemoryInjection(Event, frozen=True, kw_only=True):
@@ -325,16 +289,11 @@ class MemoryInjection(Event, frozen=True, kw_only=True):
         return "info" if self.decision in ("injected", "no_project") else "debug"
 
 
-class UnknownItem(Event, frozen=True, kw_only=True):
+class UnknownItem(Trouble, frozen=True, kw_only=True):
     """Fresh items of types that the dialect does not know; they were forwarded as they came. Once per type."""
 
     id: str
     types: tuple[str, ...]
-
-    @property
-    def level(self) -> Level:
-        """See Event."""
-        return "warning"
 
 
 class ShrinkFailed(Event, frozen=True, kw_only=True):
