@@ -22,6 +22,7 @@ from headroom.answering import Answerer
 from headroom.attribution import PREFIX
 from headroom.betas import StickyTokens
 from headroom.config import SETTINGS, Config, ConfigError, without_password
+from headroom.error_answers import error_answer
 from headroom.events import (
     Event,
     LearningNote,
@@ -33,7 +34,7 @@ from headroom.events import (
     Stopped,
     StoreNote,
 )
-from headroom.exchange import Exchange, error_answer
+from headroom.exchange import Exchange
 from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, OriginNotAllowed, Unauthorized
 from headroom.learning import CLOSE_SECONDS, Learning, learning_path
 from headroom.lessons import Asked

@@ -12,11 +12,12 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
-import orjson
 
 from headroom import conversation
 from headroom.answering import BROKEN, NOBODY, Answerer, CallerInfo
 from headroom.betas import StickyTokens
+from headroom.billing import billed, together
+from headroom.error_answers import error_answer
 from headroom.events import (
     MarkerOrder,
     MemoryInjection,
@@ -41,7 +42,7 @@ from headroom.metrics import Counters
 from headroom.offering import Wish
 from headroom.plan import Plan, find_route
 from headroom.policy import POLICIES, AuthMode, Policy, classify
-from headroom.providers import LOGIN_APIS, TOKEN_FIELDS, UPSTREAM_ID_FIELDS, Dialect
+from headroom.providers import LOGIN_APIS, TOKEN_FIELDS, UPSTREAM_ID_FIELDS
 from headroom.receipts import Forwarded, Receipts
 from headroom.remembering import Remembering
 from headroom.retrieve import UNREADABLE, BadAsking, asking, missing, pick, share
@@ -52,7 +53,7 @@ from headroom.weave import TOOL_NAME, Call, Turn
 from headroom.wire.coding import decode, identity
 from headroom.wire.downstream import Downstream
 from headroom.wire.gate import Watch
-from headroom.wire.head import CHUNKED, REASONS, UNTIL_CLOSE, Fields, RequestHead, ResponseHead
+from headroom.wire.head import CHUNKED, UNTIL_CLOSE, Fields, RequestHead, ResponseHead
 from headroom.wire.phase import Phase, Step, step
 from headroom.wire.reader import Data
 from headroom.wire.upstream import Dialer, UpstreamLink
@@ -891,7 +892,7 @@ class Exchange:
             for seen in noticed(self.id, noted):
                 house.counters(seen)
                 house.sink(seen)
-        bill, saved = _bill(self._plan.dialect, ended.usage, receipt, ended.carried)
+        bill, saved = billed(self._plan.dialect, ended.usage, receipt, ended.carried)
         event = Message(
             id=self.id,
             response=ended.response,
@@ -999,8 +1000,8 @@ class Exchange:
         self._task = None
         end = time.perf_counter()
         receipt = self._receipt
-        usage = _together([*self._usages, self._listener.usage])
-        bill, saved = _bill(self._plan.dialect, usage, receipt)
+        usage = together([*self._usages, self._listener.usage])
+        bill, saved = billed(self._plan.dialect, usage, receipt)
         timings = Timings(
             round((end - self._begun) * 1000, 3),
             round((self._gather_end - self._begun) * 1000, 3) if receipt is not None else 0.0,
@@ -1052,56 +1053,3 @@ class Exchange:
         )
         house.counters(event)
         house.sink(event)
-
-
-def _together(usages: Sequence[Usage | None]) -> Usage | None:
-    """The tokens of all rounds of an answer; None where none was reported."""
-    heard = [usage for usage in usages if usage is not None]
-    if len(heard) < 2:
-        return heard[0] if heard else None
-    names = Usage.__struct_fields__
-    return Usage(*(sum(getattr(usage, name) for usage in heard) for name in names))
-
-
-def _bill(dialect: Dialect, usage: Usage | None, receipt: Receipt | None, carried: int = 0) -> tuple[float, float]:
-    """The prompt's price as reported, and what the saved tokens would have added to it, in plain input tokens.
-
-    A token saved in a slot that is sent for the first time would have been written where the provider wrote anything,
-    else paid in full; one that is replayed would have been read where the provider read anything, else likewise; and so
-    would those `carried` on from earlier requests that the provider remembers.
-    """
-    if usage is None:
-        return 0.0, 0.0
-    prices = dialect.prices
-    bill = usage.uncached + usage.read * prices.read + usage.write * prices.write + usage.write_1h * prices.write_1h
-    if receipt is None or receipt.observed:
-        return bill, 0.0
-    write = prices.write_1h if usage.write_1h else prices.write if usage.write else 1.0
-    read = prices.read if usage.read else write
-    old = receipt.tokens_before - receipt.tokens_after - receipt.decided_saved + carried
-    return bill, receipt.decided_saved * write + old * read
-
-
-def error_answer(fault: Fault, dialect: Dialect, identity_: str, *, close: bool, head_only: bool = False) -> bytes:
-    """A fault in the provider's own error shape. Its text names what was wrong and never quotes what was sent."""
-    shape = dialect.errors
-    body = shape.body % {
-        "message": orjson.dumps(f"headroom: {fault}").decode(),
-        "kind": orjson.dumps(shape.kinds.get(fault.status, shape.other)).decode(),
-        "status": fault.status,
-    }
-    content = body.encode()
-    reason = REASONS.get(fault.status, b"Error")
-    lines = [
-        b"HTTP/1.1 %d %b" % (fault.status, reason),
-        b"content-type: application/json",
-        b"content-length: %d" % len(content),
-        b"x-headroom-fault: " + fault.name.encode(),
-        b"x-headroom-request-id: " + identity_.encode("latin-1"),
-    ]
-    if fault.status == 503:
-        # Some clients give up at once on an overload answer that does not say when to come again.
-        lines.append(b"retry-after: 1")
-    if close:
-        lines.append(b"connection: close")
-    return b"\r\n".join(lines) + b"\r\n\r\n" + (b"" if head_only else content)
