@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +12,13 @@ import pytest
 from headroom.edge import Edge
 from headroom.memory import Scope
 from headroom.recollection import MEMORY_TOOLS
+from headroom.zones.forms import Style
+from headroom.zones.press import Floors, Verdict, press
+from headroom.zones.yardstick import Yardstick
 from tests.support.cache_model import bill
 from tests.support.loops import transcript
 from tests.support.origin import Origin
+from tests.support.raw_wire import LIMIT
 from tests.support.replay_check import PRICES, compare
 from tests.support.request_shape import dialect_of, parse
 from tests.support.sessions import Session, scripted_origin
@@ -283,15 +288,27 @@ async def test_neither_log_nor_metrics_tell_what_is_remembered_or_asked(tmp_path
         assert len(event["query_hash"]) == 16
 
 
-async def test_what_went_without_a_tail_because_of_a_fault_goes_so_again(tmp_path: Path) -> None:
+async def test_what_went_without_a_tail_because_of_a_fault_goes_so_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+
+    def held(text: str, floors: Floors, measure: Yardstick, style: Style) -> Verdict:
+        gate.wait(LIMIT)
+        return press(text, floors, measure, style)
+
+    monkeypatch.setattr("headroom.shrink.press", held)
     hurried = {"press_deadline": 0, "press_deadline_per_kib": 0, "press_deadline_limit": 0, "inline_bytes": 0}
     rows = json.dumps([{"id": n, "name": f"service-{n}", "state": "open"} for n in range(200)], indent=2)
     body = chat(("user", f"Which service fails at checkout?\n```json\n{rows}\n```\n"))
     async with scripted_origin() as origin, remembering(origin, tmp_path, **hurried) as proxy:
         await save(proxy, "The checkout service is number 77.")
         session = Session(origin)
-        assert await session.turn(proxy.port, body) == body
-        assert await session.turn(proxy.port, body) == body
+        try:
+            assert await session.turn(proxy.port, body) == body
+            assert await session.turn(proxy.port, body) == body
+        finally:
+            gate.set()
 
 
 async def test_a_name_that_cannot_be_used_is_not_taken_for_nobodys(tmp_path: Path) -> None:
