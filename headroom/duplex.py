@@ -12,11 +12,12 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from headroom import socket_rounds
+from headroom.events import SocketCause
 from headroom.faults import BadFrame, Fault, SocketIdle, UpstreamCut, UpstreamSilent
 from headroom.gathering import Gatherer, Onward, Request
 from headroom.plan import Plan
@@ -44,19 +45,6 @@ QUEUE_LIMIT: Final = 256 * 1024  # bytes that wait behind a request that is bein
 FIRST_FRAME: Final = 60.0  # seconds for a client to say something
 CLOSE_SECONDS: Final = 5.0  # for the other side's close, once there was one
 
-Cause = Literal[
-    "client_close",
-    "origin_close",
-    "client_gone",
-    "origin_gone",
-    "bad_frame",
-    "idle",
-    "silent",
-    "no_first_frame",
-    "draining",
-    "failed",
-]
-
 
 class Host(socket_rounds.Host, Protocol):
     """The exchange that a socket belongs to."""
@@ -78,7 +66,7 @@ class Host(socket_rounds.Host, Protocol):
     def failed(self, error: BaseException) -> None:
         """A fault of ours, outside of rewriting."""
 
-    def socket_over(self, outcome: str, fault: str, cause: Cause, client: int, origin: int, answer: int) -> None:
+    def socket_over(self, outcome: str, fault: str, cause: SocketCause, client: int, origin: int, answer: int) -> None:
         """The socket is over; so many bytes came from the client, went to the origin, and came from it."""
 
 
@@ -123,7 +111,7 @@ class Duplex:
         self._stalled = False
         self._spoken = False
         self._client_closed = self._origin_closed = self._ending = self._over = False
-        self._cause: Cause = "failed"
+        self._cause: SocketCause = "failed"
         self._fault = ""
         self._begun = self._heard = self._closed_at = client.clock()
         self._bytes_in = self._bytes_out = self._answer = 0
@@ -480,7 +468,7 @@ class Duplex:
         else:
             self._cut("bad_frame", "failed", fault.name)
 
-    def _close(self, cause: Cause, reason: str, fault: str = "") -> None:
+    def _close(self, cause: SocketCause, reason: str, fault: str = "") -> None:
         """Close both sides ourselves, where frames of ours can be put; and wait for the client's close."""
         self._cause = cause
         self._fault = fault
@@ -523,7 +511,7 @@ class Duplex:
         self._end("failed" if self._cause == "bad_frame" else "complete", self._fault)
         self._client.finish(keep=False)
 
-    def _cut(self, cause: Cause, outcome: str, fault: str) -> None:
+    def _cut(self, cause: SocketCause, outcome: str, fault: str) -> None:
         """End both connections so that neither side can take it for a close."""
         if self._over:
             return

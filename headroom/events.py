@@ -16,6 +16,18 @@ from headroom.shrink import Row
 from headroom.usage import Usage
 
 Level = Literal["debug", "info", "warning", "error"]
+SocketCause = Literal[
+    "client_close",
+    "origin_close",
+    "client_gone",
+    "origin_gone",
+    "bad_frame",
+    "idle",
+    "silent",
+    "no_first_frame",
+    "draining",
+    "failed",
+]
 
 
 class Event(

@@ -41,9 +41,9 @@ from headroom.memory import Scope
 from headroom.metrics import Counters
 from headroom.offering import Wish
 from headroom.plan import Plan, find_route
-from headroom.policy import POLICIES, AuthMode, Policy, classify
-from headroom.providers import LOGIN_APIS, TOKEN_FIELDS, UPSTREAM_ID_FIELDS
-from headroom.receipts import Forwarded, Receipts
+from headroom.policy import POLICIES, AuthMode, Policy, payer
+from headroom.providers import TOKEN_FIELDS, UPSTREAM_ID_FIELDS
+from headroom.receipts import Comparison, Forwarded, Receipts
 from headroom.remembering import Remembering
 from headroom.retrieve import UNREADABLE, BadAsking, asking, missing, pick, share
 from headroom.shrink import GoesOn, Receipt, Shrinker
@@ -327,10 +327,7 @@ class Exchange:
             except BadCoding as fault:
                 receipt = Receipt(body, note=fault.name)
         fields, dialect = head.fields, self._plan.dialect
-        auth = classify(fields)
-        if self._plan.api in LOGIN_APIS and auth is AuthMode.PAYG:
-            auth = AuthMode.OAUTH
-        self._auth = auth
+        auth = self._auth = payer(fields, self._plan.api)
         caller = conversation.caller(fields)
         if receipt is None:
             self._recalled = self._recall(auth, caller)
@@ -414,6 +411,17 @@ class Exchange:
                 self._search.add_done_callback(self._check_search)
         if receipt.lessons:
             self._learn(receipt, plain, caller)
+
+    def _compared(self, receipt: Receipt | None, forwarded: Forwarded | None, usage: Usage | None) -> Comparison | None:
+        """How what was sent compares with the request before it, once its answer is over; tells what is worth it."""
+        if forwarded is None or receipt is None or not receipt.conversation:
+            return None
+        house = self._house
+        noted = house.receipts.note(receipt.conversation, forwarded, usage, self._found)
+        for seen in noticed(self.id, noted):
+            house.counters(seen)
+            house.sink(seen)
+        return noted.prefix
 
     async def _seek(self, volatile: Callable[[], tuple[Finding, ...]]) -> None:
         """Search what has been sent, in a task of its own: a fault in looking must not cost the answer."""
@@ -885,13 +893,7 @@ class Exchange:
         """See duplex.Host."""
         house = self._house
         receipt = Receipt(b"") if ended.receipt is None else ended.receipt
-        compared = None
-        if ended.forwarded is not None and receipt.conversation:
-            noted = house.receipts.note(receipt.conversation, ended.forwarded, ended.usage)
-            compared = noted.prefix
-            for seen in noticed(self.id, noted):
-                house.counters(seen)
-                house.sink(seen)
+        compared = self._compared(receipt, ended.forwarded, ended.usage)
         bill, saved = billed(self._plan.dialect, ended.usage, receipt, ended.carried)
         event = Message(
             id=self.id,
@@ -1011,13 +1013,7 @@ class Exchange:
             round(self._ms_dial, 3),
             round((self._first_byte - self._sent_at) * 1000, 3) if self._first_byte else 0.0,
         )
-        compared = None
-        if self._forwarded is not None and receipt is not None and receipt.conversation:
-            noted = house.receipts.note(receipt.conversation, self._forwarded, usage, self._found)
-            compared = noted.prefix
-            for seen in noticed(self.id, noted):
-                house.counters(seen)
-                house.sink(seen)
+        compared = self._compared(receipt, self._forwarded, usage)
         event = Request(
             id=self.id,
             upstream_id=self._upstream_id.decode("latin-1"),

@@ -10,7 +10,7 @@ import mmap
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from headroom import faults, providers
 from headroom.events import (
@@ -22,11 +22,14 @@ from headroom.events import (
     Request,
     Retrieved,
     ShrinkFailed,
+    SocketCause,
     VolatileContentDetected,
 )
 from headroom.projects import Projects, Rows
 from headroom.receipts import DIMS
+from headroom.shrink import Skip
 from headroom.stabilise import NAMES
+from headroom.tails import Outcome
 from headroom.zones.press import Action
 from headroom.zones.volatile import KINDS
 
@@ -48,32 +51,7 @@ class Family:
 
 
 _ROUTES: Final = tuple(sorted({*(route.name for route in providers.ROUTES), providers.ACCOUNT_MODELS_ROUTE}))
-_ACTIONS: Final = (
-    *(str(a) for a in Action),
-    "frozen",
-    "error_result",
-    "tool_policy",
-    "store_down",
-    "late",
-    "unreadable",
-    "replayed",
-    "retrieved",
-    "marked",
-    "not_offered",
-)
-
-SOCKET_CAUSES: Final = (
-    "client_close",
-    "origin_close",
-    "client_gone",
-    "origin_gone",
-    "bad_frame",
-    "idle",
-    "silent",
-    "no_first_frame",
-    "draining",
-    "failed",
-)
+_ACTIONS: Final = (*(str(action) for action in Action), *get_args(Skip), "replayed")
 
 FAMILIES: Final[tuple[Family, ...]] = (
     Family("headroom_requests", "Exchanges ended, by route", label="route", values=_ROUTES),
@@ -127,25 +105,14 @@ FAMILIES: Final[tuple[Family, ...]] = (
         "headroom_memory",
         "Requests of callers with memories, by what became of the user's newest words",
         label="outcome",
-        values=(
-            "injected",
-            "replayed",
-            "nothing",
-            "no_target",
-            "no_project",
-            "frozen",
-            "memory_down",
-            "store_down",
-            "mode_disabled",
-            "mode_tool",
-        ),
+        values=(*get_args(Outcome), "no_project"),
     ),
     Family("headroom_sockets", "Open WebSockets", "gauge"),
     Family(
         "headroom_socket_endings",
         "WebSockets ended, by what ended them",
         label="cause",
-        values=SOCKET_CAUSES,
+        values=get_args(SocketCause),
     ),
     Family(
         "headroom_socket_responses",

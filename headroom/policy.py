@@ -66,6 +66,12 @@ POLICIES: Mapping[AuthMode, Policy] = {
 }
 
 
+def payer(fields: Mapping[bytes, bytes], api: str) -> AuthMode:
+    """How the caller of a request to the origin `api` pays; see `classify`. At some, nobody pays by an API key."""
+    auth = classify(fields)
+    return AuthMode.OAUTH if auth is AuthMode.PAYG and api in providers.LOGIN_APIS else auth
+
+
 def classify(fields: Mapping[bytes, bytes]) -> AuthMode:
     """How the caller of a request pays, from its head. Never raises. Cost: a few look-ups.
 

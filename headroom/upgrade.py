@@ -8,8 +8,7 @@ from headroom import conversation
 from headroom.betas import merge, split
 from headroom.faults import BadCoding
 from headroom.plan import Plan
-from headroom.policy import POLICIES, AuthMode, classify
-from headroom.providers import LOGIN_APIS
+from headroom.policy import POLICIES, AuthMode, payer
 from headroom.wire.head import Fields
 from headroom.wire.websocket import Packing, agreed, alone_offer, each_by_itself, readable_offer
 
@@ -37,9 +36,7 @@ def upgrade(fields: Fields, plan: Plan, *, offers: bool = False) -> Upgrade:
     merged = merge(split(given), [token])
     if split(given) != split(merged) or len(fields.places(name)) > 1:
         instead.append((name, merged))
-    auth = classify(fields)
-    if plan.api in LOGIN_APIS and auth is AuthMode.PAYG:
-        auth = AuthMode.OAUTH
+    auth = payer(fields, plan.api)
     offer = fields.get(_EXTENSIONS)
     if offer is not None:
         readable = readable_offer(offer)

@@ -8,9 +8,8 @@ from typing import get_args
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from headroom.duplex import Cause
-from headroom.events import Message, Refused, Request, ShrinkFailed, Timings
-from headroom.metrics import FAMILIES, HISTOGRAMS, PLACES, SOCKET_CAUSES, Board, stats
+from headroom.events import Message, Refused, Request, ShrinkFailed, SocketCause, Timings
+from headroom.metrics import FAMILIES, HISTOGRAMS, PLACES, Board, stats
 from headroom.shrink import Row, Skip
 from headroom.usage import Usage
 
@@ -90,7 +89,7 @@ def test_responses_on_a_socket_are_counted_as_requests_are_and_the_socket_by_its
 
 
 def test_every_cause_of_a_sockets_end_has_a_place() -> None:
-    assert set(SOCKET_CAUSES) == set(get_args(Cause))
+    assert {value for name, value in PLACES if name == "headroom_socket_endings"} == {*get_args(SocketCause), "other"}
 
 
 def test_processes_share_the_table() -> None:
