@@ -17,11 +17,13 @@ from typing import Protocol
 
 RANKS_SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
 
-# The pre-tokenizer of o200k_base, as published with the ranks.
+# The pre-tokenizer of o200k_base: the alternatives as published with the ranks, in their order.
 _LOWER = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 _UPPER = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-_REST = r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_PATTERN = "|".join((_LOWER, _UPPER, _REST))
+_REST = r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+"
+_BLANKS = r"\s+(?!\S)|\s+"
+# Those before the look-ahead are one group, which the engine matches as one and without backtracking.
+_PATTERN = f"(?:{_LOWER}|{_UPPER}|{_REST})|{_BLANKS}"
 _SPECIAL = {"<|endoftext|>": 199999, "<|endofprompt|>": 200018}
 
 _RUN = 8192  # characters in which a safe cut is looked for
