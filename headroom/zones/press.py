@@ -249,7 +249,7 @@ def press(
     least = LINES_GAIN if kind is Kind.LINES and best.name != parts.NAME else 0
     if after >= before or after > before * (1 - least):
         return Verdict(Action.NOT_SMALLER, kind, best.name, "", before, after)
-    if not _proven(text, pressed, best):
+    if not _proven((head, core, tail), pressed, best):
         return Verdict(Action.UNPROVEN, kind, best.name, "", before, after)
     return Verdict(Action.PRESSED, kind, best.name, pressed, before, after)
 
@@ -375,9 +375,9 @@ def _begin(item: tuple[int, int, parts.Part]) -> int:
     return item[0]
 
 
-def _proven(text: str, pressed: str, way: Way) -> bool:
-    """Whether `pressed` reads back to `text`, from what a reader has: the pressed text alone."""
-    head, core, tail = peel(text)
+def _proven(given: tuple[str, str, str], pressed: str, way: Way) -> bool:
+    """Whether `pressed` reads back to the head, output and tail `given`, from what a reader has: itself alone."""
+    head, core, tail = given
     begin, inner, end = peel(pressed)
     if (head, tail) != (begin, end):
         return False
