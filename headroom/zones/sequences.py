@@ -15,6 +15,7 @@ one before them, or no values.
 
 from __future__ import annotations
 
+from collections import Counter
 from string import ascii_lowercase
 
 from headroom.zones.logrows import Row
@@ -58,9 +59,16 @@ def sequences(rows: dict[int, Row]) -> dict[str, tuple[Step, ...]]:
     """Small letters for sequences of rows; in each place of one the first row becomes that of all, and the others
     are taken out of `rows`, which are in the order of lines. Cost: linear.
     """
+    # What comes often enough begins with two rows whose patterns come together that often.
+    begins = {
+        start: (row.letters, following.letters)
+        for start, row in rows.items()
+        if (following := rows.get(start + row.span)) is not None and following.letters != row.letters
+    }
+    times = Counter(begins.values())
     found: dict[tuple[Step, ...], _Found] = {}
-    for start, row in rows.items():
-        if start + row.span in rows:
+    for start, letters in begins.items():
+        if times[letters] >= MIN_TIMES:
             _look(rows, start, found)
     ranked = [
         (hit.saved - _STEP_COST * (len(steps) + 1), steps, hit)
@@ -94,7 +102,8 @@ def sequences(rows: dict[int, Row]) -> dict[str, tuple[Step, ...]]:
 def _look(rows: dict[int, Row], start: int, found: dict[tuple[Step, ...], _Found]) -> None:
     """Note every sequence that begins with the row at `start`."""
     first = rows[start]
-    values: list[str] = []
+    values: dict[str, int] = {}  # and their places
+    letters: list[str] = []
     steps: list[Step] = []
     time: tuple[str | None, str] | None = None
     saved = 0
@@ -107,7 +116,7 @@ def _look(rows: dict[int, Row], start: int, found: dict[tuple[Step, ...], _Found
         if (
             row is None
             or row.indent != first.indent
-            or any(letter == row.letters for letter, _ in steps)
+            or row.letters in letters
             or len(values) + len(row.values) > MOST_VALUES
         ):
             return
@@ -119,14 +128,12 @@ def _look(rows: dict[int, Row], start: int, found: dict[tuple[Step, ...], _Found
         known = len(values)
         for value in row.values:
             if value in values:
-                indexes.append(values.index(value))
                 saved += len(value) // 4 + 1
-            else:
-                indexes.append(len(values))
-                values.append(value)
+            indexes.append(values.setdefault(value, len(values)))
         # Only the last value may have blanks; the last of the row before was looked at when it was not yet followed.
-        if " " in "".join(values[max(known - 1, 0) : -1]):
+        if " " in "".join([*values][max(known - 1, 0) : -1]):
             return
+        letters.append(row.letters)
         steps.append((row.letters, tuple(indexes)))
         lines.append(at)
         if at > start:

@@ -184,16 +184,15 @@ def _cut(column: Column) -> list[Part]:
 def _trimmed(column: Column) -> list[Part]:
     """A padded field without the marks that all lines have on the side where nothing is padded."""
     values, width = column.values, column.width
-    sizes = [len(value) for value in values]
     if width > 0:
-        ends = {value[len(value.rstrip(_CLOSING)) :] for value in values}
-        end = ends.pop()
-        if ends or not end or len(end) == min(sizes):
+        end = values[0][len(values[0].rstrip(_CLOSING)) :]
+        if not end or any(value[len(value.rstrip(_CLOSING)) :] != end for value in values) or end in values:
             return [column]
         return [Column([value[: -len(end)] for value in values], whole=False, width=width - len(end)), end]
-    starts = {value[: len(value) - len(value.lstrip(_OPENING))] for value in values}
-    start = starts.pop()
-    if starts or not start or len(start) == min(sizes):
+    start = values[0][: len(values[0]) - len(values[0].lstrip(_OPENING))]
+    if not start or any(value[: len(value) - len(value.lstrip(_OPENING))] != start for value in values):
+        return [column]
+    if start in values:
         return [column]
     return [start, Column([value[len(start) :] for value in values], whole=False, width=width + len(start))]
 
