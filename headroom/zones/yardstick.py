@@ -44,8 +44,8 @@ class Yardstick(Protocol):
     def count(self, text: str) -> int:
         """Tokens of `text`."""
 
-    def exceeds(self, text: str, limit: int) -> bool:
-        """Whether `text` has more than `limit` tokens. May stop early; the answer is that of `count`."""
+    def within(self, text: str, limit: int) -> int | None:
+        """Tokens of `text`; None where it has more than `limit`. May stop early; the answer is that of `count`."""
 
 
 class Characters:
@@ -60,9 +60,10 @@ class Characters:
         """See Yardstick. Cost: constant."""
         return max(1, int(len(text) / self._per_token + 0.5)) if text else 0
 
-    def exceeds(self, text: str, limit: int) -> bool:
+    def within(self, text: str, limit: int) -> int | None:
         """See Yardstick."""
-        return self.count(text) > limit
+        count = self.count(text)
+        return count if count <= limit else None
 
 
 class RanksDamaged(Exception):
@@ -90,15 +91,15 @@ class O200k:
         encode = self._encoding.encode_ordinary
         return sum(len(encode(piece)) for piece in _pieces(text))
 
-    def exceeds(self, text: str, limit: int) -> bool:
+    def within(self, text: str, limit: int) -> int | None:
         """See Yardstick. Cost: proportional to `limit`."""
         count = at = 0
         for piece in _pieces(text):
             if count + -(-(len(text) - at) // _LONGEST) > limit:
-                return True
+                return None
             count += len(self._encoding.encode_ordinary(piece))
             at += len(piece)
-        return count > limit
+        return count if count <= limit else None
 
 
 def _pieces(text: str) -> Iterator[str]:
