@@ -38,7 +38,7 @@ def excerpt(text: str, floors: Floors, yardstick: Yardstick, style: Style = Styl
         after = yardstick.within(shorter, int(before * (1 - GAIN)))
         if after is not None:
             return Verdict(Action.PRESSED, kind, form, shorter, before, after, cut=True)
-    whole = press(text, floors, yardstick, style)
+    whole = press(text, floors, yardstick, style, sniffed=kind)
     if whole.action is Action.BELOW_FLOOR or not large:
         return whole
     if whole.kind is not kind:
