@@ -160,7 +160,7 @@ class _Census:
             if colon and (hit := HIT.match(line)) and not _CLOCK.match(line, hit.start(2) - 3):
                 hits += 1
                 said += _SAID.match(line) is not None
-            elif _SAID_AT.match(line):
+            elif colon and _SAID_AT.match(line):
                 said += 1
             elif "-" in line and _CONTEXT.match(line):
                 context += 1
@@ -361,9 +361,9 @@ def sniff(text: str, look_ahead: int = LOOK_AHEAD) -> Kind:
 def line_kind(line: str) -> Kind | None:
     """The kind that a run of lines like `line` would be of; None for what looks like nothing in particular."""
     line = line[:LINE_LOOK]
-    if HIT.match(line):
+    if ":" in line and HIT.match(line):
         return Kind.SEARCH
-    if _JSON_LINE.match(line):
+    if line[:1] in "[{" and _JSON_LINE.match(line):
         return Kind.JSON_LINES
     if _GUTTER.match(line):
         return Kind.NUMBERED
