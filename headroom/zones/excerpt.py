@@ -35,9 +35,10 @@ def excerpt(text: str, floors: Floors, yardstick: Yardstick, style: Style = Styl
     if made is not None and len(made.body) <= SURE * len(core):
         before = yardstick.count(text)
         shorter, form = _written(made, head, tail, text, yardstick, style)
-        if not yardstick.exceeds(shorter, int(before * (1 - GAIN))):
-            return Verdict(Action.PRESSED, kind, form, shorter, before, yardstick.count(shorter), cut=True)
-    whole = press(text, floors, yardstick, style)
+        after = yardstick.within(shorter, int(before * (1 - GAIN)))
+        if after is not None:
+            return Verdict(Action.PRESSED, kind, form, shorter, before, after, cut=True)
+    whole = press(text, floors, yardstick, style, sniffed=kind)
     if whole.action is Action.BELOW_FLOOR or not large:
         return whole
     if whole.kind is not kind:
@@ -47,9 +48,10 @@ def excerpt(text: str, floors: Floors, yardstick: Yardstick, style: Style = Styl
     before = whole.before or yardstick.count(text)
     limit = int((whole.after if whole.action is Action.PRESSED else before) * (1 - GAIN))
     shorter, form = _written(made, head, tail, text, yardstick, style)
-    if limit <= 0 or yardstick.exceeds(shorter, limit):
+    after = yardstick.within(shorter, limit) if limit > 0 else None
+    if after is None:
         return whole
-    return Verdict(Action.PRESSED, whole.kind, form, shorter, before, yardstick.count(shorter), cut=True)
+    return Verdict(Action.PRESSED, whole.kind, form, shorter, before, after, cut=True)
 
 
 def _written(made: Cut, head: str, tail: str, text: str, yardstick: Yardstick, style: Style) -> tuple[str, str]:

@@ -193,10 +193,10 @@ def fewest_tokens(ways: Sequence[Way], head: str, tail: str, yardstick: Yardstic
     for other in others[:1]:
         text = head + other.text + tail
         margin = (1 - COMPOSED_GAIN) ** (other.depth - best.depth)
-        if len(text) * 10 < (len(best.text) + len(head) + len(tail)) * 11 and not yardstick.exceeds(
-            text, int(after * margin) - 1
-        ):
-            best, after = other, yardstick.count(text)
+        if len(text) * 10 < (len(best.text) + len(head) + len(tail)) * 11:
+            count = yardstick.within(text, int(after * margin) - 1)
+            if count is not None:
+                best, after = other, count
     return best, after
 
 

@@ -213,11 +213,16 @@ class Floors(msgspec.Struct, frozen=True, gc=False):
 
 
 def press(
-    text: str, floors: Floors, yardstick: Yardstick, style: Style = Style.PLAIN, kind: Kind | None = None
+    text: str,
+    floors: Floors,
+    yardstick: Yardstick,
+    style: Style = Style.PLAIN,
+    kind: Kind | None = None,
+    sniffed: Kind | None = None,
 ) -> Verdict:
-    """Shorten `text` without loss; `kind` is what it is, where that is known. Cost: linear in its length; most of it
-    is counting tokens."""
-    head, bare, tail = _opened(text)
+    """Shorten `text` without loss; `kind` is what it is, where that is known. `sniffed` is what `sniff` has told of
+    the output in it, where it has been asked. Cost: linear in its length; most of it is counting tokens."""
+    head, bare, tail = _opened(text, sniffed)
     core = bare.given
     kind = bare.kind if kind is None else kind
     chains = CHAINS.get(kind, ())
@@ -249,7 +254,7 @@ def press(
     least = LINES_GAIN if kind is Kind.LINES and best.name != parts.NAME else 0
     if after >= before or after > before * (1 - least):
         return Verdict(Action.NOT_SMALLER, kind, best.name, "", before, after)
-    if not _proven(text, pressed, best):
+    if not _proven((head, core, tail), pressed, best):
         return Verdict(Action.UNPROVEN, kind, best.name, "", before, after)
     return Verdict(Action.PRESSED, kind, best.name, pressed, before, after)
 
@@ -305,24 +310,25 @@ class _Bare(msgspec.Struct, frozen=True, gc=False):
         return way
 
 
-def _opened(text: str) -> tuple[str, _Bare, str]:
+def _opened(text: str, sniffed: Kind | None = None) -> tuple[str, _Bare, str]:
     """What a client has put before and behind an output, and the output, less what layers say of the whole of it."""
     head, core, tail = peel(text)
-    bare = _bared(core)
+    bare = _bared(core, sniffed)
     # What is shown must end where what was given ends, or a reader would peel it elsewhere.
     if bare.layers and peel(head + bare.text + tail) != (head, bare.text, tail):
-        bare = _Bare(core, (), core, sniff(core))
+        bare = _Bare(core, (), core, sniffed or sniff(core))
     return head, bare, tail
 
 
-def _bared(given: str) -> _Bare:
+def _bared(given: str, sniffed: Kind | None) -> _Bare:
     text = given
     layers: list[tuple[Layer, str, str]] = []
     stripped = screen.strip_crlf(text)
-    if stripped is not None and sniff(stripped[1]) not in EDITED:
+    if stripped is not None and (kind := sniff(stripped[1])) not in EDITED:
         layers.append((_CRLF, *stripped))
         text = stripped[1]
-    kind = sniff(text)
+    else:
+        kind = sniffed or sniff(text)
     if screen.marked(text):
         # Codes that are no colours of the kind's own lines are what a file holds.
         held = kind in EDITED or kind in CHANGES or (kind is Kind.SEARCH and not text.startswith("\x1b"))
@@ -375,9 +381,9 @@ def _begin(item: tuple[int, int, parts.Part]) -> int:
     return item[0]
 
 
-def _proven(text: str, pressed: str, way: Way) -> bool:
-    """Whether `pressed` reads back to `text`, from what a reader has: the pressed text alone."""
-    head, core, tail = peel(text)
+def _proven(given: tuple[str, str, str], pressed: str, way: Way) -> bool:
+    """Whether `pressed` reads back to the head, output and tail `given`, from what a reader has: itself alone."""
+    head, core, tail = given
     begin, inner, end = peel(pressed)
     if (head, tail) != (begin, end):
         return False
