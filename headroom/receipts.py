@@ -18,8 +18,9 @@ from blake3 import blake3
 from headroom.usage import Usage
 from headroom.zones.volatile import FINDINGS, Area, Finding
 
-CONVERSATIONS: Final = 2_000  # conversations whose last request is remembered; about 100 bytes an item
+CONVERSATIONS: Final = 2_000  # conversations whose last request is remembered
 ITEMS: Final = 5_000  # items of one request that are compared
+ALL_ITEMS: Final = 100_000  # items of all these requests together; about 150 bytes each
 EARLY: Final = 3  # messages that belong to a conversation's beginning
 SAMPLED: Final = 16  # requests of a conversation of which one is searched
 TOLD: Final = 20  # findings of one conversation that are remembered as told
@@ -116,11 +117,14 @@ class _Last(msgspec.Struct, gc=False):
 class Receipts:
     """The last request of each conversation that this process has seen. For the event loop's thread.
 
+    Those seen longest ago leave: there are at most `limit` conversations, and `items` items in all of them.
     `recent` are the last findings in any of them, the newest last, by kind, location and sample.
     """
 
-    def __init__(self, limit: int = CONVERSATIONS) -> None:
+    def __init__(self, limit: int = CONVERSATIONS, items: int = ALL_ITEMS) -> None:
         self._limit = limit
+        self._items_limit = items
+        self._items = 0
         self._last: OrderedDict[bytes, _Last] = OrderedDict()
         self.recent: OrderedDict[tuple[str, str, str], None] = OrderedDict()
 
@@ -152,8 +156,10 @@ class Receipts:
         last.forwarded, last.cached = now, usage.prompt if usage is not None else 0
         last.requests += 1
         self._last[conversation] = last
-        if len(self._last) > self._limit:
-            self._last.popitem(last=False)
+        self._items += len(now.came) - (0 if before is None else len(before.came))
+        # The newest is kept whatever its size, which is bounded by itself.
+        while len(self._last) > self._limit or (self._items > self._items_limit and len(self._last) > 1):
+            self._items -= len(self._last.popitem(last=False)[1].forwarded.came)
         return Noted(msgspec.structs.replace(made, expected=expected), drifted, new, tuple(suspects[:FINDINGS]))
 
     def _tell(self, last: _Last, found: Sequence[Finding]) -> tuple[tuple[Finding, ...], list[Finding]]:
