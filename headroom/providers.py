@@ -657,7 +657,7 @@ KEY_FIELDS: Final = (b"x-api-key", b"x-goog-api-key", b"api-key")
 SIGNED_CREDENTIALS: Final = (b"AWS4-",)
 """How credentials begin that are signatures over the body: whoever changes it makes the request worthless."""
 KEY_TOKENS: Final = (b"sk-",)
-LOGIN_TOKENS: Final = (b"sk-ant-oat",)
+LOGIN_TOKENS: Final = (b"sk-ant-oat", b"ya29.", b"gho_", b"ghu_")
 """What tells an API key from a login: fields, and how bearer tokens begin."""
 
 SUBSCRIPTION_AGENTS: Final = (

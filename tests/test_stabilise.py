@@ -137,6 +137,10 @@ def usages(bodies: Sequence[bytes]) -> list[Usage]:
 LOGINS = {
     "oauth": (b"Authorization: Bearer sk-ant-oat01-x",),
     "jwt": (b"Authorization: Bearer a.b.c",),
+    "oauth beside an empty key": (b"x-api-key: ", b"Authorization: Bearer sk-ant-oat01-x"),
+    "oauth behind two blanks": (b"Authorization: Bearer  sk-ant-oat01-x",),
+    "a login at Google": (b"Authorization: Bearer ya29.a0AfB_x",),
+    "a login at GitHub": (b"Authorization: Bearer gho_x",),
     "subscription": (b"Authorization: Bearer sk-ant-oat01-x", b"User-Agent: claude-cli/2.1"),
 }
 
