@@ -250,7 +250,9 @@ ANTHROPIC = Dialect(
     errors=ERRORS_ANTHROPIC,
     session_fields=(b"x-claude-code-session-id", b"x-session-id"),
     loom="blocks",
-    tools=ToolShape(schemas=(("input_schema",),), unmarkable="defer_loading"),
+    tools=ToolShape(
+        names=(("name",), ("mcp_server_name",), ("type",)), schemas=(("input_schema",),), unmarkable="defer_loading"
+    ),
     own_markers=("cache_control",),
     markable=frozenset({"text", "image", "document", "search_result", "tool_result"}),
 )
@@ -282,7 +284,9 @@ OPENAI_CHAT = Dialect(
     session_fields=(b"session-id", b"x-session-id"),
     loom="deltas",
     most_tools=128,
-    tools=ToolShape(names=(("name",), ("function", "name")), schemas=(("function", "parameters"),)),
+    tools=ToolShape(
+        names=(("name",), ("function", "name"), ("custom", "name"), ("type",)), schemas=(("function", "parameters"),)
+    ),
     own_markers=("cache_control", *_BREAKPOINTS),
     cache_key="prompt_cache_key",
 )
@@ -382,7 +386,9 @@ OPENAI_RESPONSES = Dialect(
     most_tools=128,
     bare_prompt=True,
     tools=ToolShape(
-        names=(("name",), ("function", "name")), lists=("tools",), schemas=(("parameters",), ("function", "parameters"))
+        names=(("name",), ("function", "name"), ("server_label",), ("type",)),
+        lists=("tools",),
+        schemas=(("parameters",), ("function", "parameters")),
     ),
     own_markers=_BREAKPOINTS,
     cache_key="prompt_cache_key",

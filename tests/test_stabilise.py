@@ -225,6 +225,15 @@ async def test_a_client_that_shuffles_its_tools_sends_them_in_one_order(client: 
     assert [bare(json.loads(body)) for body in received] == [bare(json.loads(body)) for body in plain]
 
 
+async def test_a_server_that_is_called_with_another_token_stays_where_it_is() -> None:
+    """The token is no part of the prompt, so the provider has cached what it stands in."""
+    bodies = [json.loads(body) for body in codex_loop(1, 6, SHORT)]
+    for at, body in enumerate(bodies):
+        body["tools"] += [{"type": "mcp", "server_label": "s", "server_url": "u", "authorization": f"token {at}"}]
+    received = await through([json.dumps(body).encode() for body in bodies], sort_tools="enabled")
+    assert len({tuple(tool.get("server_label") for tool in json.loads(body)["tools"]) for body in received}) == 1
+
+
 async def test_each_is_a_setting_of_its_own() -> None:
     bodies = shuffled(chat_loop(1, 2, SHORT))
     for name, changed in zip(NAMES, (True, True, False, True), strict=True):

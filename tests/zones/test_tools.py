@@ -42,6 +42,21 @@ def order(raw: str, dialect: Dialect, *, sort: bool = True, schemas: bool = Fals
             '[{"type":"function","name":"f"},{"type":"namespace","name":"n","tools":[{"name":"c"},{"name":"d"}]}]',
         ),
         (
+            OPENAI_CHAT,
+            '[{"type":"custom","custom":{"name":"b"}},{"type":"function","function":{"name":"a"}}]',
+            '[{"type":"function","function":{"name":"a"}},{"type":"custom","custom":{"name":"b"}}]',
+        ),
+        (
+            OPENAI_RESPONSES,
+            '[{"type":"web_search"},{"type":"mcp","server_label":"n","authorization":"x"},{"type":"function","name":"f"}]',
+            '[{"type":"function","name":"f"},{"type":"mcp","server_label":"n","authorization":"x"},{"type":"web_search"}]',
+        ),
+        (
+            ANTHROPIC,
+            '[{"type":"mcp_toolset","mcp_server_name":"n"},{"name":"f"}]',
+            '[{"name":"f"},{"type":"mcp_toolset","mcp_server_name":"n"}]',
+        ),
+        (
             GEMINI,
             '[{"functionDeclarations":[{"name":"b"}, {"name":"a"}]},{"googleSearch":{}},{"codeExecution":{}}]',
             '[{"functionDeclarations":[{"name":"a"}, {"name":"b"}]},{"googleSearch":{}},{"codeExecution":{}}]',
