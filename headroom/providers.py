@@ -74,7 +74,8 @@ class Dialect:
     `loom` names what answers calls of the retrieve tool within its streams; empty where nothing does. `bare_prompt`:
     in place of items there may be one text, a prompt with no results.
 
-    `own_markers`: keys by which a client says itself what is to be cached. `markable`: types of blocks that may carry a
+    `own_markers`: keys by which a client says itself what is to be cached, wherever they stand; `own_caching`: members
+    beside the items by which it says how. `markable`: types of blocks that may carry a
     marker of ours; empty where none is ever placed. `cache_key`: the member that names a prompt to the cache.
     `chained`: members that continue a prompt which the provider keeps; it keeps none where `stored` is false.
     """
@@ -91,6 +92,7 @@ class Dialect:
     most_tools: int = 0
     tools: ToolShape = _TOOLS
     own_markers: tuple[str, ...] = ()
+    own_caching: tuple[str, ...] = ()
     markable: frozenset[str] = frozenset()
     cache_key: str = ""
     chained: tuple[str, ...] = ()
@@ -288,6 +290,7 @@ OPENAI_CHAT = Dialect(
         names=(("name",), ("function", "name"), ("custom", "name"), ("type",)), schemas=(("function", "parameters"),)
     ),
     own_markers=("cache_control", *_BREAKPOINTS),
+    own_caching=("prompt_cache_key", "prompt_cache_retention"),
     cache_key="prompt_cache_key",
 )
 OPENAI_RESPONSES = Dialect(
@@ -390,7 +393,8 @@ OPENAI_RESPONSES = Dialect(
         lists=("tools",),
         schemas=(("parameters",), ("function", "parameters")),
     ),
-    own_markers=_BREAKPOINTS,
+    own_markers=("cache_control", *_BREAKPOINTS),
+    own_caching=("prompt_cache_key", "prompt_cache_retention"),
     cache_key="prompt_cache_key",
     chained=("previous_response_id", "conversation"),
     stored="store",
@@ -435,6 +439,7 @@ GEMINI = Dialect(
         ordered=False,
         schemas=(("parameters",), ("parametersJsonSchema",), ("parameters_json_schema",)),
     ),
+    own_markers=("cachedContent", "cached_content"),
 )
 CLOUDCODE = replace(GEMINI, name="cloudcode", loom="", shape=replace(_CONTENTS, under="request"))
 DIALECTS: Final = (ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, GEMINI, CLOUDCODE)

@@ -6,8 +6,10 @@ otherwise than before is one that the provider has not cached. Never where the c
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -75,7 +77,7 @@ class _Reader:
         shape = dialect.shape
         assert shape is not None
         names = {"tools", "model", "instructions", dialect.cache_key, dialect.stored}
-        names |= {*dialect.chained, *dialect.own_markers}
+        names |= {*dialect.chained, *dialect.own_markers, *dialect.own_caching}
         fields = [(name, RAW, _NONE) for name in sorted(names - {""})]
         self._top = msgspec.json.Decoder(msgspec.defstruct("Top", fields, gc=False))
         opening = [(shape.items, list[_Opening])]
@@ -277,16 +279,27 @@ def _continues(top: Mapping[str, msgspec.Raw], dialect: Dialect) -> bool:
 
 
 def _marks_itself(body: bytes, top: Mapping[str, msgspec.Raw], located: Located, dialect: Dialect) -> bool:
-    """Whether the client says anywhere what is to be cached. In tools their schemas are not searched; elsewhere a
-    member of such a name counts wherever it stands, for there is no list of all places."""
-    if located.frozen:
+    """Whether the client says anywhere what is to be cached, or how. In tools their schemas are not searched; elsewhere
+    a member of such a name counts wherever it stands, for there is no list of all places."""
+    if located.frozen or any(bytes(top.get(name, _NONE)) not in (*_ABSENT, b'""') for name in dialect.own_caching):
         return True
     tools = top.get("tools", _NONE)
     begin = address(tools) - address(body) if len(tools) else 0
     for name in dialect.own_markers:
-        quoted = b'"%b"' % name.encode()
-        if name in top or body.find(quoted, 0, begin) >= 0 or body.find(quoted, begin + len(tools)) >= 0:
+        if name in top or _names(body, name, 0, begin) or _names(body, name, begin + len(tools), len(body)):
             return True
         if len(tools) and has_marker(bytes(tools), name):
             return True
     return False
+
+
+def _names(body: bytes, name: str, start: int, end: int) -> bool:
+    """Whether a JSON string in ``body[start:end]`` is `name`, some of its characters escaped or none."""
+    if body.find(b'"%b"' % name.encode(), start, end) >= 0:
+        return True
+    return body.find(b"\\u00", start, end) >= 0 and _spelled(name).search(body, start, end) is not None
+
+
+@cache
+def _spelled(name: str) -> re.Pattern[bytes]:
+    return re.compile(b'"%b"' % b"".join(b"(?:%c|\\\\u00(?i:%02x))" % (byte, byte) for byte in name.encode()))

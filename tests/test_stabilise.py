@@ -55,6 +55,15 @@ MARKED = {"type": "ephemeral"}
 Loop = Callable[[int, int, Sequence[ToolOutput]], Iterator[bytes]]
 
 big_sdk: Loop = partial(sdk_loop, bulk=3.0)
+
+
+def keyless(seed: int, turns: int, results: Sequence[ToolOutput]) -> Iterator[bytes]:
+    """Codex's session by a program that leaves it to the provider how it is cached."""
+    for body in codex_loop(seed, turns, results):
+        request = {key: value for key, value in json.loads(body).items() if key != "prompt_cache_key"}
+        yield json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 CLIENTS: Mapping[str, Loop] = {
     "sdk": sdk_loop,
     "sdk with long tools": big_sdk,
@@ -62,6 +71,7 @@ CLIENTS: Mapping[str, Loop] = {
     "claude code": claude_code_loop,
     "opencode": opencode_loop,
     "codex": codex_loop,
+    "responses": keyless,
     "chat": chat_loop,
     "chat with parts": partial(chat_loop, content="parts", python_json=True),
     "gemini": gemini_loop,
@@ -184,8 +194,39 @@ async def test_a_marker_anywhere_keeps_all_from_being_done(place: str) -> None:
     assert await through([raw], **ALL) == [raw]
 
 
-async def test_breakpoints_of_the_other_kind_count_as_well() -> None:
-    body = json.loads(shuffled(chat_loop(1, 1, SHORT))[0]) | {"prompt_cache_options": {"mode": "explicit"}}
+async def test_a_marker_that_is_spelled_with_escapes_counts_as_well() -> None:
+    body = json.loads(shuffled(big_sdk(1, 1, SHORT))[0])
+    PLACES["system"](body)
+    raw = json.dumps(body).encode().replace(b"cache_control", b"c\\u0061che\\u005Fcontrol")
+    assert await through([raw], **ALL) == [raw]
+    told = json.dumps(json.dumps(json.loads(raw))).encode().replace(b"cache_control", b"c\\\\u0061che_control")
+    quoted = json.dumps(json.loads(shuffled(big_sdk(1, 1, SHORT))[0]) | {"system": "told"}).encode()
+    quoted = quoted.replace(b'"told"', told)
+    assert await through([quoted], **ALL) != [quoted], "what only a text says marks nothing"
+
+
+OWN: Mapping[str, tuple[Loop, Mapping[str, object]]] = {
+    "options": (chat_loop, {"prompt_cache_options": {"mode": "explicit"}}),
+    "chat, key": (chat_loop, {"prompt_cache_key": "mine"}),
+    "chat, retention": (chat_loop, {"prompt_cache_retention": "24h"}),
+    "responses, key": (codex_loop, {}),
+    "responses, retention": (codex_loop, {"prompt_cache_key": None, "prompt_cache_retention": "24h"}),
+    "responses, top": (codex_loop, {"prompt_cache_key": None, "cache_control": MARKED}),
+    "gemini": (gemini_loop, {"cachedContent": "cachedContents/x"}),
+    "gemini, the other spelling": (gemini_loop, {"cached_content": "cachedContents/x"}),
+}
+
+
+@pytest.mark.parametrize("how", OWN)
+async def test_a_client_that_says_how_its_prompt_is_cached_sends_what_it_sent(how: str) -> None:
+    loop, members = OWN[how]
+    bodies = [json.dumps(json.loads(body) | members).encode() for body in shuffled(loop(1, 3, SHORT))]
+    assert await through(bodies, **ALL) == bodies
+
+
+async def test_a_marker_within_an_item_of_any_kind_counts() -> None:
+    body = json.loads(shuffled(keyless(1, 1, SHORT))[0])
+    body["input"][-1]["content"][-1]["cache_control"] = MARKED
     raw = json.dumps(body).encode()
     assert await through([raw], **ALL) == [raw]
 
@@ -207,7 +248,7 @@ async def test_a_conversation_that_is_first_seen_half_way_is_not_touched(client:
     ids=["stored", "silent", "continued", "conversation"],
 )
 async def test_what_the_provider_keeps_and_continues_by_an_id_is_not_touched(given: Mapping[str, object]) -> None:
-    body = json.loads(shuffled(codex_loop(1, 1, SHORT))[0]) | given
+    body = json.loads(shuffled(keyless(1, 1, SHORT))[0]) | given
     raw = json.dumps({key: value for key, value in body.items() if value is not None}).encode()
     assert await through([raw], **ALL) == [raw]
 
@@ -215,7 +256,7 @@ async def test_what_the_provider_keeps_and_continues_by_an_id_is_not_touched(giv
 # --- what is done ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("client", [name for name in CLIENTS if name not in ("claude code", "opencode")])
+@pytest.mark.parametrize("client", [name for name in CLIENTS if name not in ("claude code", "opencode", "codex")])
 async def test_a_client_that_shuffles_its_tools_sends_them_in_one_order(client: str) -> None:
     plain = list(CLIENTS[client](1, 4, SHORT))
     settings = {"sort_tools": "enabled", "sort_schema_keys": "enabled"}
@@ -227,7 +268,7 @@ async def test_a_client_that_shuffles_its_tools_sends_them_in_one_order(client: 
 
 async def test_a_server_that_is_called_with_another_token_stays_where_it_is() -> None:
     """The token is no part of the prompt, so the provider has cached what it stands in."""
-    bodies = [json.loads(body) for body in codex_loop(1, 6, SHORT)]
+    bodies = [json.loads(body) for body in keyless(1, 6, SHORT)]
     for at, body in enumerate(bodies):
         body["tools"] += [{"type": "mcp", "server_label": "s", "server_url": "u", "authorization": f"token {at}"}]
     received = await through([json.dumps(body).encode() for body in bodies], sort_tools="enabled")
@@ -280,11 +321,11 @@ async def test_a_prompt_is_named_unless_the_client_names_it(given: object, kept:
     assert bare(made) == bare(body)
 
 
-@pytest.mark.parametrize("client", ["chat", "codex"])
+@pytest.mark.parametrize("client", ["chat", "responses"])
 async def test_a_prompt_keeps_its_name_and_shares_it_with_its_like(client: str) -> None:
     def session(seed: int, **other: object) -> list[bytes]:
         bodies = [json.loads(body) | other for body in shuffled(CLIENTS[client](seed, 3, SHORT), seed)]
-        return [json.dumps({k: v for k, v in b.items() if k != "prompt_cache_key"}).encode() for b in bodies]
+        return [json.dumps(body).encode() for body in bodies]
 
     async def keys(bodies: Sequence[bytes]) -> set[str]:
         return {json.loads(body)["prompt_cache_key"] for body in await through(bodies, **ALL)}
@@ -478,7 +519,7 @@ async def test_no_prefix_is_broken_and_the_bill_is_not_higher(client: str, turns
         assert now.read >= before.read
 
 
-@pytest.mark.parametrize("client", ["chat", "gemini", "codex", "sdk with long tools"])
+@pytest.mark.parametrize("client", ["chat", "gemini", "responses", "sdk with long tools"])
 async def test_shuffled_tools_are_read_from_the_cache_again(client: str) -> None:
     bodies = shuffled(CLIENTS[client](1, 4, SHORT))
     without, stable = usages(await through(bodies)), usages(await through(bodies, **ALL))

@@ -40,8 +40,10 @@ class _Odd(Exception):
 def arranged(raw: bytes, shape: ToolShape, *, sort: bool, schemas: bool, marker: bytes = b"") -> Arranged:
     """What puts the list of tools `raw` in order; no edits where it is none, is so already, or is too long.
 
-    `sort`: by what names it, by bytes, or where nothing does, by a digest of it; what is equal keeps its order. `schemas`: the
-    keys of schemas as in `sorted_keys`. `marker`: a member that the last tool which may carry one gets, as its last.
+    `sort`: by what names it, by bytes, or where nothing does, by a digest of it; what is equal keeps its order.
+    `schemas`: the keys of schemas as in `sorted_keys`. `marker`: a member that the last tool which may carry one gets,
+    as its last.
+
     Blanks and commas between tools stay where they are. Pure, and the same again for its own result. Cost: a pass over
     the list per level that is looked into.
     """
