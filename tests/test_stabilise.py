@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -22,7 +23,7 @@ from headroom.faults import StoreDown
 from headroom.ledger import Ledger
 from headroom.policy import POLICIES, AuthMode
 from headroom.providers import OPENAI_CHAT
-from headroom.stabilise import LIST_LIMIT, MEMO_BYTES, Stabiliser
+from headroom.stabilise import GENERATIONS, LIST_LIMIT, MEMO_BYTES, Stabiliser
 from headroom.store import SPACE_STICKY, MemoryStore, Name
 from headroom.zones.locate import Locator
 from tests.support import embedded
@@ -394,6 +395,64 @@ async def test_a_marker_that_comes_later_takes_ours_away_and_nothing_else() -> N
     assert bare(json.loads(received[3])) == bare(late)
 
 
+@pytest.mark.parametrize("client", ["chat", "gemini", "responses", "sdk with long tools"])
+async def test_one_that_opens_as_another_did_half_way_is_done_all_of_its_turns(client: str) -> None:
+    """As where a proxy that is started with other settings finds a run under way, and another one follows it."""
+    other, bodies = shuffled(CLIENTS[client](1, 3, RESULTS)), shuffled(CLIENTS[client](1, 3, SHORT))
+    received = await through([other[1], *bodies, other[2]], **ALL)
+    assert [names(body) == sorted(names(body)) for body in received] == [False, True, True, True, False]
+
+
+@pytest.mark.parametrize("turns", [(0, 1, 0, 1, 2, 2), (1, 0, 1, 0, 2, 2), (1, 1, 0, 0, 1, 0)])
+async def test_a_client_with_markers_that_opens_as_another_without_sends_what_it_sent(turns: Sequence[int]) -> None:
+    """Whichever comes first; and the other's go on as they began."""
+    plain = shuffled(big_sdk(1, 3, SHORT))
+    marked = shuffled(partial(sdk_loop, bulk=3.0, marker="last")(1, 3, SHORT))
+    order = [iter(marked), iter(plain)]
+    bodies = [body for turn in turns for body in [next(order[turn % 2], b"")] if body]
+    received = await through(bodies, **ALL)
+    for came, went in zip(bodies, received, strict=True):
+        if came in marked:
+            assert went == came
+        else:
+            assert names(went) == sorted(names(came)) and went.count(b"cache_control") > 0
+
+
+def with_tools_more(bodies: Iterable[bytes], *added: tuple[int, Sequence[str]]) -> list[bytes]:
+    """The same session of a client that finds more tools from certain requests on, and puts them at the end."""
+    made = []
+    for number, body in enumerate(bodies):
+        request = json.loads(body)
+        tools = request["tools"]
+        functions = tools[0].get("functionDeclarations", tools)
+        like = json.dumps(functions[0]), json.dumps((functions[0].get("function") or functions[0])["name"])
+        for at, more in added:
+            functions += [json.loads(like[0].replace(like[1], json.dumps(name))) for name in more if number >= at]
+        made.append(json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode())
+    return made
+
+
+@pytest.mark.parametrize("client", ["chat", "gemini", "responses", "sdk with long tools"])
+async def test_tools_that_are_found_later_stand_behind_those_of_before(client: str, tmp_path: Path) -> None:
+    """Else the provider would have to read what follows on the first of them anew, which it does not have to without
+    us; and their order is the same whatever order the client has them in."""
+    bodies = with_tools_more(CLIENTS[client](1, 4, SHORT), (1, ("Zeta", "Alpha")), (2, ("Beta",)))
+    without = usages(await through(bodies))
+    async with scripted_origin() as origin:
+        session = Session(origin)
+        for body in bodies:
+            async with edge_to(origin.url, store=tmp_path / "store", **ALL) as proxy:
+                await session.turn(proxy.port, body)
+    received = session.received
+    for now, before in list(zip(usages(received), without, strict=True))[1:]:
+        assert now.read >= before.read
+    own = sorted(names(bodies[0]))
+    more = (["Alpha", "Zeta"], ["Alpha", "Zeta", "Beta"], ["Alpha", "Zeta", "Beta"])
+    assert [names(body) for body in received] == [own, *([*own, *found] for found in more)]
+    again = await through(shuffled(bodies), sort_tools="enabled")
+    assert [names(body) for body in again] == [names(body) for body in received]
+
+
 class Flaky(MemoryStore):
     """A store that fails while it is told to."""
 
@@ -538,9 +597,59 @@ async def test_markers_pay_from_the_second_request_on(seed: int) -> None:
     assert marked[0].uncached > 0, "what the first request says is not written: it may be the only one"
 
 
+def retold(bodies: Iterable[bytes], system: Callable[[int], str]) -> list[bytes]:
+    """The same session with another system text, made of the request's number."""
+    made = [json.loads(body) | {"system": system(number)} for number, body in enumerate(bodies)]
+    return [json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() for body in made]
+
+
+RULES = "Rules. " * 8_000
+UNSTEADY: Mapping[str, Callable[[int], list[bytes]]] = {
+    "tools": lambda turns: shuffled(big_sdk(1, turns, SHORT)),
+    "system": lambda turns: retold(big_sdk(1, turns, SHORT), lambda number: f"It is 12:{number:02}. {RULES}"),
+    "system, few tools": lambda turns: retold(sdk_loop(1, turns, SHORT), lambda number: f"At {number}: {RULES}"),
+    "both": lambda turns: shuffled(retold(big_sdk(1, turns, SHORT), lambda number: f"At {number}: {RULES}")),
+}
+
+
+@pytest.mark.parametrize("what", UNSTEADY)
+async def test_what_is_another_on_every_turn_is_not_written_again_for_more(what: str) -> None:
+    """It is never read, so that every marker on it or behind it would only cost: after the first request, none does."""
+    bodies = UNSTEADY[what](8)
+    plain, marked = usages(bodies), usages(await through(bodies, place_cache_control="enabled"))
+    for now, before in list(zip(marked, plain, strict=True))[1:]:
+        assert bill([now]) <= bill([before])
+
+
+async def test_what_is_another_once_is_marked_again_when_it_has_stayed(tmp_path: Path) -> None:
+    bodies = retold(with_tools_more(big_sdk(1, 10, SHORT), (2, ("Alpha",))), lambda number: f"{number >= 5}. {RULES}")
+    async with scripted_origin() as origin:
+        session = Session(origin)
+        for body in bodies:
+            settings = {"store": tmp_path / "store", "place_cache_control": "enabled"}
+            async with edge_to(origin.url, **settings) as proxy:
+                await session.turn(proxy.port, body)
+    found, plain = usages(session.received), usages(bodies)
+    assert [use.read > 0 for use in found] == [at not in (0, 2) for at in range(10)]
+    assert [use.write_5m > 0 for use in found][:7] == [True, True, False, True, True, False, True]
+    for turns in range(5, 11):
+        assert bill(found[:turns], ANTHROPIC_PRICES) <= bill(plain[:turns], ANTHROPIC_PRICES)
+    assert all(body.count(b'"cache_control"') <= 4 for body in session.received)
+
+
 async def test_a_single_small_request_costs_what_it_cost() -> None:
     bodies = list(sdk_loop(1, 1, SHORT, bulk=0.5))
     assert bill(usages(await through(bodies, **ALL))) == bill(usages(bodies))
+
+
+async def test_tools_that_are_added_again_and_again_are_told_apart_so_often() -> None:
+    bodies = with_tools_more(chat_loop(1, 24, SHORT), *[(at, (f"tool {99 - at}",)) for at in range(1, 24)])
+    received = await through(bodies, sort_tools="enabled")
+    own = len(names(bodies[0]))
+    assert [len(names(body)) for body in received] == [own + at for at in range(24)]
+    kept = [sum(a == b for a, b in zip(names(one), names(two), strict=False)) for one, two in pairwise(received)]
+    assert kept[: GENERATIONS - 1] == [own + at for at in range(GENERATIONS - 1)]
+    assert names(received[-1])[own + GENERATIONS - 1 :] == sorted(names(received[-1])[own + GENERATIONS - 1 :])
 
 
 async def test_a_list_of_tools_beyond_all_measure_is_left_as_it_is() -> None:
