@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -31,8 +32,10 @@ from tests.support.cache_model import ANTHROPIC_PRICES, AnthropicCache, PrefixCa
 from tests.support.loops import chat_loop, claude_code_loop, codex_loop, gemini_loop, opencode_loop, sdk_loop
 from tests.support.origin import Origin
 from tests.support.outputs import ToolOutput, invented, mixed
+from tests.support.raw_client import ask
 from tests.support.raw_wire import eventually
 from tests.support.replay_check import compare
+from tests.support.request_shape import dialect_of
 from tests.support.retrieving import (
     TALKS,
     begun,
@@ -48,7 +51,7 @@ from tests.support.retrieving import (
 )
 from tests.support.retrieving import bodies as bodies_of
 from tests.support.script import Script, ToolCall, Turn
-from tests.support.sessions import Session, scripted_origin
+from tests.support.sessions import ENDPOINTS, Session, scripted_origin
 
 NAMES = ("sort_tools", "sort_schema_keys", "place_cache_control", "place_prompt_cache_key")
 ALL: Mapping[str, object] = dict.fromkeys(NAMES, "enabled")
@@ -503,6 +506,32 @@ async def test_a_first_request_that_comes_again_goes_the_same() -> None:
     first = shuffled(big_sdk(1, 1, SHORT))[0]
     received = await through([first, first, first], **ALL)
     assert len(set(received)) == 1 and received[0] != first
+
+
+@pytest.mark.parametrize("client", ["chat", "responses", "gemini", "sdk with long tools"])
+async def test_first_requests_at_the_same_time_through_two_workers_go_the_same_way(client: str, tmp_path: Path) -> None:
+    """Of one conversation, as a client sends them again that has not got an answer; its later requests follow suit."""
+    bodies = list(CLIENTS[client](1, 2, SHORT))
+    others = [json.dumps(json.loads(bodies[0]) | {"model": f"m{at}"}).encode() for at in range(6)]
+    async with (
+        scripted_origin() as origin,
+        edge_to(origin.url, store=tmp_path / "store", **ALL) as one,
+        edge_to(origin.url, store=tmp_path / "store", **ALL) as other,
+    ):
+
+        async def send(at: int, proxy: Edge, body: bytes) -> None:
+            path = ENDPOINTS[dialect_of(json.loads(body))]
+            head = b"POST %b HTTP/1.1\r\nHost: x\r\nx-api-key: k\r\nContent-Length: %d\r\n\r\n" % (path, len(body))
+            assert (await ask(proxy.port, head + body)).status == 200
+
+        sent = [(at, (one, other)[at % 2], shuffled([body], at)[0]) for at, body in enumerate(others)]
+        await asyncio.gather(*(send(*each) for each in sent))
+        for proxy in (one, other):
+            await send(0, proxy, shuffled([bodies[1]])[0])
+        went = [json.loads(request.body) for request in origin.requests]
+    assert len({body.get("prompt_cache_key") for body in went}) == 1
+    assert len({json.dumps(body["tools"]) for body in went}) == 1
+    assert all(names(json.dumps(body).encode()) == sorted(names(bodies[0])) for body in went)
 
 
 async def test_the_retrieve_tool_stays_behind_the_clients() -> None:
