@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -140,6 +143,36 @@ def test_the_same_notes_in_another_order_give_the_same_file(tmp_path: Path) -> N
     one = publishing.read(filled(tmp_path / "1.db"))
     other = publishing.read(filled(tmp_path / "2.db"))
     assert render(*recommend(one, 1)) == render(*recommend(other, 1))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_copy_that_was_made_in_another_order_gives_the_same_file(tmp_path: Path, seed: int) -> None:
+    """Rows have other places and other ids in it, as after a dump, a repair or a merge."""
+    path, copied, random = tmp_path / "1.db", tmp_path / "2.db", Random(seed)
+    file = StatisticsFile(path)
+    for at in range(300):
+        shape, family = f"content:log:{at % 23:08x}", ("gpt-5", "claude", "Übermodell", "zz")[at % 4]
+        tried = random.choice([Action.PRESSED, Action.NOT_SMALLER])
+        press = Lesson(
+            random.choice(["Bash", "fetch", "Read", "grep"]), tried, b"%d" % at, "", Kind.LOG, f"f{at % 3}",
+            f"{at:08x}" + "0" * 16, 100, random.randint(20, 90), 1.0, Structure(shape, ("a", "b")),
+        )  # fmt: skip
+        file.add([Lessons("payg", family, b"%d" % (at % 7), (press,)), Asked(f"{at:08x}", random.random(), "*")])
+    file.close()
+    StatisticsFile(copied).add([])
+    with closing(sqlite3.connect(path)) as one, closing(sqlite3.connect(copied)) as other, other:
+        for table, drops in (("learnt", 1), ("tool", 0), ("caller", 0), ("field", 0), ("query", 0)):
+            rows = [row[drops:] for row in one.execute(f"SELECT * FROM {table}")]
+            random.shuffle(rows)
+            names = [column[1] for column in one.execute(f"PRAGMA table_info({table})")][drops:]
+            marks = ", ".join("?" * len(names))
+            other.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", rows)
+    outputs = [tmp_path / f"{at}.toml" for at in range(4)]
+    for source, output in zip((path, copied, path, copied), outputs, strict=True):
+        publish("-o", output, "--learning-path", source, "--min-observations", 1)
+    assert len({output.read_bytes() for output in outputs}) == 1
+    found, _ = load(Config.of(store="memory", recommendations_path=outputs[0]))
+    assert len(found.rows) == 92
 
 
 def test_without_statistics_the_file_is_valid_and_empty(tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     of fresh items that the dialect does not know. `plain`: see Facts, of each item. `instructing` counts the items
     before the first that are instructions. `words` are those of all items that have any, in order. `opened`: the body
     holds its conversation's opening, or its name was given; else it may be a part of one that has another name.
+    `made_from` is the index of the first item that a model made, or how many items there are.
     """
 
     old: list[Slot]
@@ -118,6 +119,7 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     instructing: int = 0
     words: list[Words] = []
     opened: bool = True
+    made_from: int = 0
 
 
 class _Buffer(ctypes.Structure):
@@ -253,6 +255,7 @@ class Locator:
             leading,
             words,
             opened,
+            next((index for index, known in enumerate(facts) if known.by_model), len(facts)),
         )
 
     def _read_all(self, body: bytes) -> _Read:
