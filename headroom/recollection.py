@@ -72,6 +72,7 @@ MEMORY_TOOLS: Final[tuple[Tool, ...]] = (
 )
 
 UNREACHABLE: Final = "The memory cannot be reached just now. Go on without it; nothing was changed that is not told."
+NOBODYS: Final = '{"error":"It is not known whose memory this would be, so there is none. Go on without it."}'
 
 
 class _Save(msgspec.Struct, frozen=True):

@@ -7,9 +7,11 @@ import urllib.request
 from asyncio import to_thread
 from pathlib import Path
 
+import anthropic
 import pytest
 
 from headroom.edge import Edge
+from headroom.memory import Scope
 from tests.support.origin import Origin
 from tests.support.retrieving import (
     TALKS,
@@ -127,3 +129,26 @@ async def test_what_one_user_was_answered_is_never_put_into_anothers_conversatio
                 await play(talk, url_of(proxy), stream=True)
             check_requests(bodies(origin))
             assert any(KEPT in text for text in texts(bodies(origin)[-1])) is (user == "ada")
+
+
+@pytest.mark.parametrize("scope", ["project", "user", "global"])
+async def test_a_caller_whose_name_cannot_be_used_keeps_nothing_for_everybody(scope: str, tmp_path: Path) -> None:
+    """The second opens as the first does, so its conversation has the tools that were given to the first."""
+    keeping = Script.single([Turn("", (ToolCall("memory_save", {"content": KEPT}),)), Turn("Kept.")])
+    async with Origin(keeping) as origin, remembering(origin, tmp_path, memory_user="", memory_scope=scope) as proxy:
+        for user in ("ada", "b" * 80):
+            named = {"x-headroom-user": user, "x-headroom-project": "shop"}
+            key = KEYS["blocks"].format("team")
+            async with anthropic.AsyncAnthropic(
+                api_key=key, max_retries=0, base_url=url_of(proxy), default_headers=named
+            ) as sdk:
+                await sdk.messages.create(
+                    model="claude-sonnet-5",
+                    max_tokens=100,
+                    messages=[{"role": "user", "content": "Keep that."}],
+                    tools=[{"name": "Bash", "input_schema": {"type": "object"}}],
+                )
+        assert proxy.remembering is not None
+        (kept,) = await proxy.remembering.memories.list(Scope("shop", "ada", "global"), None)
+        assert kept.user == "ada"
+        assert "whose memory" in texts(bodies(origin)[-1])[0]
