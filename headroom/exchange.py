@@ -328,12 +328,12 @@ class Exchange:
                 receipt = Receipt(body, note=fault.name)
         fields, dialect = head.fields, self._plan.dialect
         auth = self._auth = payer(fields, self._plan.api)
-        caller = conversation.caller(fields)
+        caller = conversation.caller(fields, head.target)
         if receipt is None:
             self._recalled = self._recall(auth, caller)
             receipt = await self._shrink(plain, caller, conversation.session(fields, dialect), auth)
         self._receipt = receipt
-        self._fields = await self._sticky_fields(fields, receipt)
+        self._fields = await self._sticky_fields(fields, receipt, caller)
         changed = receipt.body is not plain
         out = receipt.body if changed else body
         self._out_bytes = len(out)
@@ -466,14 +466,14 @@ class Exchange:
             family = model_family(named_model(plain, receipt.span, path))
             learning.note(Lessons(self._auth, family, caller, receipt.lessons))
 
-    async def _sticky_fields(self, fields: Fields, receipt: Receipt) -> tuple[tuple[bytes, bytes], ...]:
+    async def _sticky_fields(self, fields: Fields, receipt: Receipt, caller: bytes) -> tuple[tuple[bytes, bytes], ...]:
         """Fields of feature tokens that go otherwise than they came: with those this conversation had before."""
         sticky = self._house.sticky_tokens
         if sticky is None or not receipt.conversation or not POLICIES[AuthMode(self._auth)].sticky_tokens:
             return ()
         changed: list[tuple[bytes, bytes]] = []
         # Two callers may open alike; what one of them asks for is not for the other.
-        owner = receipt.conversation + conversation.caller(fields)
+        owner = receipt.conversation + caller
         for name in TOKEN_FIELDS:
             value = fields.get(name)
             if value is None or len(list(fields.places(name))) > 1:
