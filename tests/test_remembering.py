@@ -6,8 +6,10 @@ import json
 import urllib.request
 from asyncio import to_thread
 from pathlib import Path
+from typing import Any
 
 import anthropic
+import openai
 import pytest
 
 from headroom.edge import Edge
@@ -152,3 +154,28 @@ async def test_a_caller_whose_name_cannot_be_used_keeps_nothing_for_everybody(sc
         (kept,) = await proxy.remembering.memories.list(Scope("shop", "ada", "global"), None)
         assert kept.user == "ada"
         assert "whose memory" in texts(bodies(origin)[-1])[0]
+
+
+async def test_a_turn_of_which_a_part_is_hidden_is_known_again_though_another_dialect_said_the_same_words(
+    tmp_path: Path,
+) -> None:
+    """Both clients keep what they are told as a text of their own spelling."""
+    said, asking = Turn("Done."), Turn("", (ToolCall("memory_search", {"query": "database log"}),))
+    script = Script((Conversation((said,), "First"), Conversation((asking, said, Turn("Fine.")))))
+    answered = {"role": "assistant", "content": "Done."}
+    async with Origin(script) as origin, remembering(origin, tmp_path) as proxy:
+        url = url_of(proxy)
+        async with (
+            anthropic.AsyncAnthropic(api_key=KEYS["blocks"].format("a"), max_retries=0, base_url=url) as blocks,
+            openai.AsyncOpenAI(api_key=KEYS["deltas"].format("a"), max_retries=0, base_url=url + "/v1") as deltas,
+        ):
+            history: list[Any] = [{"role": "user", "content": "First"}, answered, {"role": "user", "content": "And?"}]
+            for known in (history[:1], history):
+                bash: Any = {"name": "Bash", "input_schema": {"type": "object"}}
+                await blocks.messages.create(model="claude-sonnet-5", max_tokens=9, messages=known, tools=[bash])
+            origin.requests.clear()
+            history[0] = {"role": "user", "content": "Second"}
+            for known in (history[:1], history):
+                bash = {"type": "function", "function": {"name": "Bash", "parameters": {"type": "object"}}}
+                await deltas.chat.completions.create(model="gpt-5.1", messages=known, tools=[bash])
+        check_requests(bodies(origin))
