@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from asyncio import to_thread
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ import openai
 import pytest
 
 from headroom.edge import Edge
+from headroom.faults import StoreDown
 from headroom.memory import Scope
+from headroom.store import MemoryStore, Name
+from headroom.store_sqlite import SqliteStore
 from tests.support.origin import Origin
 from tests.support.retrieving import (
     TALKS,
@@ -178,4 +182,45 @@ async def test_a_turn_of_which_a_part_is_hidden_is_known_again_though_another_di
             for known in (history[:1], history):
                 bash = {"type": "function", "function": {"name": "Bash", "parameters": {"type": "object"}}}
                 await deltas.chat.completions.create(model="gpt-5.1", messages=known, tools=[bash])
+        check_requests(bodies(origin))
+
+
+@BY_KIND
+async def test_what_was_hidden_and_offered_before_the_store_went_down_stays_while_it_is(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(store: MemoryStore, names: Sequence[Name]) -> dict[Name, bytes]:
+        raise StoreDown("gone")
+
+    asking = ToolCall("memory_search", {"query": "database log"})
+    said = [Turn("", (asking,)), *(Turn(f"Well, that is answer {number}.") for number in range(5))]
+    async with Origin(Script.single(said)) as origin, remembering(origin, tmp_path) as proxy, begun(kind) as talk:
+        for number in range(5):
+            if number == 2:
+                monkeypatch.setattr(MemoryStore, "get", failing)
+            if number == 4:
+                monkeypatch.undo()
+            await talk.ask(url_of(proxy), stream=True)
+            talk.tell(f"And {number}?")
+        check_requests(bodies(origin))
+
+
+async def test_tools_that_were_offered_stay_while_the_store_is_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The conversation began before there was a memory, so whether it has those tools is asked every time."""
+
+    async def failing(store: SqliteStore, names: Sequence[Name]) -> dict[Name, bytes]:
+        raise StoreDown("gone")
+
+    store: dict[str, object] = {"store": tmp_path / "decisions.db"}
+    async with Origin(Script()) as origin, begun("blocks") as talk:
+        async with edge(origin.url, **store) as proxy:
+            await talk.ask(url_of(proxy), stream=True)
+        async with remembering(origin, tmp_path, **store) as proxy:
+            for _ in range(3):
+                talk.tell("And?")
+                await talk.ask(url_of(proxy), stream=True)
+                monkeypatch.setattr(SqliteStore, "get", failing)
+        assert "headroom_retrieve" in tool_list(bodies(origin)[0])
         check_requests(bodies(origin))
