@@ -28,7 +28,7 @@ from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
 from headroom.receipts import Forwarded, Head, prefix
 from headroom.stabilise import UNCHANGED, Stabiliser, Stable
 from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
-from headroom.tails import Recall, Tailed, Tails
+from headroom.tails import Recall, Tailed, Tails, owner_of
 from headroom.weave import TOOL_NAME, Turn
 from headroom.zones import marker, yardstick
 from headroom.zones.excerpt import excerpt
@@ -681,7 +681,7 @@ def _turns(conversation: bytes, offer: Offer, recall: Recall | None, caller: byt
     if not offer.ours - {TOOL_NAME}:
         return conversation
     scope = None if recall is None else recall.scope
-    owner = caller if scope is None else f"{scope.kind}\0{scope.project}\0{scope.user}".encode()
+    owner = caller if scope is None else owner_of(scope)
     return blake3(b"turns" + conversation + owner).digest()
 
 

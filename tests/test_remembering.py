@@ -224,3 +224,30 @@ async def test_tools_that_were_offered_stay_while_the_store_is_down(
                 monkeypatch.setattr(SqliteStore, "get", failing)
         assert "headroom_retrieve" in tool_list(bodies(origin)[0])
         check_requests(bodies(origin))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"memory_scope": "user"},
+        {"memory_scope": "global"},
+        {"memory_mode": "tool"},
+        {"memory_injection_mode": "disabled"},
+    ],
+)
+@BY_KIND
+async def test_what_was_told_and_hidden_stays_under_another_scope_or_mode(
+    kind: str, settings: dict[str, object], tmp_path: Path
+) -> None:
+    asking = ToolCall("memory_search", {"query": "database log"})
+    store: dict[str, object] = {"store": tmp_path / "decisions.db"}
+    script = Script.single([Turn("", (asking,)), Turn("Well."), Turn("Good."), Turn("Fine.")])
+    async with Origin(script) as origin, begun(kind, prompt=PROMPT) as talk:
+        for given in ({}, settings, {}):
+            async with remembering(origin, tmp_path, **store, **given) as proxy:
+                assert proxy.remembering is not None
+                await proxy.remembering.memories.save(Scope("shop", "", "project"), KEPT)
+                await talk.ask(url_of(proxy), stream=True)
+                talk.tell("And?")
+        assert bodies(origin)[0].count(HEAD) == 1
+        check_requests(bodies(origin))
