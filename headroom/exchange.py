@@ -15,7 +15,7 @@ import msgspec
 
 from headroom import conversation
 from headroom.answering import BROKEN, NOBODY, Answerer, CallerInfo
-from headroom.betas import StickyTokens
+from headroom.betas import Owner, StickyTokens, owner_by_prompt, owner_in_session
 from headroom.billing import billed, together
 from headroom.error_answers import error_answer
 from headroom.events import (
@@ -199,7 +199,7 @@ class Exchange:
         self._homeward = b""
         self._sent_body = b""
         self._fields: tuple[tuple[bytes, bytes], ...] = ()
-        self._tokens: list[tuple[bytes, bytes, bytes]] = []
+        self._tokens: list[tuple[Owner, bytes, bytes]] = []
         self._woven: Woven | None = None
         self._woven_head: ResponseHead | None = None
         self._usages: list[Usage] = []
@@ -333,7 +333,7 @@ class Exchange:
             self._recalled = self._recall(auth, caller)
             receipt = await self._shrink(plain, caller, conversation.session(fields, dialect), auth)
         self._receipt = receipt
-        self._fields = await self._sticky_fields(fields, receipt, caller)
+        self._fields = await self._sticky_fields(fields, receipt, plain, caller)
         changed = receipt.body is not plain
         out = receipt.body if changed else body
         self._out_bytes = len(out)
@@ -466,18 +466,20 @@ class Exchange:
             family = model_family(named_model(plain, receipt.span, path))
             learning.note(Lessons(self._auth, family, caller, receipt.lessons))
 
-    async def _sticky_fields(self, fields: Fields, receipt: Receipt, caller: bytes) -> tuple[tuple[bytes, bytes], ...]:
+    async def _sticky_fields(
+        self, fields: Fields, receipt: Receipt, plain: bytes, caller: bytes
+    ) -> tuple[tuple[bytes, bytes], ...]:
         """Fields of feature tokens that go otherwise than they came: with those this conversation had before."""
         sticky = self._house.sticky_tokens
         if sticky is None or not receipt.conversation or not POLICIES[AuthMode(self._auth)].sticky_tokens:
             return ()
         changed: list[tuple[bytes, bytes]] = []
-        # Two callers may open alike; what one of them asks for is not for the other.
-        owner = receipt.conversation + caller
+        owner: Owner | None = None
         for name in TOKEN_FIELDS:
             value = fields.get(name)
             if value is None or len(list(fields.places(name))) > 1:
                 continue
+            owner = owner or self._owner(fields, receipt, plain, caller)
             try:
                 merged = await sticky.of(owner, name, value)
             except StoreDown:
@@ -486,6 +488,15 @@ class Exchange:
             if merged is not value:
                 changed.append((name, merged))
         return tuple(changed)
+
+    def _owner(self, fields: Fields, receipt: Receipt, plain: bytes, caller: bytes) -> Owner:
+        """Whose feature tokens this request names."""
+        model = named_model(plain, receipt.span, find_route(self._method, self._plan.path)[1])
+        if conversation.session(fields, self._plan.dialect) or receipt.forwarded is None:
+            return owner_in_session(receipt.conversation, caller, model)
+        sent = receipt.forwarded()
+        head = (sent.head.system, sent.head.tools)
+        return owner_by_prompt(receipt.conversation, caller, model, head, sent.came, receipt.answers)
 
     def _onward(self, length: int | None, decoded: bool = False) -> bytes:
         """The head as it goes to the origin. It is let go of then, unless more requests like it may have to be made:

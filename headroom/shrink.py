@@ -94,7 +94,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     `tailed` is what was appended to the user's words, without the texts; `said` names those words, see GoesOn. `given`:
     see Offer.unrecorded.
     `stabilised` names what was done for the provider's cache; see Stabiliser. `lessons` are for the statistics, where
-    they were asked for; `span` is where the body's items are.
+    they were asked for; `span` is where the body's items are. `answers`: see Located.
     """
 
     body: bytes
@@ -128,6 +128,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     press_ms: float = 0.0
     lessons: tuple[Lesson, ...] = ()
     span: tuple[int, int] = (0, 0)
+    answers: tuple[int, ...] = ()
 
 
 class GoesOn(msgspec.Struct, frozen=True, gc=False):
@@ -248,6 +249,8 @@ class Shrinker:
             forwarded=partial(_forwarded, body, shape, located, {}, _Added()),
             volatile=partial(volatile, body, shape, located.fresh_from) if self._seeks and located.items else None,
             locate_ms=_since(begun),
+            span=located.span,
+            answers=located.answers,
         )
         # Each type is told once; a stream of made-up ones must neither fill the log nor the memory.
         if told.unknown_types and len(self._told_types) < TYPES_LIMIT:
@@ -320,7 +323,6 @@ class Shrinker:
             store_ms=store_ms,
             press_ms=press_ms,
             lessons=tuple(work.lessons),
-            span=located.span,
         )
 
     async def _recalled(self, located: Located, note: str) -> tuple[dict[bytes, Decision], str]:

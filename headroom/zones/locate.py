@@ -28,6 +28,7 @@ _STEADY = 4  # items before the last model-made one that no client is known to t
 TYPED_FLOOR = 512  # bytes of token below which a typed text is never looked at
 LEAF_FLOOR = 64  # bytes of token below which a string of a result object is never looked at
 _NO_WORDS = re.compile(rb'"(?: |\\[nrt])*+["<]')  # a token without words of the user's own, by how it begins
+ANSWERS = 8  # last answers of which it is told where they end
 MAX_DEPTH = 16  # levels of a result object in which its strings are looked for
 UNKNOWN_LENGTH = 64  # characters of an unknown type that are told
 
@@ -102,6 +103,7 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     of fresh items that the dialect does not know. `plain`: see Facts, of each item. `instructing` counts the items
     before the first that are instructions. `words` are those of all items that have any, in order. `opened`: the body
     holds its conversation's opening, or its name was given; else it may be a part of one that has another name.
+    `answers`: how many items there are up to the end of each of the model's last answers, the last one first.
     """
 
     old: list[Slot]
@@ -118,6 +120,7 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     instructing: int = 0
     words: list[Words] = []
     opened: bool = True
+    answers: tuple[int, ...] = ()
 
 
 class _Buffer(ctypes.Structure):
@@ -253,6 +256,7 @@ class Locator:
             leading,
             words,
             opened,
+            tuple(_answers(facts, fresh_from)),
         )
 
     def _read_all(self, body: bytes) -> _Read:
@@ -554,6 +558,18 @@ def frozen_count(body: bytes, shape: Shape) -> int:
         return Locator(shape).locate(body, b"").frozen
     except NotJson:
         return 0
+
+
+def _answers(facts: list[Facts], end: int) -> Iterator[int]:
+    """Where the last ANSWERS runs of model-made items end, from the last one, which ends at `end`, back."""
+    for _ in range(ANSWERS):
+        if not end:
+            return
+        yield end
+        while end and facts[end - 1].by_model:
+            end -= 1
+        while end and not facts[end - 1].by_model:
+            end -= 1
 
 
 def _long_after_short(facts: list[Facts]) -> bool:
