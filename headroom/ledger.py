@@ -288,7 +288,13 @@ class Ledger:
         return found
 
     async def hide(self, key: bytes, value: bytes) -> None:
-        """Keep what a client does not see of a turn. Raises StoreDown."""
+        """Keep what a client does not see of a turn. Raises StoreDown.
+
+        Not where a turn under this key is known to have gone with nothing: another conversation was the same so far,
+        and goes on as it began.
+        """
+        if self._hidden.get(key) == b"":
+            return
         name = (SPACE_HIDDEN, key)
         kept = await self._bounded(self._store.put([(name, value)]))
         self._hide(key, kept[name])

@@ -251,3 +251,22 @@ async def test_what_was_told_and_hidden_stays_under_another_scope_or_mode(
                 talk.tell("And?")
         assert bodies(origin)[0].count(HEAD) == 1
         check_requests(bodies(origin))
+
+
+@BY_KIND
+async def test_a_turn_that_was_sent_with_nothing_hidden_stays_so_when_another_like_it_hides_something(
+    kind: str, tmp_path: Path
+) -> None:
+    """Without a session, two conversations of one caller that open and are answered alike have one name."""
+    asking = ToolCall("memory_search", {"query": "database log"})
+    plain, hiding = [Turn("OK."), Turn("Good."), Turn("Fine.")], [Turn("", (asking,)), Turn("OK.")]
+    async with Origin(Script.single(plain)) as origin, remembering(origin, tmp_path) as proxy, begun(kind) as one:
+        for number in range(3):
+            await one.ask(url_of(proxy), stream=True)
+            one.tell(f"And {number}?")
+            if number == 1:
+                sent, origin.script = bodies(origin), Script.single(hiding)
+                async with begun(kind) as other:
+                    await other.ask(url_of(proxy), stream=True)
+                origin.script = Script.single(plain)
+        check_requests([*sent, bodies(origin)[-1]])
