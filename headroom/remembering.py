@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, cast
+from typing import Literal, cast
 
 from headroom.answering import CallerInfo
 from headroom.config import Config
 from headroom.ledger import Ledger
 from headroom.memory import Memories, Scope, ScopeKind
-from headroom.recollection import MEMORY_TOOLS, NOBODYS, answer
+from headroom.recollection import CALLER_DIGITS, MEMORY_TOOLS, NOBODYS, answer
 from headroom.tails import Recall, Tails
 from headroom.weave import Call, Tool
-
-CALLER_DIGITS: Final = 16  # hex digits of a credential's digest that name a user who is not named otherwise
 
 
 class Remembering:

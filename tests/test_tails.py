@@ -178,9 +178,11 @@ async def test_memories_of_another_project_or_user_are_never_seen(
         assert await Session(origin).turn(proxy.port, body) == body
 
 
-async def test_two_keys_without_a_user_of_their_own_share_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scope", ["project", "user", "global"])
+async def test_two_keys_without_a_user_of_their_own_share_nothing(scope: str, tmp_path: Path) -> None:
     body = chat(("user", "Why does the checkout fail?"))
-    async with scripted_origin() as origin, remembering(origin, tmp_path, memory_user="") as proxy:
+    settings = {"memory_user": "", "memory_scope": scope}
+    async with scripted_origin() as origin, remembering(origin, tmp_path, **settings) as proxy:
         assert proxy.remembering is not None
         ada, bob = Session(origin, b"key of ada"), Session(origin, b"key of bob")
         later = chat(("user", "Hello"), ("assistant", "Yes?"), ("user", "Why does the checkout fail?"))
@@ -188,7 +190,8 @@ async def test_two_keys_without_a_user_of_their_own_share_nothing(tmp_path: Path
         recall = proxy.remembering.recall("", "", _digest(b"key of ada"))
         assert recall is not None
         await save(proxy, "The checkout fails when the clock is wrong.", recall.scope)
-        assert len(tails(await ada.turn(proxy.port, later))) == 1
+        (told,) = tails(await ada.turn(proxy.port, later))
+        assert recall.scope.user not in told
         assert tails(await bob.turn(proxy.port, later)) == []
 
 
