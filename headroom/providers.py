@@ -659,6 +659,9 @@ TOOL_CALLS: Final[Mapping[str, tuple[CallShape, ...]]] = {
 CREDENTIAL_FIELDS: Final = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
 """Request fields that say who is asking. Their digest enters conversation keys; their values go nowhere."""
 
+CREDENTIAL_PARAMETER: Final = b"key="
+"""How the parameter of a target begins that says it in their place."""
+
 ARRAY_STREAMS: Final = (":streamGenerateContent", b"alt=sse")
 """How paths end whose answer is one JSON array that grows, unless the query says otherwise: it cannot be woven."""
 

@@ -28,7 +28,7 @@ from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
 from headroom.receipts import Forwarded, Head, prefix
 from headroom.stabilise import UNCHANGED, Stabiliser, Stable
 from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
-from headroom.tails import Recall, Tailed, Tails
+from headroom.tails import Recall, Tailed, Tails, owner_of
 from headroom.weave import TOOL_NAME, Turn
 from headroom.zones import marker, yardstick
 from headroom.zones.excerpt import excerpt
@@ -94,7 +94,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     `tailed` is what was appended to the user's words, without the texts; `said` names those words, see GoesOn. `given`:
     see Offer.unrecorded.
     `stabilised` names what was done for the provider's cache; see Stabiliser. `lessons` are for the statistics, where
-    they were asked for; `span` is where the body's items are.
+    they were asked for; `span` is where the body's items are. `answers`: see Located.
     """
 
     body: bytes
@@ -128,6 +128,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     press_ms: float = 0.0
     lessons: tuple[Lesson, ...] = ()
     span: tuple[int, int] = (0, 0)
+    answers: tuple[int, ...] = ()
 
 
 class GoesOn(msgspec.Struct, frozen=True, gc=False):
@@ -248,6 +249,8 @@ class Shrinker:
             forwarded=partial(_forwarded, body, shape, located, {}, _Added()),
             volatile=partial(volatile, body, shape, located.fresh_from) if self._seeks and located.items else None,
             locate_ms=_since(begun),
+            span=located.span,
+            answers=located.answers,
         )
         # Each type is told once; a stream of made-up ones must neither fill the log nor the memory.
         if told.unknown_types and len(self._told_types) < TYPES_LIMIT:
@@ -320,7 +323,6 @@ class Shrinker:
             store_ms=store_ms,
             press_ms=press_ms,
             lessons=tuple(work.lessons),
-            span=located.span,
         )
 
     async def _recalled(self, located: Located, note: str) -> tuple[dict[bytes, Decision], str]:
@@ -681,7 +683,7 @@ def _turns(conversation: bytes, offer: Offer, recall: Recall | None, caller: byt
     if not offer.ours - {TOOL_NAME}:
         return conversation
     scope = None if recall is None else recall.scope
-    owner = caller if scope is None else f"{scope.kind}\0{scope.project}\0{scope.user}".encode()
+    owner = caller if scope is None else owner_of(scope)
     return blake3(b"turns" + conversation + owner).digest()
 
 
