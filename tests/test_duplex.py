@@ -326,7 +326,7 @@ async def test_fragments_of_what_turns_out_to_be_no_request_keep_their_bytes() -
 
 
 async def test_what_follows_a_request_waits_for_it() -> None:
-    async with opened() as socket:
+    async with opened(press_deadline="60s", press_deadline_limit="60s") as socket:
         requests = [creating(result(f"c{at}", listing(at, 2000))) for at in range(3)]
         sent = b"".join(
             part for request in requests for part in (text(request), text(b"after"), frame(Opcode.BINARY, b"b"))
@@ -361,6 +361,19 @@ async def test_a_message_too_large_to_be_held_goes_as_it_comes() -> None:
         await socket.client.wire.send(text(small))
         seen = await socket.origin.next()
         assert seen.payload is not None and blank(seen.payload) == blank(small) and len(seen.payload) < len(small)
+
+
+async def test_fragments_that_hold_nothing_are_not_held_without_end() -> None:
+    async with opened(body_limit="64KiB") as socket:
+        begin = frame(Opcode.TEXT, b'{"type":"response.create"', fin=False)
+        empty = frame(Opcode.CONT, b"", fin=False) * 300
+        await socket.client.wire.send(begin + empty)
+        assert await socket.origin.wire.exactly(len(begin + empty)) == begin + empty
+        end = frame(Opcode.CONT, b"}")
+        await socket.client.wire.send(end + text(creating(result("c1", listing()))))
+        assert await socket.origin.wire.exactly(len(end)) == end
+        seen = await socket.origin.next()
+        assert seen.payload is not None and outputs(seen.payload) != [listing()]
 
 
 @pytest.mark.parametrize(

@@ -243,6 +243,18 @@ async def test_an_event_too_large_to_be_read_is_a_cut_after_something_was_hidden
         await gone(socket)
 
 
+async def test_fragments_that_hold_nothing_are_not_held_without_end() -> None:
+    async with opened(ccr_tool="start", answer_limit="64KiB") as socket:
+        begin = frame(Opcode.TEXT, b"{", fin=False, masked=False)
+        empty = frame(Opcode.CONT, b"", fin=False, masked=False) * 300
+        await socket.origin.wire.send(begin + empty)
+        assert await socket.client.wire.exactly(len(begin + empty)) == begin + empty
+        end = frame(Opcode.CONT, b"}", masked=False)
+        await socket.origin.wire.send(end)
+        assert await socket.client.wire.exactly(len(end)) == end
+        await going_on(socket)
+
+
 async def test_frames_that_are_none_go_as_they_come() -> None:
     async with opened(ccr_tool="start") as socket:
         await asked(socket)
