@@ -105,6 +105,7 @@ class Duplex:
         self._given: list[bytes] = []  # for the client, of what was read last
         self._rounds: SocketRounds | None = None
         self._round: asyncio.Task[None] | None = None
+        self._further = b""  # what asks the provider on, while the client is within a message that goes as it comes
         self._free = asyncio.Event()  # no response is being woven
         self._free.set()
         self._under_way = UnderWay()
@@ -184,6 +185,7 @@ class Duplex:
         try:
             for onward in self._gatherer.take(frame):
                 self._put(onward)
+            self._go_further()
         except BadFrame as fault:
             self._refuse(fault)
 
@@ -316,11 +318,18 @@ class Duplex:
                 step.further, conversation=told.conversation, opened=told.opened, ours=told.ours, given=told.given
             )
             self._under_way.asked(time.perf_counter(), rounds.response, 0, receipt)
-            self._write(text_frame(step.further, self._packed if rounds.packed else None))
+            self._further = text_frame(step.further, self._packed if rounds.packed else None)
+            self._go_further()
             return
         self._woven(rounds)
         if self._house.draining:
             self.drain()
+
+    def _go_further(self) -> None:
+        """Ask the provider on, unless a message of the client's is on its way: that may be in many pieces."""
+        if self._further and (self._queue or not self._gatherer.passes):
+            further, self._further = self._further, b""
+            self._write(further)
 
     def _woven(self, rounds: SocketRounds) -> None:
         """A response is over, or nothing more of it is woven: the client's next request may go on."""

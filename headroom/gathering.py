@@ -50,6 +50,11 @@ class Gatherer:
         """Whether a part of a message is held."""
         return bool(self._held)
 
+    @property
+    def passes(self) -> bool:
+        """Whether what was returned so far ends within a message."""
+        return self._passing
+
     def take(self, frame: Frame) -> list[Onward]:
         """What goes on now that a data frame has come. Raises BadFrame for a request that is none."""
         if self._held or (not self._passing and self._may_ask(frame)):

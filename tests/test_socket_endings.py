@@ -19,7 +19,7 @@ from tests.support.frames import frame
 from tests.support.raw_wire import eventually
 from tests.support.script import Json
 from tests.support.sockets import Socket, close, creating, opened, prompt, result, text
-from tests.test_duplex import endings, gone
+from tests.test_duplex import endings, exchanges, gone
 
 TOOL = "headroom_retrieve"
 TOOLS: list[Json] = [{"type": "function", "name": "shell", "parameters": {}}]
@@ -120,6 +120,27 @@ async def test_what_a_client_asks_next_waits_for_the_end_and_what_it_says_else_d
         assert [event["sequence_number"] for event in told] == [0, 1, 2, 3]
         last = told[-1]["response"]
         assert last["id"] == "r2" and last["output"] == [words("hi")] and last["usage"]["input_tokens"] == 20
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["in fragments", "too large to be held"])
+async def test_a_round_goes_on_behind_the_message_that_the_client_is_sending(large: bool) -> None:
+    async with opened(ccr_tool="start", body_limit=2000) as socket:
+        await asked(socket)
+        said = b'{"type":"session.update","x":"' + b"x" * 5000 * large
+        sent = text(said + b'"}') if large else frame(Opcode.TEXT, said, fin=False) + frame(Opcode.CONT, b'"}')
+        begin = 3000 if large else len(sent) - 8
+        await socket.client.wire.send(sent[:begin])
+        assert await socket.origin.wire.exactly(begin) == sent[:begin]
+        (exchange,) = exchanges(socket.edge)
+        await socket.origin.wire.send(stream(*whole("r1", item("c1"))))
+        assert (await heard(socket))["type"] == "response.created"
+        await eventually(lambda: exchange._duplex is not None and exchange._duplex._further)
+        # What it asks next waits for the end, and is not waited for.
+        await socket.client.wire.send(sent[begin:] + text(creating(prompt("next"), tools=TOOLS)))
+        assert await socket.origin.wire.exactly(len(sent) - begin) == sent[begin:]
+        assert orjson.loads((await socket.origin.next()).payload or b"")["previous_response_id"] == "r1"
+        await socket.origin.wire.send(stream(*whole("r2")))
+        assert orjson.loads((await socket.origin.next()).payload or b"")["input"] == [prompt("next")]
 
 
 @pytest.mark.parametrize("seed", range(8))
