@@ -195,6 +195,24 @@ async def test_an_origin_that_closes_between_rounds_is_heard_with_its_code() -> 
         await gone(socket)
 
 
+@pytest.mark.parametrize("closes", [True, False])
+async def test_an_origin_that_ends_with_a_response_is_heard_after_it(closes: bool) -> None:
+    async with opened(ccr_tool="start") as socket:
+        await asked(socket)
+        said = stream(*whole("r1", words("hi"), item("c1"), item("c2", "shell")))
+        await socket.origin.wire.send(said + (close(1001, "enough", masked=False) if closes else b""))
+        socket.origin.wire.close()
+        told = [await heard(socket) for _ in range(6)]
+        assert told[-1]["type"] == "response.completed"
+        assert told[-1]["response"]["output"] == [words("hi"), item("c2", "shell")]
+        if closes:
+            assert close_code((await socket.client.next()).payload or b"") == 1001
+            await socket.client.wire.send(close(1001))
+        assert await socket.client.ended() == ("end" if closes else "reset")
+        await gone(socket)
+        assert endings(socket) == {"origin_close" if closes else "origin_gone": 1}
+
+
 async def test_an_origin_that_goes_between_rounds_is_a_cut() -> None:
     async with opened(ccr_tool="start") as socket:
         await going_on(socket)
