@@ -694,6 +694,25 @@ async def test_a_close_that_is_not_answered_ends_all_the_same() -> None:
         await gone(socket)
 
 
+async def test_an_origin_that_does_not_take_the_last_is_let_go_of() -> None:
+    async with opened(receive_buffer=65536, silence_timeout="200ms") as socket:
+        shrink_send_buffers(socket.edge)
+        (exchange,) = exchanges(socket.edge)
+        duplex = exchange._duplex
+        assert duplex is not None
+        sent = 0
+        while unsent(socket.edge) < 58_000:
+            message = text(b"x" * 3000)
+            sent += len(message)
+            await socket.client.wire.send(message)
+            await eventually(lambda now=sent: duplex._bytes_out == now)
+        await socket.client.wire.send(close(1000))
+        await eventually(lambda: duplex._client_closed)
+        duplex.check(socket.edge.watch.now + 6)
+        assert await socket.client.ended() == "end"
+        await gone(socket)
+
+
 async def test_draining_closes_sockets_between_responses_and_others_after_theirs() -> None:
     async with opened() as socket:
         await socket.client.wire.send(text(creating(prompt())))
