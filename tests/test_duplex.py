@@ -183,6 +183,16 @@ async def test_a_refused_upgrade_comes_to_the_client_as_it_came(status: bytes) -
         assert (await read_answer(client)).body == b"ok"
 
 
+async def test_an_upgrade_on_http_1_0_is_a_plain_request() -> None:
+    async with RawOrigin() as origin, edge_to(origin.url) as edge, await connect(edge.port) as client:
+        await client.send(HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0") + b"\r\n")
+        peer = await origin.accept()
+        assert b"pgrade" not in (await read_request(peer)).head
+        await peer.send(OK)
+        assert (await read_answer(client)).status == 200
+        assert await client.rest() == b""
+
+
 @pytest.mark.parametrize(
     ("page", "allowed", "status"),
     [

@@ -220,7 +220,7 @@ class UpstreamLink(asyncio.Protocol):
 
     def check(self, now: float) -> None:
         """Called by the watch: give up on an origin that has been silent for too long, or does not take the last."""
-        if self._paused and self._sink is not None or now - self.heard <= self._dialer.silence:
+        if (self._paused and self._sink is not None) or now - self.heard <= self._dialer.silence:
             return
         if self._sink is not None:
             self._fail(self._sink, UpstreamSilent(f"no byte from the origin for {self._dialer.silence:g} s"))
