@@ -377,6 +377,7 @@ class Exchange:
                     policy=policy,
                     learn=learn,
                     goes_on=goes_on,
+                    advised_as=lambda span: (auth, self._family(plain, span)),
                 )
                 break
             except Exception as error:
@@ -462,9 +463,12 @@ class Exchange:
         """Leave a note for the statistics, now that the request has been sent on: they change nothing of it."""
         learning = self._house.learning
         if learning is not None:
-            path = find_route(self._method, self._plan.path)[1]
-            family = model_family(named_model(plain, receipt.span, path))
+            family = self._family(plain, receipt.span)
             learning.note(Lessons(self._auth, family, caller, receipt.lessons))
+
+    def _family(self, plain: bytes, span: tuple[int, int]) -> str:
+        """The family of the model that a body is for, whose items are in `span`."""
+        return model_family(named_model(plain, span, find_route(self._method, self._plan.path)[1]))
 
     async def _sticky_fields(self, fields: Fields, receipt: Receipt) -> tuple[tuple[bytes, bytes], ...]:
         """Fields of feature tokens that go otherwise than they came: with those this conversation had before."""
