@@ -285,7 +285,7 @@ async def test_no_word_of_a_request_is_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "learning.db"
     sent = [body for client in loops.LOOPS for body in bodies(client, turns=10)]
     async with scripted_origin() as origin:
-        given: dict[str, object] = {"learning_path": path, "ccr_tool": "start", **PATIENT}
+        given: dict[str, object] = {"learning_path": path, "ccr_tool": "start"}
         async with edge_to(origin.url, **given) as proxy:
             session = Session(origin)
             await session.turns(proxy.port, sent)

@@ -58,7 +58,13 @@ def publish(*words: object, code: int | None = None) -> None:
 
 def test_the_hint_is_the_form_that_gained_most_per_token() -> None:
     forms = [form("json", after=300), form("log", before=9000, after=4000), form("csv", after=100, back=700)]
-    assert recommend(Statistics(forms), 50) == ([Recommendation(*KEY, "json", 0.7, 180)], [])
+    assert recommend(Statistics(forms), 50) == ([Recommendation(*KEY, "json", 0.7, 180, 0.3333, 0.7)], [])
+
+
+def test_the_hint_tells_how_often_its_form_was_the_best_and_what_it_saved() -> None:
+    forms = [form("", 0, tries=10, before=0, after=0), form("json", 150, after=300, back=100), form("log", 40)]
+    ((row,), _) = recommend(Statistics(forms), 50)
+    assert (row.strategy_hint, row.share, row.saved) == ("json", 0.75, 0.7)
 
 
 def test_where_nothing_paid_there_is_no_hint() -> None:
@@ -74,7 +80,7 @@ def test_rows_with_fewer_observations_are_left_out() -> None:
     statistics = Statistics([form("json", 40, tries=9)], [ToolRow("bash", 49, 40, 9, 0, 100)])
     assert recommend(statistics, 50) == ([], [])
     assert recommend(statistics, 49) == (
-        [Recommendation(*KEY, "json", 0.49, 49)],
+        [Recommendation(*KEY, "json", 0.49, 49, 0.8163, 0.5)],
         [ToolAdvice("bash", True)],
     )
 
@@ -99,7 +105,8 @@ def test_a_tool_is_left_alone_if_most_was_asked_for_again_and_nothing_was_gained
 
 
 def test_the_file_reads_as_it_was_meant() -> None:
-    data = render([Recommendation(*KEY, "json+log", 0.83, 83)], [ToolAdvice('o"d\\d', True), ToolAdvice("b", False)])
+    row = Recommendation(*KEY, "json+log", 0.83, 83, 0.9, 0.5)
+    data = render([row], [ToolAdvice('o"d\\d', True), ToolAdvice("b", False)])
     assert data.decode().startswith("#")
     assert tomllib.loads(data.decode()) == {
         "recommendation": [
@@ -110,6 +117,8 @@ def test_the_file_reads_as_it_was_meant() -> None:
                 "strategy_hint": "json+log",
                 "confidence": 0.83,
                 "observations": 83,
+                "share": 0.9,
+                "saved": 0.5,
             }
         ],
         "tool": [{"name": 'o"d\\d', "leave_alone": True}, {"name": "b", "leave_alone": False}],

@@ -13,6 +13,7 @@ from headroom.edge import Edge
 from headroom.memory import Scope
 from headroom.recollection import MEMORY_TOOLS
 from headroom.zones.forms import Style
+from headroom.zones.hints import Hints
 from headroom.zones.press import Floors, Verdict, press
 from headroom.zones.yardstick import Yardstick
 from tests.support.cache_model import bill
@@ -315,9 +316,9 @@ async def test_what_went_without_a_tail_because_of_a_fault_goes_so_again(
 ) -> None:
     gate = threading.Event()
 
-    def held(text: str, floors: Floors, measure: Yardstick, style: Style) -> Verdict:
+    def held(text: str, floors: Floors, measure: Yardstick, style: Style, hints: Hints | None) -> Verdict:
         gate.wait(LIMIT)
-        return press(text, floors, measure, style)
+        return press(text, floors, measure, style, hints=hints)
 
     monkeypatch.setattr("headroom.shrink.press", held)
     hurried = {"press_deadline": 0, "press_deadline_per_kib": 0, "press_deadline_limit": 0, "inline_bytes": 0}
