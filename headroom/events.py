@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypedDict
 
 import msgspec
 
 from headroom.receipts import Comparison, Noted
-from headroom.shrink import Row
+from headroom.shrink import Receipt, Row
 from headroom.usage import Usage
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -68,77 +68,106 @@ class Timings(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     first_byte: float = 0.0
 
 
-class Request(Event, frozen=True, kw_only=True):
-    """One exchange is over.
+class Answered(Event, frozen=True, kw_only=True):
+    """The base of what is told of a request whose answer is over.
 
     `auth` is how the caller pays, for requests that may be rewritten. Sizes are payload bytes. Token counts are those
     of the slots that were replaced; `saved_fresh` is the part saved in slots sent for the first time. `bill` is the
     prompt's price in plain input tokens as the provider reported it, `bill_saved` what it would have been more.
     `observed`: the request went as it came, and what is told of slots and tokens is what would have been done.
+    """
+
+    id: str
+    project: str = ""
+    route: str
+    api: str
+    mode: str
+    auth: str = ""
+    outcome: str
+    bytes_in: int = 0
+    bytes_out: int = 0
+    decided: int = 0
+    replayed: int = 0
+    tokens_before: int = 0
+    tokens_after: int = 0
+    saved_fresh: int = 0
+    observed: bool = False
+    usage: Usage | None = None
+    bill: float = 0.0
+    bill_saved: float = 0.0
+    note: str = ""
+    slots: tuple[Row, ...] = ()
+    prefix: Comparison | None = None
+    ms: Timings
+
+
+class Request(Answered, frozen=True, kw_only=True):
+    """One exchange is over.
+
     `unfit`: kinds of names ("project", "user") that the caller gave and that are not fit to be used. `stabilised` names
     what was done for the provider's cache, by the settings that ask for it.
     `cause` says what ended a WebSocket, whose responses are told of by themselves (see Message).
     """
 
-    id: str
     upstream_id: str = ""
     method: str
     path: str
-    project: str = ""
     unfit: tuple[str, ...] = ()
-    route: str
-    api: str
-    mode: str
-    auth: str = ""
     status: int
-    outcome: str
-    bytes_in: int = 0
-    bytes_out: int = 0
     answer_bytes: int = 0
-    decided: int = 0
-    replayed: int = 0
-    tokens_before: int = 0
-    tokens_after: int = 0
-    saved_fresh: int = 0
-    observed: bool = False
-    usage: Usage | None = None
-    bill: float = 0.0
-    bill_saved: float = 0.0
-    note: str = ""
     fault: str = ""
     cause: str = ""
-    slots: tuple[Row, ...] = ()
     stabilised: tuple[str, ...] = ()
-    prefix: Comparison | None = None
-    ms: Timings
 
 
-class Message(Event, frozen=True, kw_only=True):
-    """One response on a WebSocket is over: see Request, whose `id` it has. `response` is the provider's id of it."""
+class Message(Answered, frozen=True, kw_only=True):
+    """One response on a WebSocket is over. It has the `id` of its exchange; `response` is the provider's."""
 
-    id: str
     response: str = ""
-    project: str = ""
-    route: str
-    api: str
-    mode: str
-    auth: str = ""
-    outcome: str
-    bytes_in: int = 0
-    bytes_out: int = 0
-    decided: int = 0
-    replayed: int = 0
-    tokens_before: int = 0
-    tokens_after: int = 0
-    saved_fresh: int = 0
-    observed: bool = False
-    usage: Usage | None = None
-    bill: float = 0.0
-    bill_saved: float = 0.0
-    note: str = ""
-    slots: tuple[Row, ...] = ()
-    prefix: Comparison | None = None
-    ms: Timings
+
+
+class Rewritten(TypedDict):
+    """The fields of Answered that say what was done to the request."""
+
+    decided: int
+    replayed: int
+    tokens_before: int
+    tokens_after: int
+    saved_fresh: int
+    observed: bool
+    note: str
+    slots: tuple[Row, ...]
+
+
+def rewritten(receipt: Receipt) -> Rewritten:
+    """What a receipt says of a request."""
+    return {
+        "decided": receipt.decided,
+        "replayed": receipt.replayed,
+        "tokens_before": receipt.tokens_before,
+        "tokens_after": receipt.tokens_after,
+        "saved_fresh": receipt.decided_saved,
+        "observed": receipt.observed,
+        "note": receipt.note,
+        "slots": receipt.rows,
+    }
+
+
+def timed(
+    total: float, receipt: Receipt | None, *, gather: float = 0.0, dial: float = 0.0, first_byte: float = 0.0
+) -> Timings:
+    """Milliseconds of one exchange, with those that rewriting took; `gather` counts where there was any."""
+    if receipt is None:
+        return Timings(round(total, 3), dial=round(dial, 3), first_byte=round(first_byte, 3))
+    return Timings(
+        round(total, 3),
+        round(gather, 3),
+        round(receipt.locate_ms, 3),
+        round(receipt.press_ms, 3),
+        round(receipt.store_ms, 3),
+        round(dial, 3),
+        round(first_byte, 3),
+    )
 
 
 class Started(Event, frozen=True, kw_only=True):

@@ -8,81 +8,52 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from headroom import conversation
-from headroom.answering import BROKEN, NOBODY, Answerer, CallerInfo
-from headroom.betas import StickyTokens
+from headroom import conversation, fetching, rewriting
 from headroom.billing import billed, together
 from headroom.error_answers import error_answer
-from headroom.events import (
-    MarkerOrder,
-    MemoryInjection,
-    Message,
-    Request,
-    Retrieved,
-    Sink,
-    StoreTrouble,
-    Timings,
-    UnknownItem,
-    failure,
-    noticed,
-)
-from headroom.families import model_family, named_model
-from headroom.faults import BadCoding, BadResponse, BodyTooLarge, Fault, StoreDown
-from headroom.heads import homeward, onward, rewoven
-from headroom.learning import Learning
-from headroom.lessons import Lessons, query_of
+from headroom.events import Request, failure, rewritten, timed
+from headroom.faults import BadCoding, BadResponse, BodyTooLarge, Fault
+from headroom.heads import homeward, onward, own_fields, rewoven
 from headroom.looms import LOOMS
-from headroom.memory import Scope
-from headroom.metrics import Counters
-from headroom.offering import Wish
-from headroom.plan import Plan, find_route
-from headroom.policy import POLICIES, AuthMode, Policy, payer
-from headroom.providers import TOKEN_FIELDS, UPSTREAM_ID_FIELDS
-from headroom.receipts import Comparison, Forwarded, Receipts
-from headroom.remembering import Remembering
-from headroom.retrieve import UNREADABLE, BadAsking, asking, missing, pick, share
-from headroom.shrink import GoesOn, Receipt, Shrinker
-from headroom.tails import Recall
-from headroom.usage import JsonListener, Listener, StreamListener, Usage
-from headroom.weave import TOOL_NAME, Call, Turn
+from headroom.plan import Plan
+from headroom.policy import payer
+from headroom.providers import UPSTREAM_ID_FIELDS
+from headroom.receipts import Forwarded
+from headroom.rewriting import Rewriting
+from headroom.shrink import Receipt
+from headroom.usage import DEAF, Listener, Usage, listener
+from headroom.weave import Call, Turn
 from headroom.wire.coding import decode, identity
 from headroom.wire.downstream import Downstream
 from headroom.wire.gate import Watch
-from headroom.wire.head import CHUNKED, UNTIL_CLOSE, Fields, RequestHead, ResponseHead
+from headroom.wire.head import CHUNKED, UNTIL_CLOSE, RequestHead, ResponseHead
 from headroom.wire.phase import Phase, Step, step
 from headroom.wire.reader import Data
 from headroom.wire.upstream import Dialer, UpstreamLink
 from headroom.woven import Woven
-from headroom.zones.volatile import Finding
 
 if TYPE_CHECKING:
     from headroom.duplex import Duplex
-    from headroom.under_way import Ended
-    from headroom.upgrade import Upgrade
 
 UNSENT_LIMIT: Final = 256 * 1024  # bytes kept for an origin that is not connected yet; then the client waits
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_NO_BODY: Final = Listener()
+_UNTOUCHED: Final = Receipt(b"")
 _STREAM: Final = b"text/event-stream"
 _JSON: Final = b"application/json"
 
 
-class House(Protocol):
-    """What an exchange needs of the edge that it runs in."""
+class House(rewriting.House, fetching.House, Protocol):
+    """What an exchange needs of the edge that it runs in. Times are in seconds, sizes in bytes."""
 
     @property
     def dialer(self) -> Dialer: ...
     @property
-    def shrinker(self) -> Shrinker: ...
-    @property
-    def sink(self) -> Sink: ...
-    @property
-    def counters(self) -> Counters: ...
+    def watch(self) -> Watch: ...
     @property
     def draining(self) -> bool: ...
     @property
@@ -90,27 +61,13 @@ class House(Protocol):
     @property
     def body_limit(self) -> int: ...
     @property
-    def event_limit(self) -> int: ...
-    @property
     def answer_limit(self) -> int: ...
     @property
-    def wish(self) -> Wish: ...
-    @property
-    def answerers(self) -> Mapping[str, Answerer]: ...
-    @property
-    def receipts(self) -> Receipts: ...
-    @property
-    def watch(self) -> Watch: ...
+    def event_limit(self) -> int: ...
     @property
     def silence(self) -> float: ...
     @property
     def socket_idle(self) -> float: ...
-    @property
-    def sticky_tokens(self) -> StickyTokens | None: ...
-    @property
-    def remembering(self) -> Remembering | None: ...
-    @property
-    def learning(self) -> Learning | None: ...
     def began(self, exchange: Exchange) -> None: ...
     def ended(self, exchange: Exchange) -> None: ...
 
@@ -120,7 +77,6 @@ class Exchange:
 
     __slots__ = (
         "_answer_bytes",
-        "_auth",
         "_begun",
         "_body",
         "_body_bytes",
@@ -132,7 +88,6 @@ class Exchange:
         "_fields",
         "_first_byte",
         "_forwarded",
-        "_found",
         "_gather_end",
         "_head",
         "_homeward",
@@ -147,17 +102,15 @@ class Exchange:
         "_out_bytes",
         "_phase",
         "_plan",
-        "_recalled",
         "_receipt",
         "_request_whole",
-        "_search",
+        "_rewriting",
         "_sent_at",
         "_sent_body",
+        "_session",
         "_status",
         "_task",
-        "_tokens",
         "_unsent",
-        "_upgrade",
         "_upstream_id",
         "_usages",
         "_woven",
@@ -184,39 +137,34 @@ class Exchange:
         self._unsent: list[bytes] = []
         self._link: UpstreamLink | None = None
         self._task: asyncio.Task[None] | None = None
-        self._listener: Listener = _NO_BODY
+        self._listener: Listener = DEAF
         self._receipt: Receipt | None = None
-        self._recalled: Recall | None = None
+        self._rewriting: Rewriting | None = None
         self._forwarded: Forwarded | None = None
-        self._found: tuple[Finding, ...] = ()
-        self._search: asyncio.Task[None] | None = None
         self._request_whole = False
         self._dechunk = False
         self._keep = False
         self._status = 0
         self._upstream_id = b""
-        self._auth = ""
         self._homeward = b""
         self._sent_body = b""
         self._fields: tuple[tuple[bytes, bytes], ...] = ()
-        self._tokens: list[tuple[bytes, bytes, bytes]] = []
         self._woven: Woven | None = None
         self._woven_head: ResponseHead | None = None
         self._usages: list[Usage] = []
         self._duplex: Duplex | None = None
-        self._upgrade: Upgrade | None = None
+        self._session = b""
         self._cause = ""
         if plan.socket is not None:
             # Loaded with the first upgrade: its library would make every start a third slower.
             from headroom.upgrade import upgrade  # noqa: PLC0415
 
-            wish = house.wish
-            offers = not house.shrinker.observes and (wish.retrieve != "off" or bool(wish.others))
-            self._upgrade = upgrade(head.fields, plan, offers=offers)
-            self._auth = self._upgrade.auth
+            offers = not house.shrinker.observes and house.wish.offers
+            asked = upgrade(head.fields, plan, offers=offers)
+            self._fields, self._session = asked.instead, asked.session
+            self._rewriting = Rewriting(house, plan, identity_, head.method, asked.auth, asked.caller)
             if plan.presses:
-                self._recalled = self._recall(self._upgrade.auth, self._upgrade.caller)
-            self._fields = self._upgrade.instead
+                self._rewriting.recall()
         house.began(self)
         if plan.mode == "relay":
             self._connect(self._onward(None))
@@ -326,14 +274,14 @@ class Exchange:
                 plain = decode(body, coding, self._house.body_limit)
             except BadCoding as fault:
                 receipt = Receipt(body, note=fault.name)
-        fields, dialect = head.fields, self._plan.dialect
-        auth = self._auth = payer(fields, self._plan.api)
-        caller = conversation.caller(fields)
+        fields, plan = head.fields, self._plan
+        auth, caller = payer(fields, plan.api), conversation.caller(fields)
+        rewrites = self._rewriting = Rewriting(self._house, plan, self.id, self._method, auth, caller)
         if receipt is None:
-            self._recalled = self._recall(auth, caller)
-            receipt = await self._shrink(plain, caller, conversation.session(fields, dialect), auth)
+            rewrites.recall()
+            receipt = await rewrites.shrink(plain, conversation.session(fields, plan.dialect))
         self._receipt = receipt
-        self._fields = await self._sticky_fields(fields, receipt)
+        self._fields = await rewrites.sticky_fields(fields, receipt)
         changed = receipt.body is not plain
         out = receipt.body if changed else body
         self._out_bytes = len(out)
@@ -343,149 +291,12 @@ class Exchange:
         coded = changed and not identity(coding)
         self._connect(self._onward(len(out) if changed or head.length == CHUNKED else None, coded) + out)
         self.request_flush()
-        self._look_back(receipt, plain, caller)
+        self._forwarded = rewrites.look_back(receipt, plain)
         # A stream may last long: the body is not kept for it.
         self._receipt = msgspec.structs.replace(receipt, body=b"", forwarded=None, volatile=None, lessons=())
         # What the next request needs is loaded while this one is answered.
         if self._link is not None or self._task is not None:
             self._house.shrinker.warm()
-
-    async def _shrink(
-        self, plain: bytes, caller: bytes, session: bytes, auth: AuthMode, goes_on: GoesOn | None = None
-    ) -> Receipt:
-        """What to send in `plain`'s place: rewritten, else with what was decided before, else as it came."""
-        house, dialect = self._house, self._plan.dialect
-        wish, recall = self._wish(auth), self._recalled
-        policy: Policy | None = POLICIES[auth]
-        if goes_on is not None:
-            # On a socket what a prompt begins with is not decided.
-            wish, recall = wish if goes_on.answers and goes_on.typed else None, recall if goes_on.typed else None
-            policy = None
-        learn = house.learning is not None and POLICIES[auth].learns
-        receipt: Receipt | None = None
-        failed = False
-        for decide in (True, False):
-            try:
-                receipt = await house.shrinker.rewrite(
-                    plain,
-                    dialect,
-                    caller,
-                    session,
-                    decide=decide,
-                    wish=wish,
-                    recall=recall,
-                    policy=policy,
-                    learn=learn,
-                    goes_on=goes_on,
-                )
-                break
-            except Exception as error:
-                # The one broad except: whatever is wrong with us, what was sent before is right, and then the original.
-                house.sink(failure(self.id, error))
-                failed = True
-        if receipt is None:
-            receipt = Receipt(plain)
-        if failed:
-            receipt = msgspec.structs.replace(receipt, note="shrink_failed")
-        self._tell(receipt)
-        return receipt
-
-    def _tell(self, receipt: Receipt) -> None:
-        """Log what is worth telling of a rewritten body."""
-        sink = self._house.sink
-        if receipt.note == "store_down":
-            sink(StoreTrouble(id=self.id, note=self._house.shrinker.ledger.store.kind))
-        if receipt.long_after_short:
-            sink(MarkerOrder(id=self.id))
-        if receipt.unknown_types:
-            sink(UnknownItem(id=self.id, types=tuple(sorted(receipt.unknown_types))))
-        if receipt.tailed is not None:
-            self._tell_memory(receipt.conversation, receipt.tailed.outcome, receipt.tailed.size, receipt.tailed.query)
-
-    def _look_back(self, receipt: Receipt, plain: bytes, caller: bytes) -> None:
-        """Look at what has been sent on, which changes nothing of it: for comparing, warning and statistics."""
-        if receipt.forwarded is not None:
-            self._forwarded = receipt.forwarded()
-            if receipt.volatile is not None and self._house.receipts.due(receipt.conversation, self._forwarded):
-                self._search = asyncio.get_running_loop().create_task(self._seek(receipt.volatile))
-                self._search.add_done_callback(self._check_search)
-        if receipt.lessons:
-            self._learn(receipt, plain, caller)
-
-    def _compared(self, receipt: Receipt | None, forwarded: Forwarded | None, usage: Usage | None) -> Comparison | None:
-        """How what was sent compares with the request before it, once its answer is over; tells what is worth it."""
-        if forwarded is None or receipt is None or not receipt.conversation:
-            return None
-        house = self._house
-        noted = house.receipts.note(receipt.conversation, forwarded, usage, self._found)
-        for seen in noticed(self.id, noted):
-            house.counters(seen)
-            house.sink(seen)
-        return noted.prefix
-
-    async def _seek(self, volatile: Callable[[], tuple[Finding, ...]]) -> None:
-        """Search what has been sent, in a task of its own: a fault in looking must not cost the answer."""
-        self._found = volatile()
-
-    def _check_search(self, task: asyncio.Task[None]) -> None:
-        self._search = None
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._house.sink(failure(self.id, error))
-
-    def _wish(self, auth: AuthMode) -> Wish | None:
-        """Which tools this caller may be given; None where nothing may be added."""
-        policy, wish = POLICIES[auth], self._house.wish
-        if not policy.add_tools or not self._plan.woven:
-            return None
-        # What nobody is known to remember for cannot be asked for either.
-        others = wish.others if self._house.remembering is None or self._recalled is not None else ()
-        return Wish(wish.retrieve if policy.reversible else "off", others)
-
-    def _recall(self, auth: AuthMode, caller: bytes) -> Recall | None:
-        """Whose memories this request is given, if any."""
-        remembering = self._house.remembering
-        if remembering is None or not POLICIES[auth].add_memories:
-            return None
-        # A name that cannot be used is still another's than the one that is set for who names nobody.
-        recall = None if self._plan.unfit else remembering.recall(self._plan.project, self._plan.user, caller)
-        if recall is None:
-            self._tell_memory(b"", "no_project")
-        return recall
-
-    def _tell_memory(self, conversation_: bytes, decision: str, size: int = 0, query: str = "") -> None:
-        named = conversation_.hex()[:16]
-        self._house.sink(
-            MemoryInjection(id=self.id, conversation=named, decision=decision, bytes_injected=size, query_hash=query)
-        )
-
-    def _learn(self, receipt: Receipt, plain: bytes, caller: bytes) -> None:
-        """Leave a note for the statistics, now that the request has been sent on: they change nothing of it."""
-        learning = self._house.learning
-        if learning is not None:
-            path = find_route(self._method, self._plan.path)[1]
-            family = model_family(named_model(plain, receipt.span, path))
-            learning.note(Lessons(self._auth, family, caller, receipt.lessons))
-
-    async def _sticky_fields(self, fields: Fields, receipt: Receipt) -> tuple[tuple[bytes, bytes], ...]:
-        """Fields of feature tokens that go otherwise than they came: with those this conversation had before."""
-        sticky = self._house.sticky_tokens
-        if sticky is None or not receipt.conversation or not POLICIES[AuthMode(self._auth)].sticky_tokens:
-            return ()
-        changed: list[tuple[bytes, bytes]] = []
-        # Two callers may open alike; what one of them asks for is not for the other.
-        owner = receipt.conversation + conversation.caller(fields)
-        for name in TOKEN_FIELDS:
-            value = fields.get(name)
-            if value is None or len(list(fields.places(name))) > 1:
-                continue
-            try:
-                merged = await sticky.of(owner, name, value)
-            except StoreDown:
-                continue
-            self._tokens.append((owner, name, merged))
-            if merged is not value:
-                changed.append((name, merged))
-        return tuple(changed)
 
     def _onward(self, length: int | None, decoded: bool = False) -> bytes:
         """The head as it goes to the origin. It is let go of then, unless more requests like it may have to be made:
@@ -562,10 +373,8 @@ class Exchange:
             if found is not None:
                 self._upstream_id = found
                 break
-        sticky = self._house.sticky_tokens
-        if sticky is not None and head.status == 200:
-            for sent in self._tokens:
-                self._house.shrinker.ledger.later(sticky.keep(*sent))
+        if self._rewriting is not None and head.status == 200:
+            self._rewriting.accepted()
         if head.status == 101:
             if self._may_switch:
                 self._switch(head)
@@ -591,12 +400,12 @@ class Exchange:
         if spans is None:
             self._answer_bytes += len(wire)
             self._send(wire)
-            if self._listener is not _NO_BODY:
+            if self._listener is not DEAF:
                 self._listener.feed((wire,))
             return
         if not self._dechunk:
             self._send(wire)
-        if self._dechunk or self._listener is not _NO_BODY:
+        if self._dechunk or self._listener is not DEAF:
             pieces = [wire[start:end] for start, end in spans]
             if self._dechunk:
                 self._send(b"".join(pieces))
@@ -611,7 +420,7 @@ class Exchange:
             return
         self._client.write(wire)
         self._answer_bytes += len(wire) - 2 - start
-        if self._listener is not _NO_BODY:
+        if self._listener is not DEAF:
             self._listener.hear(wire, start)
 
     def answer_flush(self) -> None:
@@ -638,7 +447,7 @@ class Exchange:
             self._close("complete", "")
             self._client.finish(keep=False)
             return
-        outcome = self._listener.finish() if self._listener is not _NO_BODY else "complete"
+        outcome = self._listener.finish() if self._listener is not DEAF else "complete"
         self._close(outcome, "")
         self._client.finish(keep=self._keep and not self._house.draining)
 
@@ -686,61 +495,13 @@ class Exchange:
 
     async def fetch(self, calls: Sequence[Call]) -> list[str]:
         """See woven.Host."""
-        assert self._receipt is not None
-        return await self.fetch_for(self._receipt.conversation, calls)
-
-    async def fetch_for(self, conversation_: bytes, calls: Sequence[Call]) -> list[str]:
-        """See socket_rounds.Host."""
-        return [await self._fetch(conversation_, call) for call in calls]
-
-    async def _fetch(self, conversation_: bytes, call: Call) -> str:
-        if call.name == TOOL_NAME:
-            return await self._original(call)
-        answerer = self._house.answerers.get(call.name)
-        if answerer is None:
-            return NOBODY
-        named, plan = self._recalled, self._plan
-        scope = named.scope if named is not None else Scope(plan.project, plan.user, "project")
-        caller = CallerInfo(project=scope.project, user=scope.user, conversation=conversation_, id=self.id)
-        (answer,) = await asyncio.gather(answerer(call, caller), return_exceptions=True)
-        if not isinstance(answer, BaseException):
-            return answer
-        # Whose ever the fault is, the client is in the middle of its answer.
-        self._house.sink(failure(self.id, answer))
-        return BROKEN
-
-    async def _original(self, call: Call) -> str:
-        house = self._house
-        try:
-            asked = asking(call.arguments)
-            original = await house.shrinker.ledger.original(asked.hash)
-            told = Retrieved(id=self.id, hash=asked.hash[:8], found=original is not None)
-            if original is None:
-                house.sink(told)
-                return missing(asked.hash, house.shrinker.ledger.ttl)
-            try:
-                part = pick(original, asked.lines, asked.match)
-                query = query_of(asked.lines, asked.match)
-                told = msgspec.structs.replace(told, share=share(asked, part, original), query=query)
-            finally:
-                house.sink(told)
-            return part
-        except BadAsking as error:
-            return str(error)
-        except StoreDown:
-            return UNREADABLE
+        assert self._rewriting is not None and self._receipt is not None
+        return await fetching.fetch(self._house, calls, self._rewriting.whose(self._receipt.conversation))
 
     async def keep(self, anchor: bytes, turn: Turn) -> None:
         """See woven.Host."""
         assert self._receipt is not None
-        await self.keep_for(self._receipt, anchor, turn)
-
-    async def keep_for(self, receipt: Receipt, anchor: bytes, turn: Turn) -> None:
-        """See socket_rounds.Host."""
-        try:
-            await self._house.shrinker.keep_turn(receipt, anchor, turn)
-        except StoreDown:
-            self._house.sink(StoreTrouble(id=self.id, note=self._house.shrinker.ledger.store.kind))
+        await fetching.keep(self._house, self.id, self._receipt, anchor, turn)
 
     async def further(self, body: bytes) -> None:
         """See woven.Host."""
@@ -769,7 +530,7 @@ class Exchange:
 
     def heard(self, payload: bytes) -> None:
         """See woven.Host."""
-        if self._listener is not _NO_BODY:
+        if self._listener is not DEAF:
             self._listener.feed((payload,))
 
     def deliver(self, payload: bytes) -> None:
@@ -788,7 +549,7 @@ class Exchange:
         own = self._own_fields(head)
         self._homeward = rewoven(head, own, close=not self._keep, length=len(payload), status=status)
         self._send(payload)
-        outcome = "complete" if self._listener is _NO_BODY else self._listener.finish()
+        outcome = "complete" if self._listener is DEAF else self._listener.finish()
         self._over("failed" if status else outcome)
 
     def pass_on(self, payload: bytes) -> None:
@@ -810,7 +571,7 @@ class Exchange:
     def complete(self, *, failed: bool = False) -> None:
         """See woven.Host."""
         self._send(b"" if self._http10 else b"0\r\n\r\n")
-        outcome = "complete" if self._listener is _NO_BODY else self._listener.finish()
+        outcome = "complete" if self._listener is DEAF else self._listener.finish()
         self._over("failed" if failed else outcome)
 
     def _over(self, outcome: str) -> None:
@@ -832,7 +593,7 @@ class Exchange:
         self._move(Step.SWITCHED)
         link = self._link
         assert link is not None
-        if self._upgrade is not None and self._open_socket(head, link):
+        if self._plan.socket is not None and self._open_socket(head, link):
             return
         self._client.write(head.fields.edited([], self._own_fields(head)))
         link.open_ended()
@@ -842,93 +603,40 @@ class Exchange:
         if early:
             self._tunnel(early)
 
-    # A WebSocket whose messages are known: what Duplex calls.
-
     def _open_socket(self, head: ResponseHead, link: UpstreamLink) -> bool:
         """Whether what the origin switched to can be read; then it is."""
         from headroom.duplex import Duplex  # noqa: PLC0415
+        from headroom.socket_host import SocketHost  # noqa: PLC0415
         from headroom.upgrade import accepted  # noqa: PLC0415
 
         found = accepted(head.fields, rewrites=self._plan.presses)
         if found is None:
             return False
+        house, rewrites = self._house, self._rewriting
+        assert rewrites is not None
         self._client.write(head.fields.edited(found.instead, self._own_fields(head)))
         self._link = None
-        self._house.counters.add("headroom_sockets", 1)
-        self._duplex = Duplex(self, self._house, self._client, link, self._plan)
+        house.counters.add("headroom_sockets", 1)
+        host = SocketHost(house, self._plan, self.id, rewrites, self._session, self._socket_over)
+        self._duplex = Duplex(host, house, self._client, link, self._plan)
         self._duplex.start(found.packing)
         # What the first message needs is loaded while the client gets ready.
-        self._house.shrinker.warm()
+        house.shrinker.warm()
         # One that was under way when the process was told to end has not been told.
-        if self._house.draining:
+        if house.draining:
             self._duplex.drain()
         return True
+
+    def _socket_over(self, outcome: str, fault: str, cause: str, client: int, origin: int, answer: int) -> None:
+        """See socket_host.SocketOver."""
+        self._body_bytes, self._out_bytes, self._answer_bytes = client, origin, answer
+        self._cause = cause
+        self._close(outcome, fault)
 
     def drain(self) -> None:
         """The process ends: a WebSocket between responses is closed, all else comes to its own end."""
         if self._duplex is not None:
             self._duplex.drain()
-
-    @property
-    def offers(self) -> bool:
-        """See duplex.Host."""
-        wish = None if self._house.shrinker.observes else self._wish(AuthMode(self._auth))
-        return wish is not None and (wish.retrieve != "off" or bool(wish.others))
-
-    async def shrunk(self, plain: bytes, goes_on: GoesOn) -> Receipt:
-        """See duplex.Host."""
-        whose = self._upgrade
-        assert whose is not None
-        receipt = await self._shrink(plain, whose.caller, whose.session, AuthMode(self._auth), goes_on)
-        if receipt.lessons:
-            # Not before the message has been sent on.
-            asyncio.get_running_loop().call_soon(self._learn, receipt, plain, whose.caller)
-        return receipt
-
-    def failed(self, error: BaseException) -> None:
-        """See duplex.Host."""
-        self._house.sink(failure(self.id, error))
-
-    def answered(self, ended: Ended) -> None:
-        """See duplex.Host."""
-        house = self._house
-        receipt = Receipt(b"") if ended.receipt is None else ended.receipt
-        compared = self._compared(receipt, ended.forwarded, ended.usage)
-        bill, saved = billed(self._plan.dialect, ended.usage, receipt, ended.carried)
-        event = Message(
-            id=self.id,
-            response=ended.response,
-            project=self._plan.project,
-            route=self._plan.route,
-            api=self._plan.origin.name,
-            mode="relay" if ended.receipt is None else "rewrite",
-            auth=self._auth,
-            outcome=ended.outcome,
-            bytes_in=ended.bytes_in,
-            bytes_out=ended.bytes_out,
-            decided=receipt.decided,
-            replayed=receipt.replayed,
-            tokens_before=receipt.tokens_before,
-            tokens_after=receipt.tokens_after,
-            saved_fresh=receipt.decided_saved,
-            observed=receipt.observed,
-            usage=ended.usage,
-            bill=bill,
-            bill_saved=saved,
-            note=receipt.note,
-            slots=receipt.rows,
-            prefix=compared,
-            ms=ended.ms,
-        )
-        house.counters(event)
-        house.sink(event)
-
-    def socket_over(self, outcome: str, fault: str, cause: str, client: int, origin: int, answer: int) -> None:
-        """See duplex.Host."""
-        self._body_bytes, self._out_bytes, self._answer_bytes = client, origin, answer
-        self._cause = cause
-        self._house.counters.add("headroom_sockets", -1)
-        self._close(outcome, fault)
 
     def _tunnel(self, data: bytes) -> None:
         self._body_bytes += len(data)
@@ -937,42 +645,14 @@ class Exchange:
             self._link.write(data)
 
     def _hear(self, head: ResponseHead) -> Listener:
-        """Who listens beside the relay: nobody, where the answer says nothing about usage."""
-        if head.length == 0 or self._plan.route == "other" or head.status >= 400:
-            return _NO_BODY
-        kind = head.fields.get(b"content-type", b"").partition(b";")[0].rstrip().lower()
-        coding = head.fields.get(b"content-encoding")
-        coding = None if coding is None or identity(coding) else coding
-        if kind == b"text/event-stream":
-            return StreamListener(self._plan.dialect, coding, self._house.event_limit)
-        if kind == b"application/json" and head.length <= self._house.answer_limit:
-            return JsonListener(self._plan.dialect, coding, self._house.answer_limit)
-        return _NO_BODY
+        """Who listens beside the relay."""
+        house, plan = self._house, self._plan
+        if plan.route == "other":
+            return DEAF
+        return listener(head, plan.dialect, event_limit=house.event_limit, answer_limit=house.answer_limit)
 
     def _own_fields(self, head: ResponseHead) -> bytes:
-        """What the proxy says in an answer's head: ids, and what it did to the request."""
-        ours = self.id.encode("latin-1")
-        lines = b"x-headroom-request-id: %b\r\n" % ours
-        if b"x-request-id" not in head.fields:
-            lines += b"x-request-id: %b\r\n" % ours
-        if self._upstream_id:
-            lines += b"headroom-upstream-request-id: %b\r\n" % self._upstream_id
-        receipt = self._receipt
-        if receipt is None:
-            return lines
-        lines += b"x-headroom-tokens-before: %d\r\nx-headroom-tokens-after: %d\r\nx-headroom-tokens-saved: %d\r\n" % (
-            receipt.tokens_before,
-            receipt.tokens_after,
-            receipt.tokens_before - receipt.tokens_after,
-        )
-        if receipt.observed:
-            lines += b"x-headroom-observed: true\r\n"
-        forms = dict.fromkeys((*receipt.stabilised, *(row.form for row in receipt.rows if row.action == "pressed")))
-        if forms:
-            lines += b"x-headroom-transforms: %b\r\n" % ",".join(forms).encode()
-        if receipt.note:
-            lines += b"x-headroom-compression-failed: true\r\nx-headroom-note: %b\r\n" % receipt.note.encode()
-        return lines
+        return own_fields(head, self.id, self._upstream_id, self._receipt)
 
     # Endings.
 
@@ -1001,30 +681,27 @@ class Exchange:
             self._task.cancel()
         self._task = None
         end = time.perf_counter()
-        receipt = self._receipt
+        plan, receipt, rewrites = self._plan, self._receipt, self._rewriting
         usage = together([*self._usages, self._listener.usage])
-        bill, saved = billed(self._plan.dialect, usage, receipt)
-        timings = Timings(
-            round((end - self._begun) * 1000, 3),
-            round((self._gather_end - self._begun) * 1000, 3) if receipt is not None else 0.0,
-            round(receipt.locate_ms, 3) if receipt is not None else 0.0,
-            round(receipt.press_ms, 3) if receipt is not None else 0.0,
-            round(receipt.store_ms, 3) if receipt is not None else 0.0,
-            round(self._ms_dial, 3),
-            round((self._first_byte - self._sent_at) * 1000, 3) if self._first_byte else 0.0,
+        bill, saved = billed(plan.dialect, usage, receipt)
+        timings = timed(
+            (end - self._begun) * 1000,
+            receipt,
+            gather=(self._gather_end - self._begun) * 1000,
+            dial=self._ms_dial,
+            first_byte=(self._first_byte - self._sent_at) * 1000 if self._first_byte else 0.0,
         )
-        compared = self._compared(receipt, self._forwarded, usage)
         event = Request(
             id=self.id,
             upstream_id=self._upstream_id.decode("latin-1"),
             method=self._method.decode("latin-1"),
-            path=self._plan.path,
-            project=self._plan.project,
-            unfit=self._plan.unfit,
-            route=self._plan.route,
-            api=self._plan.origin.name,
-            mode=self._plan.mode,
-            auth=self._auth,
+            path=plan.path,
+            project=plan.project,
+            unfit=plan.unfit,
+            route=plan.route,
+            api=plan.origin.name,
+            mode=plan.mode,
+            auth=rewrites.auth if rewrites is not None else "",
             status=self._status,
             outcome=outcome,
             bytes_in=self._body_bytes,
@@ -1035,17 +712,10 @@ class Exchange:
             usage=usage,
             bill=bill,
             bill_saved=saved,
-            ms=timings,
-            decided=receipt.decided if receipt is not None else 0,
-            replayed=receipt.replayed if receipt is not None else 0,
-            tokens_before=receipt.tokens_before if receipt is not None else 0,
-            tokens_after=receipt.tokens_after if receipt is not None else 0,
-            saved_fresh=receipt.decided_saved if receipt is not None else 0,
-            observed=receipt is not None and receipt.observed,
-            note=receipt.note if receipt is not None else "",
-            slots=receipt.rows if receipt is not None else (),
             stabilised=receipt.stabilised if receipt is not None else (),
-            prefix=compared,
+            prefix=rewrites.compared(receipt, self._forwarded, usage) if rewrites is not None else None,
+            ms=timings,
+            **rewritten(receipt or _UNTOUCHED),
         )
         house.counters(event)
         house.sink(event)

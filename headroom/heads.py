@@ -8,6 +8,7 @@ from typing import Final
 from headroom.attribution import PROJECT_FIELD, USER_FIELD
 from headroom.plan import INTERNAL, Plan
 from headroom.providers import ACCOUNT_LINE, DROPPED_FIELDS
+from headroom.shrink import Receipt
 from headroom.wire.head import CHUNKED, REASONS, RequestHead, ResponseHead
 
 # Whatever is set: the one is a secret of ours, the others name people and their work.
@@ -103,3 +104,28 @@ def homeward(head: ResponseHead, own: bytes, *, close: bool, dechunk: bool) -> b
     if dechunk:
         edits.append((b"transfer-encoding", b""))
     return head.fields.edited(edits, own + b"Connection: close\r\n" if close else own)
+
+
+def own_fields(head: ResponseHead, identity: str, upstream_id: bytes, receipt: Receipt | None) -> bytes:
+    """What the proxy says in an answer's head: ids, and what it did to the request."""
+    ours = identity.encode("latin-1")
+    lines = b"x-headroom-request-id: %b\r\n" % ours
+    if b"x-request-id" not in head.fields:
+        lines += b"x-request-id: %b\r\n" % ours
+    if upstream_id:
+        lines += b"headroom-upstream-request-id: %b\r\n" % upstream_id
+    if receipt is None:
+        return lines
+    lines += b"x-headroom-tokens-before: %d\r\nx-headroom-tokens-after: %d\r\nx-headroom-tokens-saved: %d\r\n" % (
+        receipt.tokens_before,
+        receipt.tokens_after,
+        receipt.tokens_before - receipt.tokens_after,
+    )
+    if receipt.observed:
+        lines += b"x-headroom-observed: true\r\n"
+    forms = dict.fromkeys((*receipt.stabilised, *(row.form for row in receipt.rows if row.action == "pressed")))
+    if forms:
+        lines += b"x-headroom-transforms: %b\r\n" % ",".join(forms).encode()
+    if receipt.note:
+        lines += b"x-headroom-compression-failed: true\r\nx-headroom-note: %b\r\n" % receipt.note.encode()
+    return lines

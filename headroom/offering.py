@@ -41,6 +41,11 @@ class Wish(msgspec.Struct, frozen=True, gc=False):
     retrieve: Mode = "off"
     others: tuple[Tool, ...] = ()
 
+    @property
+    def offers(self) -> bool:
+        """Whether there is any tool among them."""
+        return self.retrieve != "off" or bool(self.others)
+
 
 class _Others(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What a conversation was given with its first request besides the retrieve tool: names and definitions.

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from headroom.events import Timings
+from headroom.events import Timings, timed
 from headroom.offering import Given
 from headroom.receipts import Forwarded
 from headroom.shrink import Receipt
@@ -211,22 +211,16 @@ class UnderWay:
 
 
 def _ended(awaited: _Awaited, outcome: str, usage: Usage | None) -> Ended:
-    receipt = awaited.receipt
-    timings = Timings(
-        round((time.perf_counter() - awaited.begun) * 1000, 3),
-        locate=round(receipt.locate_ms, 3) if receipt is not None else 0.0,
-        press=round(receipt.press_ms, 3) if receipt is not None else 0.0,
-        store=round(receipt.store_ms, 3) if receipt is not None else 0.0,
-        first_byte=round((awaited.first - awaited.begun) * 1000, 3) if awaited.first else 0.0,
-    )
+    total = (time.perf_counter() - awaited.begun) * 1000
+    first_byte = (awaited.first - awaited.begun) * 1000 if awaited.first else 0.0
     return Ended(
         awaited.response,
         outcome,
         usage,
-        receipt,
+        awaited.receipt,
         awaited.carried,
         awaited.forwarded,
         awaited.size_in,
         awaited.size_out,
-        timings,
+        timed(total, awaited.receipt, first_byte=first_byte),
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 import orjson
 
 from headroom.faults import BadCoding
 from headroom.providers import Dialect, Path
-from headroom.wire.coding import Unpacker, decode, unpacker
+from headroom.wire.coding import Unpacker, decode, identity, unpacker
+from headroom.wire.head import ResponseHead
 from headroom.wire.sse import EventTooBig, SseSplitter, parse_event
 
 Outcome = Literal["complete", "truncated", "errored", "unread"]
@@ -222,6 +223,24 @@ class JsonListener(Listener):
     def usage(self) -> Usage | None:
         """See Listener."""
         return self._counts.usage
+
+
+DEAF: Final = Listener()
+"""Hears nothing, of an answer that says nothing about usage."""
+
+
+def listener(head: ResponseHead, dialect: Dialect, *, event_limit: int, answer_limit: int) -> Listener:
+    """Who listens to the answer that begins with `head`. Sizes are in bytes: of one event, and of a document."""
+    if head.length == 0 or head.status >= 400:
+        return DEAF
+    kind = head.fields.get(b"content-type", b"").partition(b";")[0].rstrip().lower()
+    coding = head.fields.get(b"content-encoding")
+    coding = None if coding is None or identity(coding) else coding
+    if kind == b"text/event-stream":
+        return StreamListener(dialect, coding, event_limit)
+    if kind == b"application/json" and head.length <= answer_limit:
+        return JsonListener(dialect, coding, answer_limit)
+    return DEAF
 
 
 def _at(value: object, path: Path) -> object:
