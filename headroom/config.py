@@ -517,6 +517,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
 )
 
 BY_NAME: Final[Mapping[str, Setting]] = {setting.name: setting for setting in SETTINGS}
+_FILES: Final = ("store", "memory_store", "learning_path", "log_file")
 _BY_VARIABLE: Final[Mapping[str, Setting]] = {v: s for s in SETTINGS for v in s.variables}
 
 
@@ -525,6 +526,8 @@ class Config:
     """Every setting, checked. Made by `load`, or by `Config.of(name=value, …)` for embedding and tests."""
 
     _values: Mapping[str, object]
+    written: Mapping[str, str]
+    """Each setting's text, by name; it may hold a password or a token."""
 
     @classmethod
     def of(cls, **values: object) -> Config:
@@ -603,7 +606,10 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     host = values["host"]
     if not ipaddress.ip_address(str(host)).is_loopback and not values["proxy_token"]:
         raise ConfigError(f"host: {host!s} is reachable from other hosts; set proxy_token as well, or use 127.0.0.1")
-    return Config(values)
+    for name in _FILES:
+        if os.path.isdir(path := os.path.expanduser(texts[name])):
+            raise ConfigError(f"{name} ({sources[name]}): {path} is a folder; allowed is the path of a file")
+    return Config(values, texts)
 
 
 def _parsed(setting: Setting, text: str, source: str) -> object:

@@ -121,13 +121,18 @@ def main(arguments: Sequence[str]) -> None:
     given, rest = parser.parse_known_args(arguments)
     try:
         source = _source(settings.load(rest, settings.environment()))
+        if not source.exists():
+            sys.stderr.write(
+                f"headroom toin-publish: there are no statistics at {source} yet, so nothing is recommended; "
+                "--learning-path or --store say where the proxy's are\n"
+            )
         rows, tools = recommend(read(source), given.min_observations)
         data = render(rows, tools)
         write(given.output, data)
     except ConfigError as error:
         settings.fail(error)
     except ERRORS as error:
-        sys.stderr.write(f"headroom toin-publish: {error}\n")
+        sys.stderr.write(f"headroom toin-publish: {_said(error, given.output)}\n")
         raise SystemExit(UNAVAILABLE) from None
     if given.verbose:
         alone = [tool.name for tool in tools if tool.leave_alone]
@@ -140,6 +145,14 @@ def _source(config: Config) -> Path:
     if path is None:
         raise ConfigError("learning_path: statistics beside a store in memory end with the proxy; name a file")
     return path
+
+
+def _said(error: Exception, output: Path) -> str:
+    """What went wrong, and where: a new file is written under another name first, which nobody has heard of."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    name = str(error.filename or output)
+    return f"{output if Path(name).name.startswith(f'.{output.name}.') else name}: {error.strerror}"
 
 
 def _positive(text: str) -> int:
