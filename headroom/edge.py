@@ -351,6 +351,7 @@ class Edge:
             config=_shown(self.config),
             volatile=tuple(self.receipts.recent),
             memory=self.remembering is not None,
+            memory_down=self.remembering.memories.down if self.remembering is not None else "",
             memory_trouble=self.remembering.memories.trouble if self.remembering is not None else "",
             learning={
                 "enabled": self.learning is not None,
