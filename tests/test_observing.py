@@ -38,7 +38,6 @@ from tests.support.script import Script, Turn
 from tests.support.sessions import Session, scripted_origin, served
 
 RESULTS = mixed(7, 18, 1_200, 9_000)
-PATIENT = {"press_deadline": "30s", "press_deadline_limit": "60s", "store_timeout": "30s"}
 LOGIN = b"authorization: Bearer sk-ant-oat01-abc"
 
 
@@ -48,7 +47,7 @@ def bodies(client: str, results: Sequence[ToolOutput] = RESULTS, turns: int = 14
 
 async def forwarded(sent: Sequence[bytes], *fields: bytes, **settings: object) -> list[str]:
     """Digests of what the provider got of `sent`."""
-    async with scripted_origin() as origin, edge_to(origin.url, **{**PATIENT, **settings}) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url, **settings) as proxy:
         session = Session(origin, login=bool(fields))
         await session.turns(proxy.port, sent, *fields)
         assert session.received != list(sent)
@@ -80,7 +79,7 @@ async def test_a_file_or_statistics_that_change_meanwhile_change_nothing(tmp_pat
     settings: dict[str, object] = {"recommendations_path": advice, "learning_path": path, "ccr_tool": "start"}
     advice.write_text("")
     whole = await forwarded(sent, **settings)
-    async with scripted_origin() as origin, edge_to(origin.url, **{**PATIENT, **settings}) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url, **settings) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, sent[:7])
         advice.write_text("".join(f'[[tool]]\nname = "{one.tool}"\nleave_alone = true\n' for one in RESULTS))
@@ -175,7 +174,7 @@ async def test_of_subscribers_nothing_is_learnt_and_of_others_with_a_login_it_is
 
 async def test_in_observe_mode_nothing_is_learnt(tmp_path: Path) -> None:
     path = tmp_path / "learning.db"
-    given: dict[str, object] = {**PATIENT, "learning_path": path, "compression_mode": "observe"}
+    given: dict[str, object] = {"learning_path": path, "compression_mode": "observe"}
     async with scripted_origin() as origin, edge_to(origin.url, **given) as proxy:
         await Session(origin).turns(proxy.port, bodies("sdk", turns=5))
     assert not path.exists()
@@ -187,7 +186,7 @@ async def test_a_press_that_the_store_did_not_keep_is_none(tmp_path: Path, monke
 
     monkeypatch.setattr(MemoryStore, "put", put)
     path = tmp_path / "learning.db"
-    async with scripted_origin() as origin, edge_to(origin.url, **PATIENT, learning_path=path) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url, learning_path=path) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, bodies("sdk", turns=4))
         assert session.received == session.sent
@@ -225,7 +224,7 @@ async def test_what_was_decided_is_replayed_whatever_is_loaded_later(tmp_path: P
     advice, store = tmp_path / "recommendations.toml", tmp_path / "store.db"
     results = [invented("service_log", seed, 30_000) for seed in range(4)]
     sent = list(sdk_loop(5, 5, results, bulk=0.05))
-    given: dict[str, object] = {**PATIENT, "store": store, "recommendations_path": advice, "ccr_tool": "start"}
+    given: dict[str, object] = {"store": store, "recommendations_path": advice, "ccr_tool": "start"}
     async with scripted_origin() as origin:
         session = Session(origin)
         advice.write_text("")
@@ -242,7 +241,7 @@ async def test_what_was_decided_is_replayed_whatever_is_loaded_later(tmp_path: P
 
 async def test_what_several_workers_learn_is_in_one_file(tmp_path: Path) -> None:
     path = tmp_path / "store.learning.db"
-    settings = {**PATIENT, "store": tmp_path / "store.db", "workers": 2, "token_yardstick": "characters"}
+    settings = {"store": tmp_path / "store.db", "workers": 2, "token_yardstick": "characters"}
     sent = bodies("sdk", turns=12)
     async with scripted_origin() as origin:
         async with served(origin.url, settings) as proxy:
@@ -256,7 +255,7 @@ async def test_what_several_workers_learn_is_in_one_file(tmp_path: Path) -> None
 
 async def test_a_kill_loses_no_more_than_the_last_interval(tmp_path: Path) -> None:
     path = tmp_path / "learning.db"
-    settings = {**PATIENT, "store": "memory", "learning_path": path, "learning_interval": "10ms"}
+    settings = {"store": "memory", "learning_path": path, "learning_interval": "10ms"}
     sent = bodies("chat", turns=10)
     given = {**settings, "token_yardstick": "characters"}
     async with scripted_origin() as origin, served(origin.url, given) as proxy:

@@ -25,8 +25,8 @@ from headroom.providers import OPENAI_CHAT
 from headroom.stabilise import LIST_LIMIT, MEMO_BYTES, Stabiliser
 from headroom.store import SPACE_STICKY, MemoryStore, Name
 from headroom.zones.locate import Locator
-from tests.support import embedded
 from tests.support.cache_model import ANTHROPIC_PRICES, AnthropicCache, PrefixCache, Usage, bill
+from tests.support.embedded import edge_to
 from tests.support.loops import chat_loop, claude_code_loop, codex_loop, gemini_loop, opencode_loop, sdk_loop
 from tests.support.origin import Origin
 from tests.support.outputs import ToolOutput, invented, mixed
@@ -70,11 +70,6 @@ CLIENTS: Mapping[str, Loop] = {
 }
 RESULTS = mixed(5, 30, 400, 6_000)
 SHORT = [invented("search", at, 200) for at in range(12)]
-
-
-def edge_to(url: str, **settings: object) -> Edge:
-    """A proxy that is never in a hurry: what a session is compared with must have had the same texts pressed."""
-    return embedded.edge_to(url, **{"press_deadline": "30s", "press_deadline_limit": "60s", **settings})
 
 
 async def through(bodies: Iterable[bytes], *fields: bytes, **settings: object) -> list[bytes]:

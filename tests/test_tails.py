@@ -16,6 +16,7 @@ from headroom.zones.forms import Style
 from headroom.zones.press import Floors, Verdict, press
 from headroom.zones.yardstick import Yardstick
 from tests.support.cache_model import bill
+from tests.support.embedded import edge_to
 from tests.support.loops import transcript
 from tests.support.origin import Origin
 from tests.support.raw_client import ask
@@ -23,7 +24,7 @@ from tests.support.raw_wire import LIMIT
 from tests.support.replay_check import PRICES, compare
 from tests.support.request_shape import dialect_of, parse
 from tests.support.sessions import Session, scripted_origin
-from tests.test_replay import CLIENTS, TURNS, edge, paying
+from tests.test_replay import CLIENTS, TURNS, paying
 
 HEAD = "## Relevant Memories"
 TOOLS = tuple(tool.name for tool in MEMORY_TOOLS)
@@ -33,7 +34,7 @@ SHOP = Scope("shop", "ada", "project")
 def remembering(origin: Origin, folder: Path, **settings: object) -> Edge:
     """A proxy with memories of one project and one user, in a file."""
     given = {"memory_mode": "auto_tail", "memory_project": "shop", "memory_user": "ada"}
-    return edge(origin.url, memory_store=folder / "memory.sqlite", **{**given, **settings})
+    return edge_to(origin.url, memory_store=folder / "memory.sqlite", **{**given, **settings})
 
 
 async def save(proxy: Edge, text: str, scope: Scope = SHOP) -> None:
