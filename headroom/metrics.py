@@ -80,7 +80,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         values=("uncached", "read", "write", "write_1h", "output"),
     ),
     Family("headroom_bill_forwarded", "Prompt bill as reported, in plain input tokens by cache price"),
-    Family("headroom_bill_saved", "What the prompt bill would have been more without the proxy, likewise"),
+    Family("headroom_bill_saved", "What the tokens saved would have added to the prompt bill, likewise"),
     Family(
         "headroom_prefix",
         "Requests, by how what was forwarded compares with the request before: proxy must stay 0",

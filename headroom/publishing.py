@@ -91,8 +91,10 @@ def render(rows: Sequence[Recommendation], tools: Sequence[ToolAdvice]) -> bytes
 
 
 def write(path: Path, data: bytes) -> None:
-    """Put `data` in the place of the file at `path` at once: who reads it sees the old or the new one. Raises
-    OSError."""
+    """Put `data` in the place of the file at `path` at once: who reads it sees the old or the new one.
+
+    Raises OSError.
+    """
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(descriptor, "wb") as stream:
@@ -106,8 +108,11 @@ def write(path: Path, data: bytes) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Publish. Exits with 2 for a call that is wrong, 69 where a file cannot be read or written, 78 for configuration
-    that cannot be used."""
+    """Publish.
+
+    Exits with 2 for a call that is wrong, 69 where a file cannot be read or written, 78 for configuration that cannot
+    be used.
+    """
     parser = argparse.ArgumentParser(
         "headroom toin-publish",
         description="Write what the statistics recommend to a file that `headroom serve` reads when it starts.",

@@ -89,8 +89,7 @@ def placed(prompt: Prompt, tools: int, marker: bytes, markable: frozenset[str], 
     """Where `marker`, a member, goes besides the tools, which are `tools` bytes and marked, unless that is 0.
 
     `write` and `read` are prices relative to a plain token. A function of the body alone: what earlier requests of the
-    conversation had is worked out anew. At most three
-    markers, `whole` being one.
+    conversation had is worked out anew. At most three markers, `whole` being one.
     """
     at, system = prompt.system
     edits = _in_system(at, system, marker, markable)
