@@ -150,7 +150,8 @@ class Learning:
             self._unsaved = []
         self._file.close()
         name = self._file.path.name if self._file.path is not None else "memory"
-        trouble = f"{name}: {error}: statistics are not saved, requests are not affected"
+        why = (error.strerror if isinstance(error, OSError) else "") or error
+        trouble = f"{name}: {why}: statistics are not saved, requests are not affected"
         if trouble != self.trouble:
             self.trouble = trouble
             self._notify(trouble)

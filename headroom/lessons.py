@@ -22,10 +22,11 @@ _NAMED: Final = re.compile(r"[\"']?([A-Za-z_][\w.-]{0,63})[\"']?\s{0,3}([:=])", 
 class Lesson(msgspec.Struct, frozen=True, gc=False):
     """What became of one fresh text that was to be pressed.
 
-    `action` is a press.Action. `press` names the press: its slot's key, or that of the first press of a text that is
-    asked for twice, of which nothing else is told. `text` is what zones.structure needs of it, and is let go of when
-    that has been told: it is not kept. `original` is the hash that a cut text's original is kept under. Tokens are by
-    the yardstick.
+    - `action` is a press.Action. Tokens are by the yardstick.
+    - `press` names the press: its slot's key. Of a text that is asked for twice it is that of the first press, and
+      nothing else is told.
+    - `text` is what zones.structure needs of it; it is let go of when that has been told, never kept.
+    - `original` is the hash that a cut text's original is kept under.
     """
 
     tool: str

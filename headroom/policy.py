@@ -21,10 +21,11 @@ class AuthMode(StrEnum):
 class Policy(msgspec.Struct, frozen=True, gc=False):
     """What may be done to a request. Lossless presses may always run.
 
-    `reversible`: texts may be cut where the original can be fetched. `add_tools`, `add_markers`, `add_cache_key` and
-    `sort_tools`: the request may be changed outside tool results; `add_memories`: the user's words may be added
-    to. `sticky_tokens`: feature tokens once sent are sent on. `forwarded_fields`: X-Forwarded-* may be added. `learns`:
-    what presses were worth goes into the statistics.
+    - `reversible`: texts may be cut where the original can be fetched.
+    - `add_tools`, `add_markers`, `add_cache_key`, `sort_tools`: the request may be changed outside tool results.
+    - `add_memories`: the user's words may be added to.
+    - `sticky_tokens`: feature tokens once sent are sent on. `forwarded_fields`: X-Forwarded-* may be added.
+    - `learns`: what presses were worth goes into the statistics.
     """
 
     reversible: bool

@@ -772,6 +772,7 @@ CLIENT_LINES: Final[tuple[tuple[str, str], ...]] = (
     ("Claude Code", "export ANTHROPIC_BASE_URL={base}"),
     ("Codex", 'codex -c openai_base_url="{base}/v1"'),
     ("Gemini CLI", "export GOOGLE_GEMINI_BASE_URL={base}"),
+    ("opencode", 'provider.<name>.options.baseURL = "{base}/v1"'),
     ("Anthropic SDK", 'Anthropic(base_url="{base}")'),
     ("OpenAI SDK", 'OpenAI(base_url="{base}/v1")'),
     ("Gemini SDK", 'genai.Client(http_options={{"base_url": "{base}"}})'),

@@ -99,8 +99,10 @@ def render(rows: Sequence[Recommendation], tools: Sequence[ToolAdvice]) -> bytes
 
 
 def write(path: Path, data: bytes) -> None:
-    """Put `data` in the place of the file at `path` at once: who reads it sees the old or the new one. Raises
-    OSError."""
+    """Put `data` in the place of the file at `path` at once: who reads it sees the old or the new one.
+
+    Raises OSError.
+    """
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(descriptor, "wb") as stream:
@@ -114,8 +116,11 @@ def write(path: Path, data: bytes) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Publish. Exits with 2 for a call that is wrong, 69 where a file cannot be read or written, 78 for configuration
-    that cannot be used."""
+    """Publish.
+
+    Exits with 2 for a call that is wrong, 69 where a file cannot be read or written, 78 for configuration that cannot
+    be used.
+    """
     parser = argparse.ArgumentParser(
         "headroom toin-publish",
         description="Write what the statistics recommend to a file that `headroom serve` reads when it starts.",
@@ -129,13 +134,18 @@ def main(arguments: Sequence[str]) -> None:
     given, rest = parser.parse_known_args(arguments)
     try:
         source = _source(settings.load(rest, settings.environment()))
+        if not source.exists():
+            sys.stderr.write(
+                f"headroom toin-publish: there are no statistics at {source} yet, so nothing is recommended; "
+                "--learning-path or --store say where the proxy's are\n"
+            )
         rows, tools = recommend(read(source), given.min_observations)
         data = render(rows, tools)
         write(given.output, data)
     except ConfigError as error:
         settings.fail(error)
     except ERRORS as error:
-        sys.stderr.write(f"headroom toin-publish: {error}\n")
+        sys.stderr.write(f"headroom toin-publish: {_said(error, given.output)}\n")
         raise SystemExit(UNAVAILABLE) from None
     if given.verbose:
         alone = [tool.name for tool in tools if tool.leave_alone]
@@ -148,6 +158,14 @@ def _source(config: Config) -> Path:
     if path is None:
         raise ConfigError("learning_path: statistics beside a store in memory end with the proxy; name a file")
     return path
+
+
+def _said(error: Exception, output: Path) -> str:
+    """What went wrong, and where: a new file is written under another name first, which nobody has heard of."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    name = str(error.filename or output)
+    return f"{output if Path(name).name.startswith(f'.{output.name}.') else name}: {error.strerror}"
 
 
 def _positive(text: str) -> int:

@@ -71,9 +71,9 @@ class Forwarded(msgspec.Struct, frozen=True, gc=False):
 class Comparison(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """How a request's prefix compares with that of the conversation's last request here.
 
-    `cause` says who made it another: nobody (`same`), or there was none (`new`). `at` is the index of the first item
-    that differs, -1 for what stands before the items. `digest` names the forwarded prefix. `expected` are the tokens
-    that the provider should have read from its cache, by what it reported last time.
+    `cause` says who changed it: the client, or the proxy; nobody is `same`, and `new` that there was no request before.
+    `at` is the index of the first item that differs, -1 for what stands before the items. `digest` names the forwarded
+    prefix. `expected` are the tokens that the provider should have read from its cache, by what it reported last time.
     """
 
     cause: Cause

@@ -98,7 +98,7 @@ def load(config: Config) -> tuple[Recommendations, Event]:
             ) from None
         return Recommendations(), RecommendationsMissing()
     except OSError as error:
-        return Recommendations(), RecommendationsLoadFailed(reason=error.strerror or "it cannot be read")
+        return Recommendations(), RecommendationsLoadFailed(reason=f"{named or DEFAULT_PATH}: {error.strerror}")
     if len(data) > SIZE_LIMIT:
         return Recommendations(), RecommendationsLoadFailed(reason=f"it is over {SIZE_LIMIT} bytes")
     try:

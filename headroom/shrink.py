@@ -85,17 +85,20 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What was done to one body.
 
-    `body` is what is to be sent: the very object that was given where nothing was changed. Token counts are over the
-    slots that were replaced. `note` names what went wrong, if anything: a fault's name. `observed`: everything is as
-    it would have been, but `body` is what came and nothing was recorded. `cut` counts the texts sent with something
-    left out. `ours` are the tools whose calls the proxy is to answer, in `conversation`, whose turns so far are
-    `places` (see Offering.places), kept under the name `turns`; `opened`: see Located. `forwarded` makes what the next
-    request is compared with, `volatile` looks for what may be another in it; both hold the body. `volatile` is None
-    where nobody wants to know.
-    `tailed` is what was appended to the user's words, without the texts; `said` names those words, see GoesOn. `given`:
-    see Offer.unrecorded.
-    `stabilised` names what was done for the provider's cache; see Stabiliser. `lessons` are for the statistics, where
-    they were asked for; `span` is where the body's items are. `answers`: see Located.
+    - `body` is what is to be sent: the very object that was given where nothing was changed. `span` is where its items
+      are.
+    - `decided`, `replayed`: slots replaced for the first time, and again. `tokens_before`, `tokens_after`: tokens of
+      both; `decided_saved`: what was saved in the former. `cut`: texts sent with something left out. `rows`: see Row.
+    - `note` names what went wrong, if anything: a fault's name. `observed`: all figures are as they would have been,
+      but `body` is what came, and nothing was recorded.
+    - `ours` are the tools whose calls the proxy is to answer. `conversation` is the conversation's name, `opened`
+      whether it is certain, `answers` where the model's last ones end (see Located both); its turns so far are at
+      `places` (see Offering.places), kept under the name `turns`. `given`: see Offer.unrecorded.
+    - `tailed` is what was appended to the user's words, without the texts; `said` names those words (see GoesOn).
+    - `stabilised` names what was done for the provider's cache (see Stabiliser). `lessons` are for the statistics,
+      where they were asked for.
+    - `forwarded` makes what the next request is compared with. `volatile` looks for what may be another in it; None
+      where nobody wants to know. Both hold the body.
     """
 
     body: bytes
@@ -133,12 +136,13 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
 
 class GoesOn(msgspec.Struct, frozen=True, gc=False):
-    """What is known of the requests that a body goes on from, and does not hold.
+    """What is known of the requests that a body goes on from, and does not hold itself.
 
-    `conversation` is the conversation's name where that is known, `called` the names of tools by call id, `said` what
-    the user said before, by digest. Without `typed`, nothing is decided about texts that have no call id: they are
-    known by their conversation alone, and it is not. `given`: see Earlier. `answers`: calls of the proxy's tools can be
-    answered.
+    - `conversation` is the conversation's name, empty where it is not known.
+    - `called`: the names of tools by call id. `said`: what the user said before, by digest.
+    - `typed`: texts without a call id may be decided. They are known by their conversation alone, so not where it is
+      not known.
+    - `given`: see Earlier. `answers`: calls of the proxy's tools can be answered.
     """
 
     conversation: bytes = b""
@@ -227,15 +231,19 @@ class Shrinker:
         goes_on: GoesOn | None = None,
         advised_as: Callable[[tuple[int, int]], tuple[str, str]] | None = None,
     ) -> Receipt:
-        """What to send in `body`'s place; without `decide` only what was decided before is put in.
+        """What to send in `body`'s place.
 
-        `wish` says which tools may be offered; None where nothing at all may be added. Texts are cut only where the
-        model can fetch them. `recall` says whose memories are appended to the user's words, `policy` what may be done
-        outside of results for the provider's cache; None for nothing. With `learn` the receipt has lessons, which are
-        the same body's whatever was learnt before. `goes_on` says what is known of the requests that the body goes on
-        from, where it does not hold them itself. `advised_as` gives how the caller pays and the model's family, given
-        where the body's items are; without it no hint is followed. Never raises for anything in the body; a fault of
-        ours is the caller's to catch.
+        - Without `decide` only what was decided before is put in.
+        - `wish` says which tools may be offered; None where nothing at all may be added. Texts are cut only where the
+          model can fetch them.
+        - `recall` says whose memories are appended to the user's words; None for nobody's.
+        - `policy` says what may be done outside of results for the provider's cache; None for nothing.
+        - With `learn` the receipt has lessons, which depend on the body alone, not on what was learnt before.
+        - `goes_on` says what is known of the requests that the body goes on from, where it does not hold them itself.
+        - `advised_as` gives how the caller pays and the model's family, given where the body's items are; without it no
+          hint is followed.
+
+        Never raises for anything in the body; a fault of ours is the caller's to catch.
         """
         begun = time.perf_counter()
         names: Mapping[str, str] = {}

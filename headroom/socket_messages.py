@@ -68,8 +68,8 @@ class Askings:
 
 class Told(msgspec.Struct, frozen=True, gc=False):
     """What an origin said. `response` is the id of the one it is about, `follows` of the one that it goes on from;
-    `outcome` says how it ended; `call` is a tool
-    call's id and its tool."""
+    `outcome` says how it ended; `call` is a tool call's id and its tool.
+    """
 
     kind: Literal["begun", "ended", "called", "closed"]
     response: str = ""

@@ -715,7 +715,7 @@ async def test_an_origin_that_does_not_take_the_last_is_let_go_of() -> None:
             message = text(b"x" * 3000)
             sent += len(message)
             await socket.client.wire.send(message)
-            await eventually(lambda now=sent: duplex._bytes_out == now)
+            await eventually(lambda now=sent: duplex._bytes_out == now)  # type: ignore[misc]
         await socket.client.wire.send(close(1000))
         await eventually(lambda: duplex._client_closed)
         duplex.check(socket.edge.watch.now + 6)

@@ -153,7 +153,8 @@ def test_a_file_that_is_none_is_told_and_counts_as_empty(file: Path, text: str) 
 
 def test_a_file_that_cannot_be_read_or_is_too_long_counts_as_empty(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.mkdir()
-    assert isinstance(load(of(file))[1], RecommendationsLoadFailed)
+    told = load(of(file))[1]
+    assert isinstance(told, RecommendationsLoadFailed) and told.reason == f"{file}: Is a directory"
     file.rmdir()
     file.write_text("# long\n" * 10)
     monkeypatch.setattr("headroom.recommendations.SIZE_LIMIT", 10)

@@ -20,7 +20,7 @@ from tests.support.cache_model import bill
 from tests.support.embedded import edge_to
 from tests.support.loops import transcript
 from tests.support.origin import Origin
-from tests.support.raw_client import connect, read_answer
+from tests.support.raw_client import ask, connect, read_answer
 from tests.support.raw_wire import LIMIT
 from tests.support.replay_check import PRICES, compare
 from tests.support.request_shape import dialect_of, parse
@@ -290,6 +290,25 @@ async def test_a_memory_that_cannot_be_reached_costs_the_request_nothing(tmp_pat
         assert await session.turn(proxy.port, body) == body
         assert proxy.board.total("headroom_memory", "memory_down") == 1
         assert await session.turn(proxy.port, body) == body
+
+
+async def test_health_says_why_a_memory_cannot_be_reached_until_it_can_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    body = chat(("user", "Why does the checkout fail?"))
+    async with scripted_origin() as origin, remembering(origin, tmp_path / "file") as proxy:
+        assert await Session(origin).turn(proxy.port, body) == body
+        found = await memory_health(proxy)
+        assert found["status"] == "down" and str(found["trouble"]).startswith("memory.sqlite: ")
+        (tmp_path / "file").unlink()
+        await Session(origin).turn(proxy.port, chat(("user", "Why does the login fail?")))
+        found = await memory_health(proxy)
+        assert (found["status"], found["trouble"]) == ("up", "")
+
+
+async def memory_health(proxy: Edge) -> dict[str, object]:
+    answer = await ask(proxy.port, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    checks: dict[str, dict[str, object]] = json.loads(answer.body)["checks"]
+    return checks["memory"]
 
 
 async def test_neither_log_nor_metrics_tell_what_is_remembered_or_asked(tmp_path: Path) -> None:
