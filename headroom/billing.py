@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headroom.providers import Dialect
-from headroom.shrink import Receipt
+from headroom.shrunk import Receipt
 from headroom.usage import Usage
 
 

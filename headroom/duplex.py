@@ -21,7 +21,7 @@ from headroom.events import SocketCause
 from headroom.faults import BadFrame, Fault, SocketIdle, UpstreamCut, UpstreamSilent
 from headroom.gathering import Gatherer, Onward, Request
 from headroom.plan import Plan
-from headroom.shrink import GoesOn, Receipt
+from headroom.shrunk import GoesOn, Receipt
 from headroom.socket_messages import Asking, Heard, OriginListener, Told
 from headroom.socket_rounds import SocketRounds, preceded
 from headroom.under_way import Ended, UnderWay

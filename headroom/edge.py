@@ -237,7 +237,7 @@ class Edge:
         await self.dialer.close()
         self.watch.close()
         self.services.close()
-        await self.shrinker.close()
+        await self.shrinker.presser.close()
         await self.ledger.close()
         if self.remembering is not None:
             await self.remembering.close()
@@ -349,7 +349,7 @@ class Edge:
             store_up=self.ledger.up,
             store_state=self.ledger.store.state,
             store_trouble=self.ledger.store.trouble or self.ledger.trouble,
-            yardstick=self.shrinker.yardstick_fault or loaded,
+            yardstick=self.shrinker.presser.yardstick_fault or loaded,
             config=_shown(self.config),
             volatile=tuple(self.receipts.recent),
             memory=self.remembering is not None,

@@ -12,7 +12,7 @@ from typing import Literal, Protocol, TypedDict
 import msgspec
 
 from headroom.receipts import Comparison, Noted
-from headroom.shrink import Receipt, Row
+from headroom.shrunk import Receipt, Row
 from headroom.usage import Usage
 
 Level = Literal["debug", "info", "warning", "error"]

@@ -25,7 +25,7 @@ from headroom.policy import payer
 from headroom.providers import UPSTREAM_ID_FIELDS
 from headroom.receipts import Forwarded
 from headroom.rewriting import Rewriting
-from headroom.shrink import Receipt
+from headroom.shrunk import Receipt
 from headroom.usage import DEAF, Listener, Usage, listener
 from headroom.weave import Call, Turn
 from headroom.wire.coding import decode, identity
@@ -296,7 +296,7 @@ class Exchange:
         self._receipt = msgspec.structs.replace(receipt, body=b"", forwarded=None, volatile=None, lessons=())
         # What the next request needs is loaded while this one is answered.
         if self._link is not None or self._task is not None:
-            self._house.shrinker.warm()
+            self._house.shrinker.presser.warm()
 
     def _onward(self, length: int | None, decoded: bool = False) -> bytes:
         """The head as it goes to the origin. It is let go of then, unless more requests like it may have to be made:
@@ -621,7 +621,7 @@ class Exchange:
         self._duplex = Duplex(host, house, self._client, link, self._plan)
         self._duplex.start(found.packing)
         # What the first message needs is loaded while the client gets ready.
-        house.shrinker.warm()
+        house.shrinker.presser.warm()
         # One that was under way when the process was told to end has not been told.
         if house.draining:
             self._duplex.drain()

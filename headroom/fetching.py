@@ -13,7 +13,8 @@ from headroom.events import Retrieved, Sink, StoreTrouble, failure
 from headroom.faults import StoreDown
 from headroom.lessons import query_of
 from headroom.retrieve import UNREADABLE, BadAsking, asking, missing, pick, share
-from headroom.shrink import Receipt, Shrinker
+from headroom.shrink import Shrinker
+from headroom.shrunk import Receipt
 from headroom.weave import TOOL_NAME, Call, Turn
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from headroom.attribution import PROJECT_FIELD, USER_FIELD
 from headroom.plan import INTERNAL, Plan
 from headroom.providers import ACCOUNT_LINE, DROPPED_FIELDS
-from headroom.shrink import Receipt
+from headroom.shrunk import Receipt
 from headroom.wire.head import CHUNKED, REASONS, RequestHead, ResponseHead
 
 # Whatever is set: the one is a secret of ours, the others name people and their work.

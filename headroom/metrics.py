@@ -27,7 +27,7 @@ from headroom.events import (
 )
 from headroom.projects import Projects, Rows
 from headroom.receipts import DIMS
-from headroom.shrink import Skip
+from headroom.shrunk import Skip
 from headroom.stabilise import NAMES
 from headroom.tails import Outcome
 from headroom.zones.press import Action

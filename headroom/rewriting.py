@@ -28,7 +28,8 @@ from headroom.policy import POLICIES, AuthMode, Policy
 from headroom.providers import TOKEN_FIELDS
 from headroom.receipts import Comparison, Forwarded, Receipts
 from headroom.remembering import Remembering
-from headroom.shrink import GoesOn, Receipt, Shrinker
+from headroom.shrink import Shrinker
+from headroom.shrunk import GoesOn, Receipt
 from headroom.tails import Recall
 from headroom.usage import Usage
 from headroom.wire.head import Fields

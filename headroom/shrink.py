@@ -6,152 +6,42 @@ in it costs no await.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import msgspec
 from blake3 import blake3
 
-from headroom.collecting import UNCOLLECTED
 from headroom.config import Config
-from headroom.faults import NoMessages, NotJson, PressLate, StoreDown
+from headroom.faults import NoMessages, NotJson, StoreDown
 from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, text_key
 from headroom.lessons import Lesson
-from headroom.offering import Earlier, Given, Offer, Offering, Wish
+from headroom.offering import Earlier, Offer, Offering, Wish
 from headroom.policy import Policy
+from headroom.presser import Presser
 from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
 from headroom.receipts import Forwarded, Head, prefix
+from headroom.shrunk import GoesOn, Receipt, Row, Skip
 from headroom.stabilise import UNCHANGED, Stabiliser, Stable
 from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
 from headroom.tails import Recall, Tailed, Tails, owner_of
 from headroom.weave import TOOL_NAME, Turn
-from headroom.zones import marker, yardstick
-from headroom.zones.excerpt import excerpt
-from headroom.zones.forms import Style
+from headroom.zones import marker
 from headroom.zones.hints import Hints
 from headroom.zones.locate import Located, Locator, Slot, without_markers
 from headroom.zones.preamble import Preamble, preamble_of
-from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Verdict, press
+from headroom.zones.press import Action, Verdict
 from headroom.zones.shape import Shape
 from headroom.zones.splice import Edit, splice, to_text, to_token
 from headroom.zones.structure import beginning
-from headroom.zones.volatile import Finding, volatile
+from headroom.zones.volatile import volatile
 
-LOAD_SECONDS = 3.0  # longest wait for the token ranks, once per process
 CHANGES_MEMORY = "memory_update"  # where this tool is offered, memories are told with what their ids are for
 MARKERS = 8  # markers in one text that are looked up
 TYPES_LIMIT = 256  # unknown item types that are remembered as told
-
-Text: TypeAlias = tuple[str, bool]
-"""A text, and whether something of it may be left out."""
-
-Skip = Literal[
-    "frozen",
-    "error_result",
-    "tool_policy",
-    "typed",
-    "store_down",
-    "late",
-    "unreadable",
-    "retrieved",
-    "marked",
-    "not_offered",
-]
-
-
-class Row(msgspec.Struct, frozen=True, gc=False):
-    """The manifest's line about one fresh slot. Sizes are bytes of its token; tokens are by the yardstick.
-
-    `action` is a press.Action, `replayed`, or a Skip. `ms` is the time that pressing it took.
-    """
-
-    item: int
-    tool: str
-    action: str
-    kind: str = ""
-    form: str = ""
-    bytes_in: int = 0
-    bytes_out: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    ms: float = 0.0
-
-
-class Receipt(msgspec.Struct, frozen=True, gc=False):
-    """What was done to one body.
-
-    - `body` is what is to be sent: the very object that was given where nothing was changed. `span` is where its items
-      are.
-    - `decided`, `replayed`: slots replaced for the first time, and again. `tokens_before`, `tokens_after`: tokens of
-      both; `decided_saved`: what was saved in the former. `cut`: texts sent with something left out. `rows`: see Row.
-    - `note` names what went wrong, if anything: a fault's name. `observed`: all figures are as they would have been,
-      but `body` is what came, and nothing was recorded.
-    - `ours` are the tools whose calls the proxy is to answer. `conversation` is the conversation's name, `opened`
-      whether it is certain, `answers` where the model's last ones end (see Located both); its turns so far are at
-      `places` (see Offering.places), kept under the name `turns`. `given`: see Offer.unrecorded.
-    - `tailed` is what was appended to the user's words, without the texts; `said` names those words (see GoesOn).
-    - `stabilised` names what was done for the provider's cache (see Stabiliser). `lessons` are for the statistics,
-      where they were asked for.
-    - `forwarded` makes what the next request is compared with. `volatile` looks for what may be another in it; None
-      where nobody wants to know. Both hold the body.
-    """
-
-    body: bytes
-    decided: int = 0
-    replayed: int = 0
-    tokens_before: int = 0
-    tokens_after: int = 0
-    decided_saved: int = 0
-    rows: tuple[Row, ...] = ()
-    note: str = ""
-    observed: bool = False
-    frozen: int = 0
-    items: int = 0
-    long_after_short: bool = False
-    unknown_types: frozenset[str] = frozenset()
-    cut: int = 0
-    ours: frozenset[str] = frozenset()
-    conversation: bytes = b""
-    opened: bool = True
-    said: tuple[bytes, ...] = ()
-    turns: bytes = b""
-    places: tuple[bytes, ...] = ()
-    last_call: bytes = b""
-    forwarded: Callable[[], Forwarded] | None = None
-    volatile: Callable[[], tuple[Finding, ...]] | None = None
-    tailed: Tailed | None = None
-    given: Given | None = None
-    stabilised: tuple[str, ...] = ()
-    locate_ms: float = 0.0
-    store_ms: float = 0.0
-    press_ms: float = 0.0
-    lessons: tuple[Lesson, ...] = ()
-    span: tuple[int, int] = (0, 0)
-    answers: tuple[int, ...] = ()
-
-
-class GoesOn(msgspec.Struct, frozen=True, gc=False):
-    """What is known of the requests that a body goes on from, and does not hold itself.
-
-    - `conversation` is the conversation's name, empty where it is not known.
-    - `called`: the names of tools by call id. `said`: what the user said before, by digest.
-    - `typed`: texts without a call id may be decided. They are known by their conversation alone, so not where it is
-      not known.
-    - `given`: see Earlier. `answers`: calls of the proxy's tools can be answered.
-    """
-
-    conversation: bytes = b""
-    called: Mapping[str, str] = {}
-    typed: bool = True
-    said: tuple[bytes, ...] = ()
-    given: Given | None = None
-    answers: bool = False
-
 
 _WHOLE: Final = GoesOn()
 
@@ -172,8 +62,8 @@ class Shrinker:
         hints_of: Callable[[str, str], Hints] | None = None,
     ) -> None:
         self.ledger = ledger
+        self.presser = Presser(config)
         self._tails = tails
-        self.late = 0
         self._told_types: frozenset[str] = frozenset()
         self._observe = config.text("compression_mode") == "observe"
         self._frozen_rule = config.on("cache_control_auto_frozen")
@@ -183,38 +73,13 @@ class Shrinker:
         self._policy: Mapping[str, str] = {**dict.fromkeys(left_alone, "lossless"), **config.tool_policy}
         self._offering = Offering(ledger)
         self._stabiliser = Stabiliser(config, ledger)
-        self._floors = Floors({kind: config.whole(f"{group}_floor") for kind, group in FLOOR_GROUPS.items()})
-        self._style = Style(config.text("press_style"))
         self._error_floor = config.whole("error_floor")
-        self._inline = config.whole("inline_bytes")
-        self._deadline = (
-            config.seconds("press_deadline"),
-            config.seconds("press_deadline_per_kib"),
-            config.seconds("press_deadline_limit"),
-        )
-        self._by_characters = config.text("token_yardstick") == "characters"
         self._locators: Mapping[str, Locator] = {d.name: Locator(d.shape) for d in DIALECTS if d.shape is not None}
-        # One: two that compute share the interpreter anyway, and the loop would wait for its turn among three.
-        self._threads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="press")
-        self._loading: asyncio.Task[yardstick.Yardstick] | None = None
-        self.yardstick_fault = ""
 
     @property
     def observes(self) -> bool:
         """Whether nothing is changed."""
         return self._observe
-
-    async def close(self) -> None:
-        """Let go of the threads; one that is pressing ends after its text."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._loading is not None:
-            self._loading.cancel()
-            await asyncio.wait([self._loading])
-
-    def warm(self) -> None:
-        """Begin to load the token ranks in a thread, if that has not been done."""
-        if self._loading is None and not self._by_characters and not yardstick.o200k_ready():
-            self._loading = asyncio.get_running_loop().create_task(self._load())
 
     async def rewrite(
         self,
@@ -538,7 +403,9 @@ class Shrinker:
                     work.lessons.append(Lesson(_tool(slot, names), Action.PRESSED_BEFORE, first))
         jobs = [(slot, text) for slot, text in jobs if slot.key not in again]
         cuts = work.offer is not None and work.offer.cuts and work.note == ""
-        verdicts = await self._press([(text, cuts and self._may_cut(slot, names)) for slot, text in jobs], work)
+        texts = [(text, cuts and self._may_cut(slot, names)) for slot, text in jobs]
+        verdicts, late = await self.presser.press(texts, work.hints)
+        work.note = late or work.note
         for (slot, text), (verdict, ms) in zip(jobs, verdicts, strict=False):
             token = to_token(verdict.text) if verdict.action is Action.PRESSED else b""
             if work.learns and verdict.action is not Action.BELOW_FLOOR:
@@ -596,52 +463,6 @@ class Shrinker:
     async def keep_turn(self, receipt: Receipt, anchor: bytes, turn: Turn) -> None:
         """Keep a turn that the client sees in part, which answers the request of `receipt`. Raises StoreDown."""
         await self._offering.keep(receipt.turns, receipt.places, receipt.items, anchor, turn, receipt.last_call)
-
-    async def _press(self, texts: Sequence[Text], work: _Fresh) -> list[tuple[Verdict, float]]:
-        """Verdicts on the first texts and their ms, in order: all of them, unless the deadline came first."""
-        size = sum(len(text) for text, _ in texts)
-        base, per_kib, most = self._deadline
-        done: list[tuple[Verdict, float]] = []
-        stop: list[bool] = []
-        try:
-            measure = await self._measure()
-            if size <= self._inline:
-                _press_all(texts, self._floors, measure, self._style, done, stop, work.hints)
-                return done
-            job = asyncio.get_running_loop().run_in_executor(
-                self._threads, _press_all, texts, self._floors, measure, self._style, done, stop, work.hints
-            )
-            try:
-                await asyncio.wait_for(job, min(base + per_kib * size / 1024, most))
-            except TimeoutError:
-                raise PressLate(f"pressing {size} characters") from None
-            finally:
-                stop.append(True)
-        except PressLate as fault:
-            self.late += 1
-            work.note = fault.name
-        return list(done)
-
-    async def _measure(self) -> yardstick.Yardstick:
-        """The yardstick. Raises PressLate while the ranks are still being loaded."""
-        if self._by_characters:
-            return yardstick.Characters()
-        if yardstick.o200k_ready() and not self.yardstick_fault:
-            return yardstick.o200k()
-        self.warm()
-        if self._loading is None:
-            return yardstick.o200k()
-        try:
-            return await asyncio.wait_for(asyncio.shield(self._loading), LOAD_SECONDS)
-        except TimeoutError:
-            raise PressLate("the token ranks are still being loaded") from None
-
-    async def _load(self) -> yardstick.Yardstick:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, yardstick.o200k)
-        except yardstick.RanksDamaged as error:
-            self.yardstick_fault = str(error)
-            return yardstick.Characters()
 
 
 class _Added(msgspec.Struct, frozen=True, gc=False):
@@ -741,25 +562,6 @@ def _forwarded(
     arranged = b"" if added.stable.tools is None else blake3(without_markers(added.stable.tools, shape.marker)).digest()
     head = Head(blake3(system).digest(), blake3(tools).digest(), ours and blake3(ours).digest(), arranged, first)
     return prefix(head, located.plain, went)
-
-
-def _press_all(
-    texts: Sequence[Text],
-    floors: Floors,
-    measure: yardstick.Yardstick,
-    style: Style,
-    done: list[tuple[Verdict, float]],
-    stop: list[bool],
-    hints: Hints | None = None,
-) -> None:
-    """Press text after text until told to stop. Runs on a thread; each verdict is whole when it is appended."""
-    for text, cuts in texts:
-        if stop:
-            return
-        begun = time.perf_counter()
-        with UNCOLLECTED:
-            verdict = (excerpt if cuts else press)(text, floors, measure, style, hints=hints)
-        done.append((verdict, _since(begun)))
 
 
 def _tool(slot: Slot, names: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from headroom.billing import billed
 from headroom.events import Message, SocketCause, failure, rewritten
 from headroom.plan import Plan
 from headroom.rewriting import Rewriting
-from headroom.shrink import GoesOn, Receipt
+from headroom.shrunk import GoesOn, Receipt
 from headroom.under_way import Ended
 from headroom.weave import Call, Turn
 

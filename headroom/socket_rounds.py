@@ -17,7 +17,7 @@ from headroom import spoken
 from headroom.answering import LIMIT_REACHED
 from headroom.items import LOOM, remembered_weaver
 from headroom.offering import further_places
-from headroom.shrink import Receipt
+from headroom.shrunk import Receipt
 from headroom.socket_messages import Asking
 from headroom.weave import Call, Turn
 from headroom.wire.sse import parse_event

@@ -17,7 +17,7 @@ import msgspec
 from headroom.events import Timings, timed
 from headroom.offering import Given
 from headroom.receipts import Forwarded
-from headroom.shrink import Receipt
+from headroom.shrunk import Receipt
 from headroom.socket_messages import Told
 from headroom.usage import Usage
 

@@ -8,7 +8,7 @@ import pytest
 
 from headroom import collecting
 from headroom.collecting import Uncollected
-from headroom.shrink import _press_all
+from headroom.presser import press_all
 from headroom.zones.forms import Style
 from headroom.zones.hints import Hints
 from headroom.zones.press import Floors, Verdict
@@ -57,8 +57,8 @@ def test_texts_are_pressed_without_the_collector(monkeypatch: pytest.MonkeyPatch
         on.append(gc.isenabled())
         raise MemoryError
 
-    monkeypatch.setattr("headroom.shrink.press", press)
+    monkeypatch.setattr("headroom.presser.press", press)
     with pytest.raises(MemoryError):
-        _press_all([("text", False)], Floors(), Characters(), Style.PLAIN, [], [])
+        press_all([("text", False)], Floors(), Characters(), Style.PLAIN, [], [])
     assert on == [False]
     assert gc.isenabled()

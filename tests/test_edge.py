@@ -216,7 +216,7 @@ async def test_closing_while_the_token_ranks_are_loaded_leaves_no_task(monkeypat
                 await read_request(peer)
                 await peer.send(OK)
                 await read_answer(client)
-                assert edge.shrinker._loading is not None
+                assert edge.shrinker.presser._loading is not None
             assert len(asyncio.all_tasks()) == tasks, asyncio.all_tasks()
     finally:
         done.set()

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from headroom.events import Message, Refused, Request, ShrinkFailed, SocketCause, Timings
 from headroom.metrics import FAMILIES, HISTOGRAMS, PLACES, Board, stats
-from headroom.shrink import Row, Skip
+from headroom.shrunk import Row, Skip
 from headroom.usage import Usage
 
 

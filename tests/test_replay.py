@@ -314,7 +314,7 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         gate.wait(LIMIT)
         return press(text, floors, yardstick, style, hints=hints)
 
-    monkeypatch.setattr("headroom.shrink.press", slow)
+    monkeypatch.setattr("headroom.presser.press", slow)
     yield gate
     gate.set()
 
@@ -348,11 +348,6 @@ def _garbage(folder: Path) -> Path:
     return folder / "decisions.db"
 
 
-def _a_folder(folder: Path) -> Path:
-    (folder / "decisions.db").mkdir()
-    return folder / "decisions.db"
-
-
 def _of_another_release(folder: Path) -> Path:
     connection = sqlite3.connect(folder / "decisions.db")
     connection.execute("PRAGMA user_version=99")
@@ -360,7 +355,7 @@ def _of_another_release(folder: Path) -> Path:
     return folder / "decisions.db"
 
 
-@pytest.mark.parametrize("broken", [_below_a_file, _garbage, _a_folder, _of_another_release])
+@pytest.mark.parametrize("broken", [_below_a_file, _garbage, _of_another_release])
 async def test_without_a_store_originals_go_and_once_it_is_back_they_stay(
     broken: Callable[[Path], Path], tmp_path: Path
 ) -> None:

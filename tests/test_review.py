@@ -131,12 +131,13 @@ async def test_a_turn_that_was_sent_whole_is_sent_whole_again_when_the_store_is_
     origin: Origin, tmp_path: Path
 ) -> None:
     bodies = list(claude_code_loop(1, 4, outputs(), bulk=0.2))
-    where = tmp_path / "decisions.db"
-    where.mkdir()
-    async with edge_to(origin.url, store=where) as proxy:
+    folder = tmp_path / "folder"
+    folder.touch()
+    async with edge_to(origin.url, store=folder / "decisions.db") as proxy:
         session = Session(origin)
         await session.turns(proxy.port, bodies[:3])
-        where.rmdir()
+        assert session.note == b"store_down"
+        folder.unlink()
         await session.turns(proxy.port, bodies[2:])
     assert session.report.sound, session.report
 
@@ -158,7 +159,7 @@ async def test_a_worker_that_was_late_learns_what_another_has_decided(
         # The late worker's attempt has come to nothing; the client tries again and gets the other one.
         attempt = Session(origin)
         with monkeypatch.context() as patch:
-            patch.setattr("headroom.shrink.press", held)
+            patch.setattr("headroom.presser.press", held)
             assert await attempt.turn(late.port, bodies[2]) != bodies[2]
             assert attempt.note == b"press_late"
             gate.set()

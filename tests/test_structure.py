@@ -24,7 +24,7 @@ ASYNCIO = {
     "headroom.fetching",
     "headroom.duplex",
     "headroom.models",
-    "headroom.shrink",
+    "headroom.presser",
     "headroom.ledger",
     "headroom.store",
     "headroom.store_sqlite",

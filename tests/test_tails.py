@@ -339,7 +339,7 @@ async def test_what_went_without_a_tail_because_of_a_fault_goes_so_again(
         gate.wait(LIMIT)
         return press(text, floors, measure, style, hints=hints)
 
-    monkeypatch.setattr("headroom.shrink.press", held)
+    monkeypatch.setattr("headroom.presser.press", held)
     hurried = {"press_deadline": 0, "press_deadline_per_kib": 0, "press_deadline_limit": 0, "inline_bytes": 0}
     rows = json.dumps([{"id": n, "name": f"service-{n}", "state": "open"} for n in range(200)], indent=2)
     body = chat(("user", f"Which service fails at checkout?\n```json\n{rows}\n```\n"))
