@@ -10,12 +10,17 @@ from collections.abc import Mapping
 
 from blake3 import blake3
 
-from headroom.providers import CREDENTIAL_FIELDS, SESSION_FIELD, Dialect
+from headroom.providers import CREDENTIAL_FIELDS, CREDENTIAL_PARAMETER, SESSION_FIELD, Dialect
 
 
-def caller(fields: Mapping[bytes, bytes]) -> bytes:
-    """A digest of the credential a request carries: 32 bytes that nothing can be got back from."""
-    return blake3(b"\0".join(fields.get(name, b"") for name in CREDENTIAL_FIELDS)).digest()
+def caller(fields: Mapping[bytes, bytes], target: bytes) -> bytes:
+    """A digest of the credential a request carries, in its fields or its target: 32 bytes that nothing can be got back
+    from."""
+    parts = [fields.get(name, b"") for name in CREDENTIAL_FIELDS]
+    if CREDENTIAL_PARAMETER in target:
+        parameters = target.partition(b"?")[2].split(b"&")
+        parts += [one for one in parameters if one.startswith(CREDENTIAL_PARAMETER)]
+    return blake3(b"\0".join(parts)).digest()
 
 
 def session(fields: Mapping[bytes, bytes], dialect: Dialect) -> bytes:

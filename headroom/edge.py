@@ -149,7 +149,9 @@ class Edge:
             for tool in self.remembering.tools:
                 self.offer(tool, self.remembering.answer)
         tails = self.remembering.tails(self.ledger) if self.remembering is not None else None
-        self.shrinker = Shrinker(config, self.ledger, tails, self.recommendations.left_alone)
+        advice = self.recommendations
+        hints_of = advice.hints_of if advice.hints else None
+        self.shrinker = Shrinker(config, self.ledger, tails, advice.left_alone, hints_of)
         if config.on("learning"):
             self.learning = self._learning(loop)
             self.learning.open()
@@ -357,6 +359,7 @@ class Edge:
                 "enabled": self.learning is not None,
                 **(self.learning.told() if self.learning is not None else {}),
                 "recommendations": len(self.recommendations.rows),
+                "hints": len(self.recommendations.hints),
                 "left_alone": sorted(self.recommendations.left_alone),
             },
         )

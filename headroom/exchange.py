@@ -275,13 +275,13 @@ class Exchange:
             except BadCoding as fault:
                 receipt = Receipt(body, note=fault.name)
         fields, plan = head.fields, self._plan
-        auth, caller = payer(fields, plan.api), conversation.caller(fields)
+        auth, caller = payer(fields, plan.api), conversation.caller(fields, head.target)
         rewrites = self._rewriting = Rewriting(self._house, plan, self.id, self._method, auth, caller)
         if receipt is None:
             rewrites.recall()
             receipt = await rewrites.shrink(plain, conversation.session(fields, plan.dialect))
         self._receipt = receipt
-        self._fields = await rewrites.sticky_fields(fields, receipt)
+        self._fields = await rewrites.sticky_fields(fields, receipt, plain)
         changed = receipt.body is not plain
         out = receipt.body if changed else body
         self._out_bytes = len(out)

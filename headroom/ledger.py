@@ -228,10 +228,18 @@ class Ledger:
         return known
 
     async def stickies(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Like `sticky`, of several. What is not there is asked for every time: another worker may add it."""
+        """Like `sticky`, of several. What is not there is asked for every time: another worker may add it.
+
+        Raises StoreDown only where memory has none of them: what was sent before must be sent on.
+        """
         unknown = [(SPACE_STICKY, key) for key in keys if key not in self._sticky]
         if unknown:
-            stored = await self._bounded(self._store.get(unknown))
+            try:
+                stored = await self._bounded(self._store.get(unknown))
+            except StoreDown:
+                if len(unknown) == len(keys):
+                    raise
+                stored = {}
             for (_, key), value in stored.items():
                 self._stick(key, value)
         seen = [(SPACE_STICKY, key) for key in keys if key in self._sticky]
@@ -260,21 +268,34 @@ class Ledger:
             self._sticky.popitem(last=False)
 
     async def hidden(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-        """What was kept under `keys` of turns that clients saw in part. Raises StoreDown.
+        """What was kept under `keys` of turns that clients saw in part.
 
-        That there is nothing is remembered: a turn is kept before the client has its end.
+        That there is nothing is remembered: a turn is kept before the client has its end. Raises StoreDown only where
+        memory has none of them: what was sent before must be sent on.
         """
         unknown = [key for key in dict.fromkeys(keys) if key not in self._hidden]
+        down: StoreDown | None = None
         if unknown:
-            stored = await self._bounded(self._store.get([(SPACE_HIDDEN, key) for key in unknown]))
-            for key in unknown:
-                self._hide(key, stored.get((SPACE_HIDDEN, key), b""))
+            try:
+                stored = await self._bounded(self._store.get([(SPACE_HIDDEN, key) for key in unknown]))
+                for key in unknown:
+                    self._hide(key, stored.get((SPACE_HIDDEN, key), b""))
+            except StoreDown as fault:
+                down = fault
         found = {key: value for key in keys if (value := self._hidden.get(key))}
+        if down is not None and not found:
+            raise down
         self.renew(self.due([(SPACE_HIDDEN, key) for key in found], time.monotonic()))
         return found
 
     async def hide(self, key: bytes, value: bytes) -> None:
-        """Keep what a client does not see of a turn. Raises StoreDown."""
+        """Keep what a client does not see of a turn. Raises StoreDown.
+
+        Not where a turn under this key is known to have gone with nothing: another conversation was the same so far,
+        and goes on as it began.
+        """
+        if self._hidden.get(key) == b"":
+            return
         name = (SPACE_HIDDEN, key)
         kept = await self._bounded(self._store.put([(name, value)]))
         self._hide(key, kept[name])

@@ -37,7 +37,7 @@ Command = Literal["list", "search", "add", "forget", "export"]
 _USAGE: Final = """usage: headroom memory COMMAND [OPTIONS] [--SETTING VALUE …]
 
   list              what is remembered, the latest changed first; all of it, or what the options leave
-  search WORDS      what a prompt of these words is told of, the best first
+  search WORDS      what a prompt of these words is told of, or else what has one of them; the best first
   add TEXT          remember a text, or standard input for -; for everybody in the project, or for a --user
   forget ID         forget one memory, or with --all --project P --yes all of a project (--user U: only that user's)
   export            all of it, or what the options leave, as JSON lines
@@ -49,6 +49,7 @@ _USAGE: Final = """usage: headroom memory COMMAND [OPTIONS] [--SETTING VALUE …
   --importance X    0 to 1, for add
   --entity NAME     a name it is also found under, for add; may be given again
   --json            JSON lines, for list, search and add
+  --                what follows is text, though it begins with dashes
 
 Settings are those of `headroom serve`, from flags, environment and file; memory_store names the file. Exit status:
 1 nothing of this kind, 64 a call that is wrong, 69 a file that cannot be read or written, 78 a configuration that
@@ -115,6 +116,9 @@ def asking(arguments: Sequence[str]) -> tuple[Asked, list[str]]:
         word = words.pop(0)
         flag, equals, value = word.partition("=")
         name = flag[2:]
+        if word == "--":
+            plain += words
+            break
         if not flag.startswith("--"):
             plain.append(word)
         elif name in ("json", "all", "yes") and not equals:
@@ -125,7 +129,9 @@ def asking(arguments: Sequence[str]) -> tuple[Asked, list[str]]:
             value = value if equals else words.pop(0)
             if name == "entity":
                 entities.append(value)
-            elif name in ("project", "user", "scope", "limit", "importance"):
+            elif name in ("project", "user"):
+                given[name] = value.strip()  # as in requests and settings, which could not name it otherwise
+            elif name in ("scope", "limit", "importance"):
                 given[name] = value
             else:
                 rest += [flag, value]
@@ -185,7 +191,12 @@ async def _done(asked: Asked, config: Config, memory: SqliteMemory) -> str:
         return await _forgotten(asked, memory)
     limit = asked.limit or _LIMIT
     if asked.command == "search":
-        best = await memory.search(_scope(asked, config), " ".join(asked.words), limit)
+        scope, words = _scope(asked, config), " ".join(asked.words)
+        best = await memory.search(scope, words, limit)
+        if not best and (best := await memory.search(scope, words, limit, loose=True)):
+            sys.stderr.write(
+                "headroom memory: a prompt of these words alone is told of nothing; these have one of them\n"
+            )
         found = tuple(one.memory for one in best)
     else:
         found = await _seen(asked, config, memory, limit)

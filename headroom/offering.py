@@ -123,7 +123,7 @@ class Offering:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._anchors: OrderedDict[bytes, bytes] = OrderedDict()
+        self._anchors: OrderedDict[tuple[str, bytes], bytes] = OrderedDict()
         self._never: OrderedDict[bytes, None] = OrderedDict()
 
     async def offer(
@@ -230,7 +230,7 @@ class Offering:
         if loom is None or not items:
             return []
         raws = [raw for _, raw in items]
-        anchors = loom.anchors(raws) if loom.together else [self._anchor(raw, loom) for raw in raws]
+        anchors = loom.anchors(raws) if loom.together else [self._anchor(raw, dialect.loom) for raw in raws]
         seen: Counter[bytes] = Counter()
         keys: list[bytes] = []
         slots = [*located.old, *located.fresh]
@@ -274,11 +274,11 @@ class Offering:
         (key,) = further_places(conversation, places, call, [anchor])
         await self._ledger.hide(key, _encode(Kept(at, turn)))
 
-    def _anchor(self, raw: bytes, loom: Loom) -> bytes:
-        digest = blake3(raw).digest()
-        anchor = self._anchors.get(digest)
+    def _anchor(self, raw: bytes, loom: str) -> bytes:
+        item = loom, blake3(raw).digest()  # two dialects may say the same in the same bytes
+        anchor = self._anchors.get(item)
         if anchor is None:
-            anchor = self._anchors[digest] = loom.anchors([raw])[0]
+            anchor = self._anchors[item] = LOOMS[loom].anchors([raw])[0]
             if len(self._anchors) > ANCHOR_LIMIT:
                 self._anchors.popitem(last=False)
         return anchor

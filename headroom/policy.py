@@ -78,9 +78,11 @@ def classify(fields: Mapping[bytes, bytes]) -> AuthMode:
 
     An API key is paid per token whatever the user agent says; the user agent decides between the other two.
     """
-    if any(name in fields for name in providers.KEY_FIELDS):
+    # A field that is there and empty is no key: some clients send one beside their login.
+    if any(fields.get(name) for name in providers.KEY_FIELDS):
         return AuthMode.PAYG
     scheme, _, token = fields.get(b"authorization", b"").partition(b" ")
+    token = token.lstrip()
     bearer = scheme.lower() == b"bearer"
     login = bearer and (token.startswith(providers.LOGIN_TOKENS) or token.count(b".") >= 2)
     if bearer and token.startswith(providers.KEY_TOKENS) and not token.startswith(providers.LOGIN_TOKENS):

@@ -63,7 +63,13 @@ def recommend(statistics: Statistics, least: int) -> tuple[list[Recommendation],
         observations = sum(form.presses + form.tries for form in tried)
         if observations >= least:
             confidence = _confidence(observations, statistics.callers.get(key, 0))
-            rows.append(Recommendation(*key, _best(tried), confidence, observations))
+            best = _best(tried)
+            if best is None:
+                rows.append(Recommendation(*key, DEFAULT_HINT, confidence, observations))
+            else:
+                share, saved = best.presses / observations, (best.before - best.after) / best.before
+                numbers = (round(share, 4), round(saved, 4))
+                rows.append(Recommendation(*key, best.form, confidence, observations, *numbers))
     tools = [
         ToolAdvice(tool.name, _is_left_alone(tool))
         for tool in statistics.tools
@@ -84,6 +90,8 @@ def render(rows: Sequence[Recommendation], tools: Sequence[ToolAdvice]) -> bytes
             f"strategy_hint = {_text(row.strategy_hint)}\n"
             f"confidence = {row.confidence:.4f}\n"
             f"observations = {row.observations}\n"
+            f"share = {row.share:.4f}\n"
+            f"saved = {row.saved:.4f}\n"
         )
     for tool in tools:
         parts.append(f"\n[[tool]]\nname = {_text(tool.name)}\nleave_alone = {str(tool.leave_alone).lower()}\n")
@@ -170,15 +178,14 @@ def _positive(text: str) -> int:
     return number
 
 
-def _best(forms: Sequence[FormRow]) -> str:
-    """The form that has saved most per token it was given, less what was given back; ties by name."""
-    gains = [
-        ((form.before - form.after - form.given_back) / form.before, form.form)
-        for form in forms
-        if form.form and form.before
-    ]
-    gain, name = min(((-gain, name) for gain, name in gains), default=(0.0, ""))
-    return name if gain < 0 else DEFAULT_HINT
+def _best(forms: Sequence[FormRow]) -> FormRow | None:
+    """The form that has saved most per token it was given, less what was given back, if one has; ties by name."""
+    paid = [form for form in forms if form.form and form.before and _gain(form) > 0]
+    return min(paid, key=lambda form: (-_gain(form), form.form), default=None)
+
+
+def _gain(form: FormRow) -> float:
+    return (form.before - form.after - form.given_back) / form.before
 
 
 def _confidence(observations: int, callers: int) -> float:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, cast
+from typing import Literal, cast
 
 from headroom.answering import CallerInfo
 from headroom.config import Config
 from headroom.ledger import Ledger
 from headroom.memory import Memories, Scope, ScopeKind
-from headroom.recollection import MEMORY_TOOLS, answer
+from headroom.recollection import CALLER_DIGITS, MEMORY_TOOLS, NOBODYS, answer
 from headroom.tails import Recall, Tails
 from headroom.weave import Call, Tool
-
-CALLER_DIGITS: Final = 16  # hex digits of a credential's digest that name a user who is not named otherwise
 
 
 class Remembering:
@@ -53,7 +51,13 @@ class Remembering:
         return Recall(Scope(project, user, self._kind), self._adds)
 
     async def answer(self, call: Call, caller: CallerInfo, /) -> str:
-        """The result of a call of one of `tools`; see Answerer."""
+        """The result of a call of one of `tools`; see Answerer.
+
+        Whom `recall` knows has a name. One without is somebody whose name cannot be used, in a conversation that was
+        given the tools for another: what is kept for nobody is everybody's.
+        """
+        if not caller.user:
+            return NOBODYS
         return await answer(self.memories, Scope(caller.project, caller.user, self._kind), call.name, call.arguments)
 
     async def close(self) -> None:

@@ -13,7 +13,8 @@ from typing import Protocol
 import msgspec
 
 from headroom.answering import CallerInfo
-from headroom.betas import StickyTokens
+from headroom.betas import Owner, StickyTokens, owner_by_prompt, owner_in_session
+from headroom.conversation import session as named_session
 from headroom.events import MarkerOrder, MemoryInjection, Sink, StoreTrouble, UnknownItem, failure, noticed
 from headroom.families import model_family, named_model
 from headroom.faults import StoreDown
@@ -81,7 +82,7 @@ class Rewriting:
         self._recalled: Recall | None = None
         self._found: tuple[Finding, ...] = ()
         self._search: asyncio.Task[None] | None = None
-        self._tokens: list[tuple[bytes, bytes, bytes]] = []
+        self._tokens: list[tuple[Owner, bytes, bytes]] = []
 
     def recall(self) -> None:
         """Find out whose memories these bodies are given, if any; before the first of them."""
@@ -134,6 +135,7 @@ class Rewriting:
                     policy=policy,
                     learn=house.learning is not None and policies.learns,
                     goes_on=goes_on,
+                    advised_as=lambda span: (self.auth, self._family(plain, span)),
                 )
                 break
             except Exception as error:
@@ -147,18 +149,18 @@ class Rewriting:
         self._tell(receipt)
         return receipt
 
-    async def sticky_fields(self, fields: Fields, receipt: Receipt) -> tuple[tuple[bytes, bytes], ...]:
+    async def sticky_fields(self, fields: Fields, receipt: Receipt, plain: bytes) -> tuple[tuple[bytes, bytes], ...]:
         """Fields of feature tokens that go otherwise than they came: with those this conversation had before."""
         sticky = self._house.sticky_tokens
         if sticky is None or not receipt.conversation or not POLICIES[self.auth].sticky_tokens:
             return ()
         changed: list[tuple[bytes, bytes]] = []
-        # Two callers may open alike; what one of them asks for is not for the other.
-        owner = receipt.conversation + self.caller
+        owner: Owner | None = None
         for name in TOKEN_FIELDS:
             value = fields.get(name)
             if value is None or len(list(fields.places(name))) > 1:
                 continue
+            owner = owner or self._owner(fields, receipt, plain)
             try:
                 merged = await sticky.of(owner, name, value)
             except StoreDown:
@@ -167,6 +169,15 @@ class Rewriting:
             if merged is not value:
                 changed.append((name, merged))
         return tuple(changed)
+
+    def _owner(self, fields: Fields, receipt: Receipt, plain: bytes) -> Owner:
+        """Whose feature tokens a request names."""
+        model = named_model(plain, receipt.span, find_route(self._method, self._plan.path)[1])
+        if named_session(fields, self._plan.dialect) or receipt.forwarded is None:
+            return owner_in_session(receipt.conversation, self.caller, model)
+        sent = receipt.forwarded()
+        head = (sent.head.system, sent.head.tools)
+        return owner_by_prompt(receipt.conversation, self.caller, model, head, sent.came, receipt.answers)
 
     def accepted(self) -> None:
         """The provider has taken the request: the feature tokens that went with it are kept."""
@@ -197,9 +208,12 @@ class Rewriting:
     def _learn(self, receipt: Receipt, plain: bytes) -> None:
         learning = self._house.learning
         if learning is not None:
-            path = find_route(self._method, self._plan.path)[1]
-            family = model_family(named_model(plain, receipt.span, path))
+            family = self._family(plain, receipt.span)
             learning.note(Lessons(self.auth, family, self.caller, receipt.lessons))
+
+    def _family(self, plain: bytes, span: tuple[int, int]) -> str:
+        """The family of the model that a body is for, whose items are in `span`."""
+        return model_family(named_model(plain, span, find_route(self._method, self._plan.path)[1]))
 
     def compared(self, receipt: Receipt | None, forwarded: Forwarded | None, usage: Usage | None) -> Comparison | None:
         """How what was sent compares with the request before it, once its answer is over; tells what is worth it."""

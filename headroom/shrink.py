@@ -28,11 +28,12 @@ from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
 from headroom.receipts import Forwarded, Head, prefix
 from headroom.stabilise import UNCHANGED, Stabiliser, Stable
 from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
-from headroom.tails import Recall, Tailed, Tails
+from headroom.tails import Recall, Tailed, Tails, owner_of
 from headroom.weave import TOOL_NAME, Turn
 from headroom.zones import marker, yardstick
 from headroom.zones.excerpt import excerpt
 from headroom.zones.forms import Style
+from headroom.zones.hints import Hints
 from headroom.zones.locate import Located, Locator, Slot, without_markers
 from headroom.zones.preamble import Preamble, preamble_of
 from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Verdict, press
@@ -91,8 +92,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     - `note` names what went wrong, if anything: a fault's name. `observed`: all figures are as they would have been,
       but `body` is what came, and nothing was recorded.
     - `ours` are the tools whose calls the proxy is to answer. `conversation` is the conversation's name, `opened`
-      whether it is certain (see Located); its turns so far are at `places` (see Offering.places), kept under the name
-      `turns`. `given`: see Offer.unrecorded.
+      whether it is certain, `answers` where the model's last ones end (see Located both); its turns so far are at
+      `places` (see Offering.places), kept under the name `turns`. `given`: see Offer.unrecorded.
     - `tailed` is what was appended to the user's words, without the texts; `said` names those words (see GoesOn).
     - `stabilised` names what was done for the provider's cache (see Stabiliser). `lessons` are for the statistics,
       where they were asked for.
@@ -131,6 +132,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     press_ms: float = 0.0
     lessons: tuple[Lesson, ...] = ()
     span: tuple[int, int] = (0, 0)
+    answers: tuple[int, ...] = ()
 
 
 class GoesOn(msgspec.Struct, frozen=True, gc=False):
@@ -158,10 +160,16 @@ class Shrinker:
     """Rewrites bodies. One per process; its locators' memos are used on the event loop's thread only.
 
     Nothing of the results of tools `left_alone`, in lower case, is left out unless the configuration says otherwise.
+    `hints_of` gives, for how a caller pays and a model's family, which forms to try first; None where nothing says it.
     """
 
     def __init__(
-        self, config: Config, ledger: Ledger, tails: Tails | None = None, left_alone: frozenset[str] = frozenset()
+        self,
+        config: Config,
+        ledger: Ledger,
+        tails: Tails | None = None,
+        left_alone: frozenset[str] = frozenset(),
+        hints_of: Callable[[str, str], Hints] | None = None,
     ) -> None:
         self.ledger = ledger
         self._tails = tails
@@ -171,6 +179,7 @@ class Shrinker:
         self._frozen_rule = config.on("cache_control_auto_frozen")
         self._fresh_frozen = config.text("fresh_turn") == "frozen"
         self._seeks = config.on("volatile_content")
+        self._hints_of = hints_of
         self._policy: Mapping[str, str] = {**dict.fromkeys(left_alone, "lossless"), **config.tool_policy}
         self._offering = Offering(ledger)
         self._stabiliser = Stabiliser(config, ledger)
@@ -220,6 +229,7 @@ class Shrinker:
         policy: Policy | None = None,
         learn: bool = False,
         goes_on: GoesOn | None = None,
+        advised_as: Callable[[tuple[int, int]], tuple[str, str]] | None = None,
     ) -> Receipt:
         """What to send in `body`'s place.
 
@@ -230,6 +240,8 @@ class Shrinker:
         - `policy` says what may be done outside of results for the provider's cache; None for nothing.
         - With `learn` the receipt has lessons, which depend on the body alone, not on what was learnt before.
         - `goes_on` says what is known of the requests that the body goes on from, where it does not hold them itself.
+        - `advised_as` gives how the caller pays and the model's family, given where the body's items are; without it no
+          hint is followed.
 
         Never raises for anything in the body; a fault of ours is the caller's to catch.
         """
@@ -255,6 +267,8 @@ class Shrinker:
             forwarded=partial(_forwarded, body, shape, located, {}, _Added()),
             volatile=partial(volatile, body, shape, located.fresh_from) if self._seeks and located.items else None,
             locate_ms=_since(begun),
+            span=located.span,
+            answers=located.answers,
         )
         # Each type is told once; a stream of made-up ones must neither fill the log nor the memory.
         if told.unknown_types and len(self._told_types) < TYPES_LIMIT:
@@ -283,6 +297,8 @@ class Shrinker:
         ]
         work = _Fresh(body, located, undecided, note, offer)
         work.learns = learn and not self._observe
+        if undecided and decide and advised_as is not None and self._hints_of is not None:
+            work.hints = self._hints_of(*advised_as(located.span))
         if located.fresh:
             if undecided and decide:
                 names = {**goes_on.called, **self._locators[dialect.name].tool_names(body, located.fresh_from)}
@@ -327,7 +343,6 @@ class Shrinker:
             store_ms=store_ms,
             press_ms=press_ms,
             lessons=tuple(work.lessons),
-            span=located.span,
         )
 
     async def _recalled(self, located: Located, note: str) -> tuple[dict[bytes, Decision], str]:
@@ -591,10 +606,10 @@ class Shrinker:
         try:
             measure = await self._measure()
             if size <= self._inline:
-                _press_all(texts, self._floors, measure, self._style, done, stop)
+                _press_all(texts, self._floors, measure, self._style, done, stop, work.hints)
                 return done
             job = asyncio.get_running_loop().run_in_executor(
-                self._threads, _press_all, texts, self._floors, measure, self._style, done, stop
+                self._threads, _press_all, texts, self._floors, measure, self._style, done, stop, work.hints
             )
             try:
                 await asyncio.wait_for(job, min(base + per_kib * size / 1024, most))
@@ -657,7 +672,7 @@ class _Added(msgspec.Struct, frozen=True, gc=False):
 class _Fresh:
     """The fresh slots of one body while they are being decided, and what became of them."""
 
-    __slots__ = ("body", "learns", "lessons", "located", "new", "note", "offer", "rows", "slots")
+    __slots__ = ("body", "hints", "learns", "lessons", "located", "new", "note", "offer", "rows", "slots")
 
     def __init__(self, body: bytes, located: Located, slots: list[Slot], note: str, offer: Offer | None) -> None:
         self.offer = offer
@@ -668,6 +683,7 @@ class _Fresh:
         self.rows: list[Row] = []
         self.new: frozenset[bytes] = frozenset()
         self.learns = False
+        self.hints: Hints | None = None
         self.lessons: list[Lesson] = []
 
     def token(self, slot: Slot) -> bytes:
@@ -688,7 +704,7 @@ def _turns(conversation: bytes, offer: Offer, recall: Recall | None, caller: byt
     if not offer.ours - {TOOL_NAME}:
         return conversation
     scope = None if recall is None else recall.scope
-    owner = caller if scope is None else f"{scope.kind}\0{scope.project}\0{scope.user}".encode()
+    owner = caller if scope is None else owner_of(scope)
     return blake3(b"turns" + conversation + owner).digest()
 
 
@@ -734,6 +750,7 @@ def _press_all(
     style: Style,
     done: list[tuple[Verdict, float]],
     stop: list[bool],
+    hints: Hints | None = None,
 ) -> None:
     """Press text after text until told to stop. Runs on a thread; each verdict is whole when it is appended."""
     for text, cuts in texts:
@@ -741,7 +758,7 @@ def _press_all(
             return
         begun = time.perf_counter()
         with UNCOLLECTED:
-            verdict = (excerpt if cuts else press)(text, floors, measure, style)
+            verdict = (excerpt if cuts else press)(text, floors, measure, style, hints=hints)
         done.append((verdict, _since(begun)))
 
 

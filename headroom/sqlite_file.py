@@ -97,13 +97,16 @@ class SqliteFile:
             return self._open()
 
     def _open(self) -> sqlite3.Connection:
-        _make_private(self.path)
+        with contextlib.suppress(FileExistsError):
+            # Nobody else may read it, not even for a moment.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         connection = sqlite3.connect(self.path, timeout=BUSY_MS / 1000, isolation_level=None)
         try:
             self._prepare(connection)
         except sqlite3.Error:
             connection.close()
             raise
+        _make_private(self.path)  # only now it is known to be ours
         self._file = _identity(self.path)
         return connection
 
@@ -200,18 +203,15 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file if it is not there, so that nobody else may read it, not even for a moment.
+    """See to it that nobody but its owner may read a file of ours.
 
-    One that is there is not opened: closing it again would end the locks of other connections of this process.
+    It is not opened: closing it again would end the locks of other connections of this process.
     """
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        for suffix in ("", "-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError, PermissionError):
-                mode = os.stat(f"{path}{suffix}").st_mode
-                if stat.S_ISREG(mode) and mode & 0o077:
-                    os.chmod(f"{path}{suffix}", 0o600)
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            mode = os.stat(f"{path}{suffix}").st_mode
+            if stat.S_ISREG(mode) and mode & 0o077:
+                os.chmod(f"{path}{suffix}", 0o600)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

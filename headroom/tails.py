@@ -138,13 +138,20 @@ class Tails:
         return _tailed(words, keys, known, "injected" if tail else "nothing", size=len(tail), query=query)
 
 
+def owner_of(scope: Scope) -> bytes:
+    """Whose conversation it is to which memories are told. Not how far they see, which is a setting: what was sent is
+    sent on when it is another."""
+    # The first word is a part of every key there is.
+    return f"project\0{scope.project}\0{scope.user}".encode()
+
+
 def _keys(located: Located, scope: Scope, said: Sequence[bytes]) -> list[bytes]:
     """For each of the words, the key that what is appended to them is kept under.
 
     It names the conversation, whose memories they are, and the item whatever its markers; of several items that say
     the same, each has a key of its own.
     """
-    owner = blake3(b"tail" + located.conversation + f"{scope.kind}\0{scope.project}\0{scope.user}".encode()).digest()
+    owner = blake3(b"tail" + located.conversation + owner_of(scope)).digest()
     seen: Counter[bytes] = Counter(said)
     keys: list[bytes] = []
     for one in located.words:

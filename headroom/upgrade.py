@@ -44,7 +44,7 @@ def upgrade(fields: Fields, plan: Plan, *, offers: bool = False) -> Upgrade:
             readable = alone_offer(readable)
         if readable is not offer:
             instead.append((_EXTENSIONS, readable))
-    owner, session = conversation.caller(fields), conversation.session(fields, plan.dialect)
+    owner, session = conversation.caller(fields, plan.target), conversation.session(fields, plan.dialect)
     return Upgrade(owner, session, auth, tuple(instead))
 
 

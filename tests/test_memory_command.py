@@ -41,7 +41,7 @@ def headroom(path: Path, *words: str, given: bytes = b"", settings: Mapping[str,
 
 
 def added(path: Path, *words: str, given: bytes = b"") -> str:
-    return str(json.loads(headroom(path, "add", *words, "--json", given=given).stdout)["id"])
+    return str(json.loads(headroom(path, "add", "--json", *words, given=given).stdout)["id"])
 
 
 def test_what_is_added_is_listed_searched_exported_and_forgotten(path: Path) -> None:
@@ -157,6 +157,22 @@ def test_what_is_asked_is_checked_before_anything_is_done(words: list[str], said
     with pytest.raises(Failed, match=said) as failed:
         asking(words)
     assert failed.value.status == 64
+
+
+def test_a_word_that_says_too_little_of_a_prompt_is_found_all_the_same_and_told_as_such(path: Path) -> None:
+    id = added(path, "Prices are kept in cents", "--project", "shop")
+    sure = headroom(path, "search", "prices in cents", "--project", "shop")
+    assert sure.stdout.startswith(id) and not sure.stderr
+    loose = headroom(path, "search", "prices", "--project", "shop")
+    assert loose.stdout == sure.stdout and loose.returncode == 0
+    assert "is told of nothing" in loose.stderr
+    assert headroom(path, "search", "sensors", "--project", "shop").returncode == 1
+
+
+def test_names_are_kept_as_requests_name_them_and_text_may_begin_with_dashes(path: Path) -> None:
+    id = added(path, "--project", " shop ", "--user", "ann ", "--", "--verbose", "is the flag of deploys")
+    (memory,) = map(json.loads, headroom(path, "list", "--json", "--project", "shop").stdout.splitlines())
+    assert (memory["id"], memory["user"], memory["content"]) == (id, "ann", "--verbose is the flag of deploys")
 
 
 def test_bytes_that_are_no_text_are_refused(path: Path) -> None:

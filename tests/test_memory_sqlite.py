@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sqlite3
@@ -315,6 +316,21 @@ def test_any_text_that_is_kept_is_found_by_itself(tmp_path_factory: pytest.TempP
 
 
 # The file.
+
+
+@pytest.mark.parametrize("foreign", [b"hello", b"database", b"newer"])
+async def test_the_mode_of_a_file_that_is_not_ours_stays_as_it_is(foreign: bytes, path: Path) -> None:
+    if foreign == b"hello":
+        path.write_bytes(foreign)
+    else:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE theirs (one)" if foreign == b"database" else "PRAGMA user_version=99")
+    path.chmod(0o664)
+    memory = SqliteMemory(path)
+    with pytest.raises(MemoryDown):
+        await memory.open()
+    await memory.close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o664
 
 
 async def test_only_its_owner_may_read_the_files(store: SqliteMemory, path: Path) -> None:

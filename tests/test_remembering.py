@@ -5,11 +5,19 @@ from __future__ import annotations
 import json
 import urllib.request
 from asyncio import to_thread
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import anthropic
+import openai
 import pytest
 
 from headroom.edge import Edge
+from headroom.faults import StoreDown
+from headroom.memory import Scope
+from headroom.store import MemoryStore, Name
+from headroom.store_sqlite import SqliteStore
 from tests.support.origin import Origin
 from tests.support.retrieving import (
     TALKS,
@@ -127,3 +135,138 @@ async def test_what_one_user_was_answered_is_never_put_into_anothers_conversatio
                 await play(talk, url_of(proxy), stream=True)
             check_requests(bodies(origin))
             assert any(KEPT in text for text in texts(bodies(origin)[-1])) is (user == "ada")
+
+
+@pytest.mark.parametrize("scope", ["project", "user", "global"])
+async def test_a_caller_whose_name_cannot_be_used_keeps_nothing_for_everybody(scope: str, tmp_path: Path) -> None:
+    """The second opens as the first does, so its conversation has the tools that were given to the first."""
+    keeping = Script.single([Turn("", (ToolCall("memory_save", {"content": KEPT}),)), Turn("Kept.")])
+    async with Origin(keeping) as origin, remembering(origin, tmp_path, memory_user="", memory_scope=scope) as proxy:
+        for user in ("ada", "b" * 80):
+            named = {"x-headroom-user": user, "x-headroom-project": "shop"}
+            key = KEYS["blocks"].format("team")
+            async with anthropic.AsyncAnthropic(
+                api_key=key, max_retries=0, base_url=url_of(proxy), default_headers=named
+            ) as sdk:
+                await sdk.messages.create(
+                    model="claude-sonnet-5",
+                    max_tokens=100,
+                    messages=[{"role": "user", "content": "Keep that."}],
+                    tools=[{"name": "Bash", "input_schema": {"type": "object"}}],
+                )
+        assert proxy.remembering is not None
+        (kept,) = await proxy.remembering.memories.list(Scope("shop", "ada", "global"), None)
+        assert kept.user == "ada"
+        assert "whose memory" in texts(bodies(origin)[-1])[0]
+
+
+async def test_a_turn_of_which_a_part_is_hidden_is_known_again_though_another_dialect_said_the_same_words(
+    tmp_path: Path,
+) -> None:
+    """Both clients keep what they are told as a text of their own spelling."""
+    said, asking = Turn("Done."), Turn("", (ToolCall("memory_search", {"query": "database log"}),))
+    script = Script((Conversation((said,), "First"), Conversation((asking, said, Turn("Fine.")))))
+    answered = {"role": "assistant", "content": "Done."}
+    async with Origin(script) as origin, remembering(origin, tmp_path) as proxy:
+        url = url_of(proxy)
+        async with (
+            anthropic.AsyncAnthropic(api_key=KEYS["blocks"].format("a"), max_retries=0, base_url=url) as blocks,
+            openai.AsyncOpenAI(api_key=KEYS["deltas"].format("a"), max_retries=0, base_url=url + "/v1") as deltas,
+        ):
+            history: list[Any] = [{"role": "user", "content": "First"}, answered, {"role": "user", "content": "And?"}]
+            for known in (history[:1], history):
+                bash: Any = {"name": "Bash", "input_schema": {"type": "object"}}
+                await blocks.messages.create(model="claude-sonnet-5", max_tokens=9, messages=known, tools=[bash])
+            origin.requests.clear()
+            history[0] = {"role": "user", "content": "Second"}
+            for known in (history[:1], history):
+                bash = {"type": "function", "function": {"name": "Bash", "parameters": {"type": "object"}}}
+                await deltas.chat.completions.create(model="gpt-5.1", messages=known, tools=[bash])
+        check_requests(bodies(origin))
+
+
+@BY_KIND
+async def test_what_was_hidden_and_offered_before_the_store_went_down_stays_while_it_is(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(store: MemoryStore, names: Sequence[Name]) -> dict[Name, bytes]:
+        raise StoreDown("gone")
+
+    asking = ToolCall("memory_search", {"query": "database log"})
+    said = [Turn("", (asking,)), *(Turn(f"Well, that is answer {number}.") for number in range(5))]
+    async with Origin(Script.single(said)) as origin, remembering(origin, tmp_path) as proxy, begun(kind) as talk:
+        for number in range(5):
+            if number == 2:
+                monkeypatch.setattr(MemoryStore, "get", failing)
+            if number == 4:
+                monkeypatch.undo()
+            await talk.ask(url_of(proxy), stream=True)
+            talk.tell(f"And {number}?")
+        check_requests(bodies(origin))
+
+
+async def test_tools_that_were_offered_stay_while_the_store_is_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The conversation began before there was a memory, so whether it has those tools is asked every time."""
+
+    async def failing(store: SqliteStore, names: Sequence[Name]) -> dict[Name, bytes]:
+        raise StoreDown("gone")
+
+    store: dict[str, object] = {"store": tmp_path / "decisions.db"}
+    async with Origin(Script()) as origin, begun("blocks") as talk:
+        async with edge(origin.url, **store) as proxy:
+            await talk.ask(url_of(proxy), stream=True)
+        async with remembering(origin, tmp_path, **store) as proxy:
+            for _ in range(3):
+                talk.tell("And?")
+                await talk.ask(url_of(proxy), stream=True)
+                monkeypatch.setattr(SqliteStore, "get", failing)
+        assert "headroom_retrieve" in tool_list(bodies(origin)[0])
+        check_requests(bodies(origin))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"memory_scope": "user"},
+        {"memory_scope": "global"},
+        {"memory_mode": "tool"},
+        {"memory_injection_mode": "disabled"},
+    ],
+)
+@BY_KIND
+async def test_what_was_told_and_hidden_stays_under_another_scope_or_mode(
+    kind: str, settings: dict[str, object], tmp_path: Path
+) -> None:
+    asking = ToolCall("memory_search", {"query": "database log"})
+    store: dict[str, object] = {"store": tmp_path / "decisions.db"}
+    script = Script.single([Turn("", (asking,)), Turn("Well."), Turn("Good."), Turn("Fine.")])
+    async with Origin(script) as origin, begun(kind, prompt=PROMPT) as talk:
+        for given in ({}, settings, {}):
+            async with remembering(origin, tmp_path, **store, **given) as proxy:
+                assert proxy.remembering is not None
+                await proxy.remembering.memories.save(Scope("shop", "", "project"), KEPT)
+                await talk.ask(url_of(proxy), stream=True)
+                talk.tell("And?")
+        assert bodies(origin)[0].count(HEAD) == 1
+        check_requests(bodies(origin))
+
+
+@BY_KIND
+async def test_a_turn_that_was_sent_with_nothing_hidden_stays_so_when_another_like_it_hides_something(
+    kind: str, tmp_path: Path
+) -> None:
+    """Without a session, two conversations of one caller that open and are answered alike have one name."""
+    asking = ToolCall("memory_search", {"query": "database log"})
+    plain, hiding = [Turn("OK."), Turn("Good."), Turn("Fine.")], [Turn("", (asking,)), Turn("OK.")]
+    async with Origin(Script.single(plain)) as origin, remembering(origin, tmp_path) as proxy, begun(kind) as one:
+        for number in range(3):
+            await one.ask(url_of(proxy), stream=True)
+            one.tell(f"And {number}?")
+            if number == 1:
+                sent, origin.script = bodies(origin), Script.single(hiding)
+                async with begun(kind) as other:
+                    await other.ask(url_of(proxy), stream=True)
+                origin.script = Script.single(plain)
+        check_requests([*sent, bodies(origin)[-1]])

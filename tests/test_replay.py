@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from headroom.zones.forms import Style
+from headroom.zones.hints import Hints
 from headroom.zones.press import Floors, Verdict, press, seen, unpress
 from headroom.zones.yardstick import Yardstick
 from tests.support.embedded import edge_to
@@ -309,9 +310,9 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Pressing that does not end before the event is set."""
     gate = threading.Event()
 
-    def slow(text: str, floors: Floors, yardstick: Yardstick, style: Style) -> Verdict:
+    def slow(text: str, floors: Floors, yardstick: Yardstick, style: Style, hints: Hints | None) -> Verdict:
         gate.wait(LIMIT)
-        return press(text, floors, yardstick, style)
+        return press(text, floors, yardstick, style, hints=hints)
 
     monkeypatch.setattr("headroom.shrink.press", slow)
     yield gate

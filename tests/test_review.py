@@ -15,6 +15,8 @@ import pytest
 from headroom.faults import StoreDown
 from headroom.ledger import Decision, Ledger, Pressing
 from headroom.store import SPACE_DECISION, MemoryStore, Name
+from headroom.zones.forms import Style
+from headroom.zones.hints import Hints
 from headroom.zones.press import Floors, Verdict, press
 from headroom.zones.yardstick import Characters, Yardstick, o200k
 from tests.support.embedded import edge_to
@@ -144,9 +146,9 @@ async def test_a_worker_that_was_late_learns_what_another_has_decided(
 ) -> None:
     gate = threading.Event()
 
-    def held(text: str, floors: Floors, yardstick: Yardstick) -> Verdict:
+    def held(text: str, floors: Floors, yardstick: Yardstick, style: Style, hints: Hints | None) -> Verdict:
         gate.wait(LIMIT)
-        return press(text, floors, yardstick)
+        return press(text, floors, yardstick, style, hints=hints)
 
     bodies = list(claude_code_loop(1, 4, outputs(40_000), bulk=0.2))
     where = tmp_path / "decisions.db"

@@ -13,13 +13,14 @@ from headroom.edge import Edge
 from headroom.memory import Scope
 from headroom.recollection import MEMORY_TOOLS
 from headroom.zones.forms import Style
+from headroom.zones.hints import Hints
 from headroom.zones.press import Floors, Verdict, press
 from headroom.zones.yardstick import Yardstick
 from tests.support.cache_model import bill
 from tests.support.embedded import edge_to
 from tests.support.loops import transcript
 from tests.support.origin import Origin
-from tests.support.raw_client import ask
+from tests.support.raw_client import ask, connect, read_answer
 from tests.support.raw_wire import LIMIT
 from tests.support.replay_check import PRICES, compare
 from tests.support.request_shape import dialect_of, parse
@@ -179,9 +180,11 @@ async def test_memories_of_another_project_or_user_are_never_seen(
         assert await Session(origin).turn(proxy.port, body) == body
 
 
-async def test_two_keys_without_a_user_of_their_own_share_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scope", ["project", "user", "global"])
+async def test_two_keys_without_a_user_of_their_own_share_nothing(scope: str, tmp_path: Path) -> None:
     body = chat(("user", "Why does the checkout fail?"))
-    async with scripted_origin() as origin, remembering(origin, tmp_path, memory_user="") as proxy:
+    settings = {"memory_user": "", "memory_scope": scope}
+    async with scripted_origin() as origin, remembering(origin, tmp_path, **settings) as proxy:
         assert proxy.remembering is not None
         ada, bob = Session(origin, b"key of ada"), Session(origin, b"key of bob")
         later = chat(("user", "Hello"), ("assistant", "Yes?"), ("user", "Why does the checkout fail?"))
@@ -189,14 +192,32 @@ async def test_two_keys_without_a_user_of_their_own_share_nothing(tmp_path: Path
         recall = proxy.remembering.recall("", "", _digest(b"key of ada"))
         assert recall is not None
         await save(proxy, "The checkout fails when the clock is wrong.", recall.scope)
-        assert len(tails(await ada.turn(proxy.port, later))) == 1
+        (told,) = tails(await ada.turn(proxy.port, later))
+        assert recall.scope.user not in told
         assert tails(await bob.turn(proxy.port, later)) == []
 
 
-def _digest(key: bytes) -> bytes:
+def _digest(key: bytes, target: bytes = b"/v1/messages?beta=true") -> bytes:
     from headroom import conversation  # noqa: PLC0415 - beside its only use
 
-    return conversation.caller({b"x-api-key": key})
+    return conversation.caller({b"x-api-key": key} if key else {}, target)
+
+
+async def test_two_keys_in_the_target_share_nothing(tmp_path: Path) -> None:
+    contents = [{"role": "user", "parts": [{"text": "Why does the checkout fail?"}]}]
+    body = json.dumps({"contents": contents}).encode()
+    target = b"/v1beta/models/gemini-2.5-pro:generateContent?alt=json&key="
+    async with scripted_origin() as origin, remembering(origin, tmp_path, memory_user="") as proxy:
+        assert proxy.remembering is not None
+        recall = proxy.remembering.recall("", "", _digest(b"", target + b"ada"))
+        assert recall is not None
+        await save(proxy, "The checkout fails when the clock is wrong.", recall.scope)
+        for key, told in ((b"ada", 1), (b"bob", 0), (b"", 0)):
+            head = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (target + key, len(body))
+            async with await connect(proxy.port) as client:
+                await client.send(head + body)
+                await read_answer(client)
+            assert len(tails(origin.requests[-1].body)) == told
 
 
 async def test_projects_are_told_by_a_field_or_the_path_and_without_one_nothing_is_appended(tmp_path: Path) -> None:
@@ -314,9 +335,9 @@ async def test_what_went_without_a_tail_because_of_a_fault_goes_so_again(
 ) -> None:
     gate = threading.Event()
 
-    def held(text: str, floors: Floors, measure: Yardstick, style: Style) -> Verdict:
+    def held(text: str, floors: Floors, measure: Yardstick, style: Style, hints: Hints | None) -> Verdict:
         gate.wait(LIMIT)
-        return press(text, floors, measure, style)
+        return press(text, floors, measure, style, hints=hints)
 
     monkeypatch.setattr("headroom.shrink.press", held)
     hurried = {"press_deadline": 0, "press_deadline_per_kib": 0, "press_deadline_limit": 0, "inline_bytes": 0}

@@ -28,6 +28,7 @@ _STEADY = 4  # items before the last model-made one that no client is known to t
 TYPED_FLOOR = 512  # bytes of token below which a typed text is never looked at
 LEAF_FLOOR = 64  # bytes of token below which a string of a result object is never looked at
 _NO_WORDS = re.compile(rb'"(?: |\\[nrt])*+["<]')  # a token without words of the user's own, by how it begins
+ANSWERS = 8  # last answers of which it is told where they end
 MAX_DEPTH = 16  # levels of a result object in which its strings are looked for
 UNKNOWN_LENGTH = 64  # characters of an unknown type that are told
 
@@ -106,6 +107,8 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     - `plain`: see Facts, of each item. `words` are those of all items that have any, in order. `instructing` counts the
       items before the first that are instructions. `unknown_types`: types of fresh items that the dialect does not
       know.
+    - `made_from` is the index of the first item that a model made, or how many items there are. `answers`: how many
+      items there are up to the end of each of the model's last answers, the last one first.
     """
 
     old: list[Slot]
@@ -122,6 +125,8 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     instructing: int = 0
     words: list[Words] = []
     opened: bool = True
+    made_from: int = 0
+    answers: tuple[int, ...] = ()
 
 
 class _Buffer(ctypes.Structure):
@@ -257,6 +262,8 @@ class Locator:
             leading,
             words,
             opened,
+            next((index for index, known in enumerate(facts) if known.by_model), len(facts)),
+            tuple(_answers(facts, fresh_from)),
         )
 
     def _read_all(self, body: bytes) -> _Read:
@@ -558,6 +565,18 @@ def frozen_count(body: bytes, shape: Shape) -> int:
         return Locator(shape).locate(body, b"").frozen
     except NotJson:
         return 0
+
+
+def _answers(facts: list[Facts], end: int) -> Iterator[int]:
+    """Where the last ANSWERS runs of model-made items end, from the last one, which ends at `end`, back."""
+    for _ in range(ANSWERS):
+        if not end:
+            return
+        yield end
+        while end and facts[end - 1].by_model:
+            end -= 1
+        while end and not facts[end - 1].by_model:
+            end -= 1
 
 
 def _long_after_short(facts: list[Facts]) -> bool:

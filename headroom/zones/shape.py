@@ -89,7 +89,8 @@ class Shape:
 class ToolShape:
     """What a dialect's list of tools looks like, as far as its order and its schemas go.
 
-    `names` are the paths in an element to its name, the first that leads to a text counts. `lists` are the keys under
+    `names` are the paths in an element to what names it, the first that leads to a text counts: nothing that may be
+    another in the next request, such as a token that a server is called with. `lists` are the keys under
     which an element has functions of its own; `ordered` says whether the elements themselves may change places.
     `schemas` are the paths from an element, or from one of its functions, to a JSON schema. An element in which
     `unmarkable` is true cannot carry a cache marker.
