@@ -75,7 +75,7 @@ class Answered(Event, frozen=True, kw_only=True):
     - Token counts are those of the slots that were replaced; `saved_fresh` is what was saved in slots sent for the
       first time.
     - `usage` is what the provider reported, in all rounds of the answer; `bill` is that prompt's price in plain input
-      tokens, and `bill_saved` what the saved tokens would have added to it.
+      tokens. For `bill_saved` and `bill_rounds` see billing.Bill.
     - `observed`: the request went as it came, and what is told of slots and tokens is what would have been done.
     """
 
@@ -97,6 +97,7 @@ class Answered(Event, frozen=True, kw_only=True):
     usage: Usage | None = None
     bill: float = 0.0
     bill_saved: float = 0.0
+    bill_rounds: float = 0.0
     note: str = ""
     slots: tuple[Row, ...] = ()
     prefix: Comparison | None = None

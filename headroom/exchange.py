@@ -682,8 +682,8 @@ class Exchange:
         self._task = None
         end = time.perf_counter()
         plan, receipt, rewrites = self._plan, self._receipt, self._rewriting
-        usage = together([*self._usages, self._listener.usage])
-        bill, saved = billed(plan.dialect, usage, receipt)
+        usages = [*self._usages, self._listener.usage]
+        usage, bill = together(usages), billed(plan.dialect, usages, receipt)
         timings = timed(
             (end - self._begun) * 1000,
             receipt,
@@ -710,8 +710,9 @@ class Exchange:
             fault=fault,
             cause=self._cause,
             usage=usage,
-            bill=bill,
-            bill_saved=saved,
+            bill=bill.forwarded,
+            bill_saved=bill.saved,
+            bill_rounds=bill.rounds,
             stabilised=receipt.stabilised if receipt is not None else (),
             prefix=rewrites.compared(receipt, self._forwarded, usage) if rewrites is not None else None,
             ms=timings,

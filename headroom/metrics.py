@@ -81,6 +81,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         values=("uncached", "read", "write", "write_1h", "output"),
     ),
     Family("headroom_bill_forwarded", "Prompt bill as reported, in plain input tokens by cache price"),
+    Family("headroom_bill_rounds", "The part of it for rounds in which the proxy answered the model, likewise"),
     Family("headroom_bill_saved", "What the tokens saved would have added to the prompt bill, likewise"),
     Family(
         "headroom_prefix",
@@ -268,6 +269,7 @@ class Counters:
                 cells[place] += getattr(event.usage, kind)
             cells[_BILL] += event.bill
             cells[_BILL_SAVED] += event.bill_saved
+            cells[_BILL_ROUNDS] += event.bill_rounds
 
     def _rewritten(self, event: Request | Message) -> None:
         ms = event.ms
@@ -296,6 +298,7 @@ _USAGE: Final = tuple(
 )
 _BILL: Final = PLACES["headroom_bill_forwarded", ""]
 _BILL_SAVED: Final = PLACES["headroom_bill_saved", ""]
+_BILL_ROUNDS: Final = PLACES["headroom_bill_rounds", ""]
 _IN: Final = PLACES["headroom_body_bytes_in", ""]
 _OUT: Final = PLACES["headroom_body_bytes_out", ""]
 _ANSWER: Final = PLACES["headroom_answer_bytes", ""]
@@ -304,7 +307,8 @@ _ANSWER: Final = PLACES["headroom_answer_bytes", ""]
 def stats(board: Board) -> dict[str, object]:
     """The figures of `/stats`. Token counts are exact by the yardstick; the bill is in plain input tokens."""
     before, after = board.total("headroom_slot_tokens_before"), board.total("headroom_slot_tokens_after")
-    forwarded, saved = board.total("headroom_bill_forwarded"), board.total("headroom_bill_saved")
+    forwarded, rounds = board.total("headroom_bill_forwarded"), board.total("headroom_bill_rounds")
+    direct = forwarded - rounds + board.total("headroom_bill_saved")
     return {
         "requests": {
             name: int(board.total("headroom_requests", name))
@@ -325,9 +329,10 @@ def stats(board: Board) -> dict[str, object]:
         "bill": {
             "unit": "plain input tokens, cache reads and writes weighted by their price",
             "forwarded": round(forwarded, 1),
-            "direct": round(forwarded + saved, 1),
-            "saved": round(saved, 1),
-            "ratio": round(forwarded / (forwarded + saved), 4) if forwarded + saved else None,
+            "rounds": round(rounds, 1),
+            "direct": round(direct, 1),
+            "saved": round(direct - forwarded, 1),
+            "ratio": round(forwarded / direct, 4) if direct else None,
         },
         "prefix": {v: int(board.total("headroom_prefix", v)) for v in _values("headroom_prefix")},
         "drift": {v: int(board.total("headroom_prefix_drift", v)) for v in _values("headroom_prefix_drift")},

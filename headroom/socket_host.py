@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from headroom import duplex, fetching, rewriting
-from headroom.billing import billed
+from headroom.billing import billed, own_round
 from headroom.events import Message, SocketCause, failure, rewritten
 from headroom.plan import Plan
 from headroom.rewriting import Rewriting
@@ -64,7 +64,10 @@ class SocketHost:
         house, plan = self._house, self._plan
         receipt = Receipt(b"") if ended.receipt is None else ended.receipt
         compared = self._rewriting.compared(receipt, ended.forwarded, ended.usage)
-        bill, saved = billed(plan.dialect, ended.usage, receipt, ended.carried)
+        if ended.bytes_in:
+            bill = billed(plan.dialect, [ended.usage], receipt, ended.carried)
+        else:
+            bill = own_round(plan.dialect, ended.usage)  # the client sent nothing for it
         event = Message(
             id=self.id,
             response=ended.response,
@@ -77,8 +80,9 @@ class SocketHost:
             bytes_in=ended.bytes_in,
             bytes_out=ended.bytes_out,
             usage=ended.usage,
-            bill=bill,
-            bill_saved=saved,
+            bill=bill.forwarded,
+            bill_saved=bill.saved,
+            bill_rounds=bill.rounds,
             prefix=compared,
             ms=ended.ms,
             **rewritten(receipt),

@@ -137,6 +137,7 @@ def test_an_exchange_is_counted_in_full() -> None:
             usage=Usage(10, 100, 20, 0, 5),
             bill=45.0,
             bill_saved=212.5,
+            bill_rounds=15.0,
             slots=(Row(1, "Bash", "pressed"), Row(1, "Read", "no_form")),
         )
     )
@@ -152,9 +153,10 @@ def test_an_exchange_is_counted_in_full() -> None:
     assert figures["bill"] == {
         "unit": "plain input tokens, cache reads and writes weighted by their price",
         "forwarded": 45.0,
-        "direct": 257.5,
-        "saved": 212.5,
-        "ratio": 0.1748,
+        "rounds": 15.0,
+        "direct": 242.5,
+        "saved": 197.5,
+        "ratio": 0.1856,
     }
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from headroom.answering import LIMIT_REACHED
 from headroom.faults import StoreDown
+from headroom.metrics import stats
 from headroom.store import (
     SPACE_DECISION,
     SPACE_HIDDEN,
@@ -105,6 +106,19 @@ async def test_the_model_gets_the_original_and_the_client_never_sees_the_tool(
         assert sum(said.output for said in talk.said) == sum(
             len(turn.text) // 4 + 20 * len(turn.calls) + 1 for turn in turns
         )
+
+
+async def test_rounds_that_no_client_asked_for_are_taken_off_what_was_saved() -> None:
+    turns = [Turn("I look.", (run("log 0"),)), *SHAPES["three rounds"], Turn("Done.")]
+    async with Origin(Script.single(turns)) as origin, edge(origin.url) as proxy, begun("blocks") as talk:
+        await play(talk, f"http://127.0.0.1:{proxy.port}", stream=True)
+        paid = [len(request.body) // 4 for request in origin.requests]
+        bill, saved = stats(proxy.board)["bill"], proxy.board.total("headroom_bill_saved")
+    assert isinstance(bill, dict) and len(paid) == 5
+    assert bill["forwarded"] == pytest.approx(sum(paid), rel=0.02)
+    assert bill["rounds"] == pytest.approx(sum(paid[2:]), rel=0.02)
+    assert bill["direct"] == pytest.approx(sum(paid[:2]) + saved, rel=0.02)
+    assert bill["saved"] == pytest.approx(bill["direct"] - bill["forwarded"])
 
 
 def _commands(turns: Sequence[Turn]) -> Iterator[tuple[str, ...]]:

@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from headroom.answering import LIMIT_REACHED
 from headroom.edge import Edge
+from headroom.metrics import stats
 from headroom.socket_messages import Asking
 from headroom.socket_rounds import continued, preceded
 from tests.support.origin import Origin
@@ -248,6 +249,20 @@ async def test_what_the_model_says_again_is_put_back_where_it_was_said() -> None
                 talk.tell(prompt("And?"))
             talk.new = []
         await check_resumed(proxy, origin, sockets, talk, exact=True)
+
+
+async def test_rounds_that_no_client_asked_for_are_taken_off_what_was_saved() -> None:
+    turns = [FIRST, *SHAPES["three rounds"], LAST]
+    sockets = SocketOrigin()
+    async with Origin(Script.single(turns), sockets=sockets) as origin, edge(origin.url) as proxy:
+        async with opened(proxy) as socket:
+            talk = Talk(socket)
+            await talk.warm()
+            await talk.play()
+        bill, saved = stats(proxy.board)["bill"], proxy.board.total("headroom_bill_saved")
+    assert isinstance(bill, dict) and bill["forwarded"] > bill["rounds"] > bill["forwarded"] / 2
+    assert bill["direct"] == pytest.approx(bill["forwarded"] - bill["rounds"] + saved, abs=1)
+    assert saved == proxy.board.total("headroom_tokens_saved_fresh"), "once, and not again in each round"
 
 
 async def test_calls_without_end_are_answered_three_times_and_then_it_is_over() -> None:
