@@ -21,9 +21,10 @@ def together(usages: Sequence[Usage | None]) -> Usage | None:
 def billed(dialect: Dialect, usage: Usage | None, receipt: Receipt | None, carried: int = 0) -> tuple[float, float]:
     """The prompt's price as reported, and what the saved tokens would have added to it, in plain input tokens.
 
-    A token saved in a slot that is sent for the first time would have been written where the provider wrote anything,
-    else paid in full; one that is replayed would have been read where the provider read anything, else likewise; and so
-    would those `carried` on from earlier requests that the provider remembers.
+    What would have been paid for a saved token: in a slot that is sent for the first time, the price of writing to the
+    cache where the provider wrote anything, else a plain token's; in one that is replayed, the price of reading where
+    it read anything, else as for the first; likewise for those `carried` on from earlier requests that the provider
+    remembers. Rounds in which the proxy answered the model are in the price, and are not taken off what was saved.
     """
     if usage is None:
         return 0.0, 0.0

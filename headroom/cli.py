@@ -60,5 +60,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif command in ("help", "--help", "-h"):
         sys.stdout.write(_USAGE)
     else:
-        sys.stderr.write(f"headroom: {command}: no such command\n{_USAGE}")
+        sys.stderr.write(f"headroom: {command}: no such command\n`headroom --help` tells what there is.\n")
         raise SystemExit(64)

@@ -179,8 +179,8 @@ def _optional_origin(text: str) -> Origin | None:
     return parse_origin(text) if text.strip() else None
 
 
-OPTIONAL_URL = Kind(_optional_origin, "an URL, or nothing")
-URL = Kind(parse_origin, "an URL such as https://api.example.com")
+OPTIONAL_URL = Kind(_optional_origin, "a URL, or nothing")
+URL = Kind(parse_origin, "a URL such as https://api.example.com")
 OPTIONAL_NAME = Kind(_name, "a name of up to 200 characters, or nothing")
 OPTIONAL_PATH = Kind(_optional_path, "a path, or nothing")
 ON_OFF = _one_of("enabled", "disabled")
@@ -517,6 +517,7 @@ SETTINGS: Final[tuple[Setting, ...]] = (
 )
 
 BY_NAME: Final[Mapping[str, Setting]] = {setting.name: setting for setting in SETTINGS}
+_FILES: Final = ("store", "memory_store", "learning_path", "log_file")
 _BY_VARIABLE: Final[Mapping[str, Setting]] = {v: s for s in SETTINGS for v in s.variables}
 
 
@@ -525,6 +526,8 @@ class Config:
     """Every setting, checked. Made by `load`, or by `Config.of(name=value, …)` for embedding and tests."""
 
     _values: Mapping[str, object]
+    written: Mapping[str, str]
+    """Each setting's text, by name; it may hold a password or a token."""
 
     @classmethod
     def of(cls, **values: object) -> Config:
@@ -603,14 +606,17 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     host = values["host"]
     if not ipaddress.ip_address(str(host)).is_loopback and not values["proxy_token"]:
         raise ConfigError(f"host: {host!s} is reachable from other hosts; set proxy_token as well, or use 127.0.0.1")
-    return Config(values)
+    for name in _FILES:
+        if os.path.isdir(path := os.path.expanduser(texts[name])):
+            raise ConfigError(f"{name} ({sources[name]}): {path} is a folder; allowed is the path of a file")
+    return Config(values, texts)
 
 
 def _parsed(setting: Setting, text: str, source: str) -> object:
     try:
         return setting.kind.parse(text)
     except (ValueError, OverflowError):
-        shown = "a value" if setting.name == "proxy_token" else repr(without_password(text))
+        shown = "the value given" if setting.name == "proxy_token" else repr(without_password(text))
         raise ConfigError(
             f"{setting.name} ({source}): {shown} is not allowed; allowed is {setting.kind.allowed}"
         ) from None
@@ -659,21 +665,28 @@ def _file(path: str) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in table.items():
         name = key.replace("-", "_")
+        if isinstance(value, dict):
+            raise ConfigError(f"config: {path} has a table [{key}]; settings stand at the top, as in port = 8787")
         if name not in BY_NAME:
             raise ConfigError(f"config: {path} has {name!r}: no such setting{_nearest(name, list(BY_NAME))}")
         if isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise ConfigError(
-                f"{name} (file {path}): {value!r} is not allowed; allowed is {BY_NAME[name].kind.allowed}"
-            )
+            shown = str(value).lower() if isinstance(value, bool) else repr(value)
+            raise ConfigError(f"{name} (file {path}): {shown} is not allowed; allowed is {BY_NAME[name].kind.allowed}")
         found[name] = str(value)
     return found
 
 
 def _nearest(name: str, known: list[str]) -> str:
+    """What may have been meant. What all names begin with is left aside: it would make any two of them alike."""
     import difflib  # noqa: PLC0415 - needed only to word an error
 
-    near = difflib.get_close_matches(name, known, 1)
-    return f"; the nearest is {near[0]}" if near else ""
+    whole = {_bare(word): word for word in known}
+    near = difflib.get_close_matches(_bare(name), list(whole), 1)
+    return f"; the nearest is {whole[near[0]]}" if near else ""
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix("--").removeprefix("HEADROOM_").lower().replace("-", "_")
 
 
 def without_password(url: str) -> str:

@@ -46,6 +46,7 @@ class State(msgspec.Struct):
     volatile: Sequence[tuple[str, str, str]] = ()
     learning: Mapping[str, object] = {}
     memory: bool = False
+    memory_down: str = ""
     memory_trouble: str = ""
 
 
@@ -164,7 +165,12 @@ class Control:
                 "cache": off,
                 "rate_limiter": off,
                 # Nor does a memory that cannot be reached: requests go without.
-                "memory": {"enabled": True, "ready": True, "status": "up", "trouble": state.memory_trouble}
+                "memory": {
+                    "enabled": True,
+                    "ready": True,
+                    "status": "down" if state.memory_down else "up",
+                    "trouble": state.memory_down or state.memory_trouble,
+                }
                 if state.memory
                 else off,
                 "upstream": off,

@@ -103,8 +103,10 @@ class Duplex:
         self._task: asyncio.Task[None] | None = None
         self._weaves = False  # calls of the proxy's tools can be answered
         self._given: list[bytes] = []  # for the client, of what was read last
+        self._last: list[bytes] = []  # the origin's close, while what it said before is woven
         self._rounds: SocketRounds | None = None
         self._round: asyncio.Task[None] | None = None
+        self._further = b""  # what asks the provider on, while the client is within a message that goes as it comes
         self._free = asyncio.Event()  # no response is being woven
         self._free.set()
         self._under_way = UnderWay()
@@ -112,7 +114,7 @@ class Duplex:
         self._spoken = False
         self._client_closed = self._origin_closed = self._ending = self._over = False
         self._cause: SocketCause = "failed"
-        self._fault = ""
+        self._fault = self._gone = ""
         self._begun = self._heard = self._closed_at = client.clock()
         self._bytes_in = self._bytes_out = self._answer = 0
 
@@ -184,6 +186,7 @@ class Duplex:
         try:
             for onward in self._gatherer.take(frame):
                 self._put(onward)
+            self._go_further()
         except BadFrame as fault:
             self._refuse(fault)
 
@@ -295,32 +298,47 @@ class Duplex:
                     texts = []
                 else:
                     self._woven(rounds)
+        if told is not None and told.kind == "closed":
+            # The last words may still have to be made up.
+            (self._given if self._round is None else self._last).append(heard.raw)
+            self._hear(told)
+            return
         self._given.append(heard.raw if texts is None else _frames(texts))
         if ended is not None:
             self._flush()
             self._over_with(ended)
-        elif told is not None and told.kind == "closed":
-            self._hear(told)
 
     async def _go_on(self, rounds: SocketRounds) -> None:
         """A round is over in which the proxy was called: answer, and ask the provider on, or end."""
         step = await rounds.go_on(self._host)
         self._round = None
-        if self._link is None or self._ending or self._origin_closed:
+        if self._over or self._ending:
             return  # a cancellation does not always come through what was awaited
-        self._given.append(_frames(step.texts))
+        self._given += [_frames(step.texts), *self._last]
         self._flush()
+        if self._link is None:
+            self._origin_gone(self._gone)
+            return
+        if self._origin_closed:
+            return
         if step.further and not self._client_closed:
             told = rounds.receipt
             receipt = Receipt(
                 step.further, conversation=told.conversation, opened=told.opened, ours=told.ours, given=told.given
             )
             self._under_way.asked(time.perf_counter(), rounds.response, 0, receipt)
-            self._write(text_frame(step.further, self._packed if rounds.packed else None))
+            self._further = text_frame(step.further, self._packed if rounds.packed else None)
+            self._go_further()
             return
         self._woven(rounds)
         if self._house.draining:
             self.drain()
+
+    def _go_further(self) -> None:
+        """Ask the provider on, unless a message of the client's is on its way: that may be in many pieces."""
+        if self._further and (self._queue or not self._gatherer.passes):
+            further, self._further = self._further, b""
+            self._write(further)
 
     def _woven(self, rounds: SocketRounds) -> None:
         """A response is over, or nothing more of it is woven: the client's next request may go on."""
@@ -378,7 +396,8 @@ class Duplex:
     def _origin_gone(self, fault: str) -> None:
         """The origin's connection has ended. Without its close that is a cut, and stays one."""
         self._link = None
-        if self._over or self._ending:
+        self._gone = fault
+        if self._over or self._ending or self._round is not None:
             return
         unheard = self._listener.deaf and not fault
         if not self._origin_closed and not unheard:

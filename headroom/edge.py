@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import secrets
 import socket
@@ -35,7 +36,7 @@ from headroom.events import (
     StoreNote,
 )
 from headroom.exchange import Exchange
-from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, OriginNotAllowed, Unauthorized
+from headroom.faults import BodyTooLarge, Busy, Draining, Fault, NotFound, OriginNotAllowed, StoreDown, Unauthorized
 from headroom.learning import CLOSE_SECONDS, Learning, learning_path
 from headroom.lessons import Asked
 from headroom.logs import LogWriter
@@ -127,7 +128,8 @@ class Edge:
             self._log = _log(config)
             self.recommendations, told = recommendations.load(config)
             self.sink(told)
-            store = await open_store(config, lambda trouble: self.sink(StoreNote(note=trouble)))
+            down: list[StoreDown] = []
+            store = await open_store(config, lambda trouble: self.sink(StoreNote(note=trouble)), down.append)
         except ConfigError:
             listener.close()
             if self._log is not None:
@@ -139,13 +141,17 @@ class Edge:
         shortest = min(*times, self.socket_idle)
         self.watch = Watch(loop, min(1.0, shortest / 4))
         self.ledger = ledger_of(config, store)
+        for fault in down:
+            self.ledger.went_down(fault)
         memories = open_memory(config)
         self.remembering = None if memories is None else Remembering(config, memories)
         if self.remembering is not None:
             for tool in self.remembering.tools:
                 self.offer(tool, self.remembering.answer)
         tails = self.remembering.tails(self.ledger) if self.remembering is not None else None
-        self.shrinker = Shrinker(config, self.ledger, tails, self.recommendations.left_alone)
+        advice = self.recommendations
+        hints_of = advice.hints_of if advice.hints else None
+        self.shrinker = Shrinker(config, self.ledger, tails, advice.left_alone, hints_of)
         if config.on("learning"):
             self.learning = self._learning(loop)
             self.learning.open()
@@ -342,16 +348,18 @@ class Edge:
             store=self.ledger.store.kind,
             store_up=self.ledger.up,
             store_state=self.ledger.store.state,
-            store_trouble=self.ledger.store.trouble,
+            store_trouble=self.ledger.store.trouble or self.ledger.trouble,
             yardstick=self.shrinker.yardstick_fault or loaded,
             config=_shown(self.config),
             volatile=tuple(self.receipts.recent),
             memory=self.remembering is not None,
+            memory_down=self.remembering.memories.down if self.remembering is not None else "",
             memory_trouble=self.remembering.memories.trouble if self.remembering is not None else "",
             learning={
                 "enabled": self.learning is not None,
                 **(self.learning.told() if self.learning is not None else {}),
                 "recommendations": len(self.recommendations.rows),
+                "hints": len(self.recommendations.hints),
                 "left_alone": sorted(self.recommendations.left_alone),
             },
         )
@@ -455,16 +463,19 @@ def listen(config: Config) -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        raise ConfigError(f"port: cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}") from error
+        right = "; name another with --port, or 0 for any that is free" if error.errno == errno.EADDRINUSE else ""
+        raise ConfigError(
+            f"port: cannot listen on {host} port {port}: {os.strerror(error.errno or 0)}{right}"
+        ) from error
     listener.setblocking(False)
     return listener
 
 
 def _shown(config: Config) -> Mapping[str, object]:
-    """The settings as health shows them to callers on this host."""
+    """The settings as health shows them to callers on this host: as a person writes them."""
     secret = {"proxy_token"}
     return {
-        s.name: "set" if s.name in secret and config.proxy_token else without_password(str(config._values[s.name]))
+        s.name: "set" if s.name in secret and config.proxy_token else without_password(config.written[s.name])
         for s in SETTINGS
         if s.name not in secret or config.proxy_token
     }

@@ -71,10 +71,12 @@ class Timings(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 class Answered(Event, frozen=True, kw_only=True):
     """The base of what is told of a request whose answer is over.
 
-    `auth` is how the caller pays, for requests that may be rewritten. Sizes are payload bytes. Token counts are those
-    of the slots that were replaced; `saved_fresh` is the part saved in slots sent for the first time. `bill` is the
-    prompt's price in plain input tokens as the provider reported it, `bill_saved` what it would have been more.
-    `observed`: the request went as it came, and what is told of slots and tokens is what would have been done.
+    - `auth` is how the caller pays, for requests that may be rewritten. Sizes are payload bytes.
+    - Token counts are those of the slots that were replaced; `saved_fresh` is what was saved in slots sent for the
+      first time.
+    - `usage` is what the provider reported, in all rounds of the answer; `bill` is that prompt's price in plain input
+      tokens, and `bill_saved` what the saved tokens would have added to it.
+    - `observed`: the request went as it came, and what is told of slots and tokens is what would have been done.
     """
 
     id: str
@@ -105,8 +107,8 @@ class Request(Answered, frozen=True, kw_only=True):
     """One exchange is over.
 
     `unfit`: kinds of names ("project", "user") that the caller gave and that are not fit to be used. `stabilised` names
-    what was done for the provider's cache, by the settings that ask for it.
-    `cause` says what ended a WebSocket, whose responses are told of by themselves (see Message).
+    what was done for the provider's cache, by the settings that ask for it. `cause` says what ended a WebSocket, whose
+    responses are told of by themselves (see Message).
     """
 
     upstream_id: str = ""

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> None:
         text = asyncio.run(original(config, asked.hash))
         shown = pick(text, asked.lines, asked.match)
     except BadAsking as error:
-        _end(EX_USAGE, f"{error}\n{_USAGE}")
+        _end(EX_USAGE, f"{error}\n`headroom retrieve --help` tells what there is.\n")
     except ConfigError as error:
         settings.fail(error)
     except Failed as error:
@@ -67,8 +67,12 @@ async def original(config: Config, hash_: str) -> str:
         raise ConfigError(
             "store: what is kept in the proxy's memory can only be asked of the proxy: GET /v1/retrieve/…"
         )
-    if not is_redis(where) and not store_path(where).exists():
-        raise Failed(NOT_FOUND, f"there is no store at {store_path(where)}; name the proxy's with --store")
+    path = None if is_redis(where) else store_path(where)
+    try:
+        if path is not None and not path.exists():
+            raise Failed(NOT_FOUND, f"there is no store at {path}; name the proxy's with --store")
+    except OSError as error:
+        raise Failed(EX_UNAVAILABLE, f"the store {path} cannot be read: {error.strerror}") from None
     troubles: list[str] = []
     ledger = ledger_of(config, await open_store(config, troubles.append))
     try:

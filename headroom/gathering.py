@@ -12,7 +12,7 @@ import msgspec
 from headroom.faults import BadCoding, BadFrame
 from headroom.providers import SocketWords
 from headroom.socket_messages import Asking, Askings
-from headroom.wire.websocket import INVALID_DATA, TEXT, Frame, Messages
+from headroom.wire.websocket import HELD_COST, INVALID_DATA, TEXT, Frame, Messages
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -50,6 +50,11 @@ class Gatherer:
         """Whether a part of a message is held."""
         return bool(self._held)
 
+    @property
+    def passes(self) -> bool:
+        """Whether what was returned so far ends within a message."""
+        return self._passing
+
     def take(self, frame: Frame) -> list[Onward]:
         """What goes on now that a data frame has come. Raises BadFrame for a request that is none."""
         if self._held or (not self._passing and self._may_ask(frame)):
@@ -76,7 +81,7 @@ class Gatherer:
 
     def _hold(self, frame: Frame) -> list[Onward]:
         self._held.append(frame)
-        self._size += len(frame.raw)
+        self._size += len(frame.raw) + HELD_COST * (not frame.fin)
         if frame.payload is None or self._size > self._limit:
             # Too large to be read: it goes on as it comes.
             self._pass(frame)

@@ -30,8 +30,8 @@ def onward(
 
     `strip` takes all internal fields off. `length` is the body's new size in bytes, None where its framing stays;
     `decoded` says that its content coding was undone. `readable`: the answer will have to be read on its way, so the
-    origin is asked not to code it. `fields_instead` are values that go in place of the client's, an empty one
-    for no field.
+    origin is asked not to code it. `fields_instead` are values that go in place of the client's; an empty one removes
+    the field.
     """
     fields = head.fields
     lower = fields.lower

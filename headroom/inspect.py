@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
+
+import orjson
 
 from headroom.library import Result, Row, compress
 from headroom.zones import yardstick
@@ -18,15 +21,23 @@ from headroom.zones.press import Action, Floors, press, unpress
 SHOWN_LINES = 12  # of each text, unless all is asked for
 SHOWN_WIDTH = 160  # characters of a line, likewise
 
+_DEEP = " " * 13
 _USAGE = """usage: headroom inspect [--all] [--whole] [--dense] BODY.json
        headroom press [--kind KIND] [--dense] [--quiet] < text
        headroom unpress < pressed text
 
+  inspect    each tool result of a request body before and after, with its figures
+  press      one text as it would be sent; what became of it goes to standard error
+  unpress    the text that was pressed
+
   --all      also show texts in which nothing changes
   --whole    show texts whole, not their first lines
   --dense    mark what equals the line above
-  --kind     auto, or what the text is: {kinds}
+  --kind     auto, or what the text is:
+{kinds}
   --quiet    nothing but the text
+
+Exit status: 64 a call that is wrong, or a text that cannot be read.
 """
 
 
@@ -36,7 +47,8 @@ class Misused(Exception):
 
 def usage() -> str:
     """How the commands are called."""
-    return _USAGE.format(kinds=", ".join(kind.value for kind in Kind))
+    kinds = textwrap.fill(", ".join(kind.value for kind in Kind), 100, initial_indent=_DEEP, subsequent_indent=_DEEP)
+    return _USAGE.format(kinds=kinds)
 
 
 def inspect(arguments: Sequence[str], out: TextIO) -> None:
@@ -48,11 +60,17 @@ def inspect(arguments: Sequence[str], out: TextIO) -> None:
         body = Path(names[0]).read_bytes()
     except OSError as error:
         raise Misused(f"{names[0]}: {error.strerror}") from error
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Misused(f"{names[0]} is not JSON: {error}") from error
+    measure = yardstick.o200k()  # loaded before the clock starts
     begun = time.perf_counter()
-    result = compress(body, style=_style(flags))
+    result = compress(body, measure=measure, style=_style(flags))
     took = (time.perf_counter() - begun) * 1000
     if not result.rows and result.body == body:
         out.write(f"{names[0]}: no request body with tool results that this release knows\n")
+        return
     paint = _Paint(out)
     for row in result.rows:
         _show(row, out, paint, flags)
@@ -168,6 +186,9 @@ def _change(before: int, after: int) -> str:
 
 def run(command: str, arguments: Sequence[str]) -> int:
     """Run one of the commands on the standard streams; returns the exit status: 64 for a call that is wrong."""
+    if {"--help", "-h"} & set(arguments):
+        sys.stdout.write(usage())
+        return 0
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
             # What goes through is bytes to whoever calls: no locale and no line end may change them.
@@ -182,6 +203,6 @@ def run(command: str, arguments: Sequence[str]) -> int:
         else:
             unpress_text(sys.stdin, sys.stdout)
     except Misused as error:
-        sys.stderr.write(f"headroom {command}: {error}\n{usage()}")
+        sys.stderr.write(f"headroom {command}: {error}\n`headroom {command} --help` tells what there is.\n")
         return 64
     return 0

@@ -20,11 +20,13 @@ import msgspec
 
 from headroom.config import Config, data_directory
 from headroom.learning_file import ERRORS, Note, StatisticsFile, Totals
-from headroom.lessons import Lessons, structured
+from headroom.lessons import Lessons, size_of, structured
 from headroom.stores import is_redis, store_path
 
 QUEUE_LIMIT: Final = 500  # notes that have not been read, each with the beginnings of texts; more are lost
+QUEUE_BYTES: Final = 32 * 1024 * 1024  # of such notes together
 NOTES_LIMIT: Final = 20_000  # notes that wait for the disk; past it the oldest are lost
+NOTES_BYTES: Final = 32 * 1024 * 1024  # of such notes together
 PATIENCE: Final = 2  # saves for which a retrieval waits for its press, which another worker may be about to write
 CLOSE_SECONDS: Final = 5.0  # for the last save
 
@@ -41,8 +43,12 @@ class Learning:
         self._file = StatisticsFile(path)
         self._interval = interval
         self._notify = notify
-        self._notes: queue.SimpleQueue[Note | None] = queue.SimpleQueue()
+        self._notes: queue.SimpleQueue[tuple[Note, int] | None] = queue.SimpleQueue()
+        # Each is written by one thread alone, so that neither has to wait: the difference waits in the queue.
+        self._bytes_in = 0
+        self._bytes_out = 0
         self._unsaved: list[Note] = []
+        self._unsaved_bytes = 0
         self._thread: threading.Thread | None = None
         self._then: Callable[[], None] = lambda: None
 
@@ -52,9 +58,12 @@ class Learning:
         self._thread.start()
 
     def note(self, note: Note) -> None:
-        """Take a note; it is dropped where too many wait. Cost: an append, and no lock that is held while saving."""
-        if self._notes.qsize() < QUEUE_LIMIT:
-            self._notes.put(note)
+        """Take a note; it is dropped where too many wait, or too long ones. Cost: an append, and no lock that is held
+        while saving."""
+        size = size_of(note)
+        if self._notes.qsize() < QUEUE_LIMIT and self._bytes_in - self._bytes_out + size <= QUEUE_BYTES:
+            self._bytes_in += size
+            self._notes.put((note, size))
 
     @property
     def waiting(self) -> int:
@@ -95,21 +104,30 @@ class Learning:
                 self._save()
                 due = time.monotonic() + self._interval
             try:
-                note = self._notes.get(timeout=max(0.0, due - time.monotonic()) if self._unsaved else None)
+                taken = self._notes.get(timeout=max(0.0, due - time.monotonic()) if self._unsaved else None)
             except queue.Empty:
                 continue
-            if note is None:
+            if taken is None:
                 break
             if not self._unsaved:
                 due = time.monotonic() + self._interval
-            self._unsaved.append(_read(note))
+            note, size = _read(taken[0]), taken[1]
+            self._unsaved.append(note)
+            self._unsaved_bytes += size_of(note)
+            del taken
+            self._bytes_out += size
+            self._drop()
         self._save(last=True)
         self._file.close()
         self._then()
 
+    def _drop(self) -> None:
+        """Let go of the oldest notes, where too many wait for the disk, or too long ones."""
+        while len(self._unsaved) > NOTES_LIMIT or self._unsaved_bytes > NOTES_BYTES:
+            self._unsaved_bytes -= size_of(self._unsaved.pop(0))
+
     def _save(self, *, last: bool = False) -> None:
         notes = self._unsaved
-        del notes[:-NOTES_LIMIT]
         if not notes:
             return
         try:
@@ -124,6 +142,7 @@ class Learning:
         else:
             self.saved_at = datetime.now(UTC).isoformat(timespec="seconds")
             self.trouble = ""
+        self._unsaved_bytes = sum(map(size_of, self._unsaved))
 
     def _failed(self, error: Exception) -> None:
         """What was noted waits for the next save, unless it is what was wrong."""
@@ -131,7 +150,8 @@ class Learning:
             self._unsaved = []
         self._file.close()
         name = self._file.path.name if self._file.path is not None else "memory"
-        trouble = f"{name}: {error}: statistics are not saved, requests are not affected"
+        why = (error.strerror if isinstance(error, OSError) else "") or error
+        trouble = f"{name}: {why}: statistics are not saved, requests are not affected"
         if trouble != self.trouble:
             self.trouble = trouble
             self._notify(trouble)

@@ -101,6 +101,7 @@ class Ledger:
         self._background: set[asyncio.Task[None]] = set()
         self.failures = 0
         self.up = True
+        self.trouble = ""  # why the store is down
 
     @property
     def store(self) -> Store:
@@ -315,23 +316,27 @@ class Ledger:
         try:
             result = await asyncio.wait_for(work, self._timeout)
         except TimeoutError:
-            self._down()
-            raise StoreDown(f"the store did not answer in {self._timeout:g} s") from None
-        except StoreDown:
-            self._down()
+            fault = StoreDown(f"the store did not answer in {self._timeout:g} s")
+            self.went_down(fault)
+            raise fault from None
+        except StoreDown as fault:
+            self.went_down(fault)
             raise
         self.up = True
+        self.trouble = ""
         return result
 
-    def _down(self) -> None:
+    def went_down(self, fault: StoreDown) -> None:
+        """The store has failed; it is taken to be down until it next does what it is asked."""
         self.up = False
+        self.trouble = str(fault)
         self.failures += 1
 
     async def _touch(self, names: Sequence[Name]) -> None:
         try:
             await self._store.touch(names)
-        except StoreDown:
-            self._down()
+        except StoreDown as fault:
+            self.went_down(fault)
             for name in names:
                 self._touched.pop(name, None)
 

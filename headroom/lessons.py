@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from hashlib import sha256
 from typing import Final
 
@@ -13,6 +14,7 @@ from headroom.zones.press import Action
 from headroom.zones.structure import Structure, described
 
 QUERY_LIMIT: Final = 200  # characters of a query that are looked at
+_NOTE_BYTES: Final = 400  # of a note, and of each of its rows, besides what is told in them
 _NAMES: Final = 5  # field names of a query that are told
 _NAMED: Final = re.compile(r"[\"']?([A-Za-z_][\w.-]{0,63})[\"']?\s{0,3}([:=])", re.ASCII)
 
@@ -20,10 +22,11 @@ _NAMED: Final = re.compile(r"[\"']?([A-Za-z_][\w.-]{0,63})[\"']?\s{0,3}([:=])", 
 class Lesson(msgspec.Struct, frozen=True, gc=False):
     """What became of one fresh text that was to be pressed.
 
-    `action` is a press.Action. `press` names the press: its slot's key, or that of the first press of a text that is
-    asked for twice, of which nothing else is told. `text` is what zones.structure needs of it, and is let go of when
-    that has been told: it is not kept. `original` is the hash that a cut text's original is kept under. Tokens are by
-    the yardstick.
+    - `action` is a press.Action. Tokens are by the yardstick.
+    - `press` names the press: its slot's key. Of a text that is asked for twice it is that of the first press, and
+      nothing else is told.
+    - `text` is what zones.structure needs of it; it is let go of when that has been told, never kept.
+    - `original` is the hash that a cut text's original is kept under.
     """
 
     tool: str
@@ -65,6 +68,14 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     share: float
     query: str
     tried: int = 0
+
+
+def size_of(note: Lessons | Asked) -> int:
+    """About how many bytes a note takes in memory. Cost: linear in its rows and their fields."""
+    if isinstance(note, Asked):
+        return _NOTE_BYTES
+    told = (word for row in note.rows for word in (row.tool, row.text, row.original, *row.structure.fields))
+    return _NOTE_BYTES * (1 + len(note.rows)) + sum(map(sys.getsizeof, told))
 
 
 def query_of(lines: str, match: str) -> str:

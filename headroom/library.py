@@ -100,13 +100,17 @@ def compress(
 ) -> Result:
     """Shorten the tool results in `given`: a list of messages, or a request body as JSON text or as an object.
 
-    Any dialect the proxy knows is told by its shape. `policy` says what may be done: `lossless`, `reversible` (leave
-    something out as well, see Result.originals, but of no result that agents edit by), or `none`. `tools` says it for
-    tools by name, where a tool may be `reversible` only if `policy` is. `typed` has texts that a person
-    typed looked at too, where they are data. `model` is accepted for callers that pass it on; the yardstick is the
-    same for every model. Never makes anything longer by the yardstick, never raises for what a text holds, and gives
-    back what cannot be read as it came. Raises TypeError for what is neither. Cost: linear, most of it for texts that
-    are pressed; the first call loads the token ranks (about 0.6 s).
+    Any dialect that the proxy knows is told by its shape.
+
+    - `policy` says what may be done: `lossless`, `reversible` (leave something out as well, see Result.originals, but
+      of no result that agents edit by), or `none`. `tools` says it for tools by name, where a tool may be `reversible`
+      only if `policy` is.
+    - With `typed`, texts that a person typed are looked at too, where they are data.
+    - `model` is accepted for callers that pass it on; the yardstick is the same for every model.
+
+    Never makes anything longer by the yardstick, never raises for what a text holds, and gives back what cannot be read
+    as it came. Raises TypeError for what is neither. Cost: linear, most of it for texts that are pressed; the first
+    call loads the token ranks (about 0.6 s).
     """
     del model
     body, wrapped = _body(given)

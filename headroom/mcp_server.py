@@ -35,7 +35,7 @@ try:
     from mcp.server.lowlevel import Server
     from mcp.server.stdio import stdio_server
 except ImportError as missing_package:
-    sys.stderr.write(f"headroom mcp: {missing_package}; run pip install 'headroom[mcp]'\n")
+    sys.stderr.write(f"headroom mcp: the mcp package is missing ({missing_package}); run pip install 'headroom[mcp]'\n")
     raise SystemExit(EX_CONFIG) from missing_package
 
 COMPRESS: Final = "headroom_compress"

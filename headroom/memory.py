@@ -78,6 +78,10 @@ class Memories(Protocol):
     """Keeps memories. Every call raises MemoryDown if it cannot answer, also where it does not within its time."""
 
     @property
+    def down(self) -> str:
+        """Why the last call was not answered, in one line that holds no memory; empty where it was."""
+
+    @property
     def trouble(self) -> str:
         """What its owner should look into, in one line that holds no memory; empty where all is well."""
 

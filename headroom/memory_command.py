@@ -165,8 +165,11 @@ def _checked(asked: Asked) -> Asked:
 
 async def _run(asked: Asked, config: Config) -> str:
     path = memory_path(config)
-    if asked.command != "add" and not path.exists():
-        raise Failed(NOT_FOUND, f"there is no memory at {path}; name the proxy's with --memory-store")
+    try:
+        if asked.command != "add" and not path.exists():
+            raise Failed(NOT_FOUND, f"there is no memory at {path}; name the proxy's with --memory-store")
+    except OSError as error:
+        raise Failed(EX_UNAVAILABLE, f"the memory {path} cannot be read: {error.strerror}") from None
     memory = SqliteMemory(path, _PATIENCE)
     try:
         return await _done(asked, config, memory)

@@ -88,6 +88,12 @@ class SqliteMemory:
         self._thread = ThreadPoolExecutor(1, "memory")
         self._waiting = 0
         self._closed = False
+        self._down = ""
+
+    @property
+    def down(self) -> str:
+        """See Memories."""
+        return self._down
 
     @property
     def trouble(self) -> str:
@@ -149,6 +155,15 @@ class SqliteMemory:
             self._thread.shutdown(wait=False)
 
     async def _do(self, work: Callable[[], T]) -> T:
+        try:
+            done = await self._bounded(work)
+        except MemoryDown as fault:
+            self._down = str(fault)
+            raise
+        self._down = ""
+        return done
+
+    async def _bounded(self, work: Callable[[], T]) -> T:
         if self._closed:
             raise MemoryDown("the memory is closed")
         if self._waiting >= QUEUE_LIMIT:

@@ -51,11 +51,12 @@ class Family:
 
 
 _ROUTES: Final = tuple(sorted({*(route.name for route in providers.ROUTES), providers.ACCOUNT_MODELS_ROUTE}))
+_CLASSES: Final = ("1xx", "2xx", "3xx", "4xx", "5xx")  # the first: a WebSocket, 101
 _ACTIONS: Final = (*(str(action) for action in Action), *get_args(Skip), "replayed")
 
 FAMILIES: Final[tuple[Family, ...]] = (
     Family("headroom_requests", "Exchanges ended, by route", label="route", values=_ROUTES),
-    Family("headroom_answers", "Exchanges ended, by status class", label="status", values=("2xx", "3xx", "4xx", "5xx")),
+    Family("headroom_answers", "Exchanges ended, by status class", label="status", values=_CLASSES),
     Family(
         "headroom_outcomes",
         "Exchanges ended, by how the answer ended",
@@ -80,7 +81,7 @@ FAMILIES: Final[tuple[Family, ...]] = (
         values=("uncached", "read", "write", "write_1h", "output"),
     ),
     Family("headroom_bill_forwarded", "Prompt bill as reported, in plain input tokens by cache price"),
-    Family("headroom_bill_saved", "What the prompt bill would have been more without the proxy, likewise"),
+    Family("headroom_bill_saved", "What the tokens saved would have added to the prompt bill, likewise"),
     Family(
         "headroom_prefix",
         "Requests, by how what was forwarded compares with the request before: proxy must stay 0",
@@ -286,7 +287,7 @@ class Counters:
 
 _ROUTE_AT: Final = {value: at for (name, value), at in PLACES.items() if name == "headroom_requests"}
 _ROUTE_ELSE: Final = PLACES["headroom_requests", OTHER]
-_CLASS_AT: Final = {n: PLACES["headroom_answers", f"{n}xx"] for n in range(2, 6)}
+_CLASS_AT: Final = {n: PLACES["headroom_answers", f"{n}xx"] for n in range(1, 6)}
 _CLASS_ELSE: Final = PLACES["headroom_answers", OTHER]
 _OUTCOME_AT: Final = {value: at for (name, value), at in PLACES.items() if name == "headroom_outcomes"}
 _OUTCOME_ELSE: Final = PLACES["headroom_outcomes", OTHER]

@@ -77,10 +77,13 @@ class Earlier(msgspec.Struct, frozen=True, gc=False):
 class Offer(msgspec.Struct, frozen=True, gc=False):
     """The proxy's tools in one request.
 
-    `given` are their definitions, in order, which go to the end of `tools`; `ours` are their names: the proxy answers
-    their calls. `redeems`: the model can fetch what was left out, by our tool or by one of the client's by that name.
-    `cuts`: more may be left out. Where that needs the retrieve tool first, it is `possible`: its definition, which is
-    recorded under `key` and given when something is left out. `unrecorded`: what is to be recorded with the name.
+    - `given` are their definitions, in order, which go to the end of `tools`; `ours` are their names: the proxy answers
+      their calls.
+    - `redeems`: the model can fetch what was left out, by our tool or by one of the client's of that name.
+    - `cuts`: more may be left out. Where that needs the retrieve tool first, `possible` is its definition; it is
+      recorded under `key`, and given, when something is left out.
+    - `unrecorded`: tools that are given and have yet to be recorded, because the conversation has no certain name so
+      far.
     """
 
     tools: Tools

@@ -25,12 +25,15 @@ LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 class Plan(msgspec.Struct, frozen=True, gc=False):
     """Where a request goes and how.
 
-    `relay`: pieces are passed on as they come. `rewrite`: the body is held, located and spliced. `target` is the
-    request target at the origin. `bypass` says that the client opted out. `api` is the key in `providers.APIS`.
-    `woven`: calls of the proxy's tools in its answer can be answered. `path` is the request's own, without the prefix
-    of a project. For `project`, `user` and `unfit` see attribution.Attribution. `account` is the caller's, for the
-    origin to be told: empty where the caller tells it, or has none. `socket`: it asks for a WebSocket on which this is
-    said; `presses`: what the client says there may be rewritten.
+    - `mode`: with `relay`, pieces are passed on as they come; with `rewrite`, the body is held, located and spliced.
+      `bypass`: the client opted out.
+    - `target` is the request target at the origin, `path` the request's own, without the prefix of a project. `api` is
+      the key in `providers.APIS`.
+    - `woven`: calls of the proxy's tools in its answer can be answered.
+    - `project`, `user`, `unfit`: see attribution.Attribution.
+    - `account` is the caller's, for the origin to be told: empty where the caller tells it, or has none.
+    - `socket`: the request asks for a WebSocket on which this is said. `presses`: what the client says there may be
+      rewritten.
     """
 
     mode: Literal["relay", "rewrite"]

@@ -21,10 +21,11 @@ class AuthMode(StrEnum):
 class Policy(msgspec.Struct, frozen=True, gc=False):
     """What may be done to a request. Lossless presses may always run.
 
-    `reversible`: texts may be cut where the original can be fetched. `add_tools`, `add_markers`, `add_cache_key` and
-    `sort_tools`: the request may be changed outside tool results; `add_memories`: the user's words may be added
-    to. `sticky_tokens`: feature tokens once sent are sent on. `forwarded_fields`: X-Forwarded-* may be added. `learns`:
-    what presses were worth goes into the statistics.
+    - `reversible`: texts may be cut where the original can be fetched.
+    - `add_tools`, `add_markers`, `add_cache_key`, `sort_tools`: the request may be changed outside tool results.
+    - `add_memories`: the user's words may be added to.
+    - `sticky_tokens`: feature tokens once sent are sent on. `forwarded_fields`: X-Forwarded-* may be added.
+    - `learns`: what presses were worth goes into the statistics.
     """
 
     reversible: bool
@@ -77,9 +78,11 @@ def classify(fields: Mapping[bytes, bytes]) -> AuthMode:
 
     An API key is paid per token whatever the user agent says; the user agent decides between the other two.
     """
-    if any(name in fields for name in providers.KEY_FIELDS):
+    # A field that is there and empty is no key: some clients send one beside their login.
+    if any(fields.get(name) for name in providers.KEY_FIELDS):
         return AuthMode.PAYG
     scheme, _, token = fields.get(b"authorization", b"").partition(b" ")
+    token = token.lstrip()
     bearer = scheme.lower() == b"bearer"
     login = bearer and (token.startswith(providers.LOGIN_TOKENS) or token.count(b".") >= 2)
     if bearer and token.startswith(providers.KEY_TOKENS) and not token.startswith(providers.LOGIN_TOKENS):

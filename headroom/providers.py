@@ -74,7 +74,8 @@ class Dialect:
     `loom` names what answers calls of the retrieve tool within its streams; empty where nothing does. `bare_prompt`:
     in place of items there may be one text, a prompt with no results.
 
-    `own_markers`: keys by which a client says itself what is to be cached. `markable`: types of blocks that may carry a
+    `own_markers`: keys by which a client says itself what is to be cached, wherever they stand; `own_caching`: members
+    beside the items by which it says how. `markable`: types of blocks that may carry a
     marker of ours; empty where none is ever placed. `cache_key`: the member that names a prompt to the cache.
     `chained`: members that continue a prompt which the provider keeps; it keeps none where `stored` is false.
     """
@@ -91,6 +92,7 @@ class Dialect:
     most_tools: int = 0
     tools: ToolShape = _TOOLS
     own_markers: tuple[str, ...] = ()
+    own_caching: tuple[str, ...] = ()
     markable: frozenset[str] = frozenset()
     cache_key: str = ""
     chained: tuple[str, ...] = ()
@@ -250,7 +252,9 @@ ANTHROPIC = Dialect(
     errors=ERRORS_ANTHROPIC,
     session_fields=(b"x-claude-code-session-id", b"x-session-id"),
     loom="blocks",
-    tools=ToolShape(schemas=(("input_schema",),), unmarkable="defer_loading"),
+    tools=ToolShape(
+        names=(("name",), ("mcp_server_name",), ("type",)), schemas=(("input_schema",),), unmarkable="defer_loading"
+    ),
     own_markers=("cache_control",),
     markable=frozenset({"text", "image", "document", "search_result", "tool_result"}),
 )
@@ -282,8 +286,11 @@ OPENAI_CHAT = Dialect(
     session_fields=(b"session-id", b"x-session-id"),
     loom="deltas",
     most_tools=128,
-    tools=ToolShape(names=(("name",), ("function", "name")), schemas=(("function", "parameters"),)),
+    tools=ToolShape(
+        names=(("name",), ("function", "name"), ("custom", "name"), ("type",)), schemas=(("function", "parameters"),)
+    ),
     own_markers=("cache_control", *_BREAKPOINTS),
+    own_caching=("prompt_cache_key", "prompt_cache_retention"),
     cache_key="prompt_cache_key",
 )
 OPENAI_RESPONSES = Dialect(
@@ -382,9 +389,12 @@ OPENAI_RESPONSES = Dialect(
     most_tools=128,
     bare_prompt=True,
     tools=ToolShape(
-        names=(("name",), ("function", "name")), lists=("tools",), schemas=(("parameters",), ("function", "parameters"))
+        names=(("name",), ("function", "name"), ("server_label",), ("type",)),
+        lists=("tools",),
+        schemas=(("parameters",), ("function", "parameters")),
     ),
-    own_markers=_BREAKPOINTS,
+    own_markers=("cache_control", *_BREAKPOINTS),
+    own_caching=("prompt_cache_key", "prompt_cache_retention"),
     cache_key="prompt_cache_key",
     chained=("previous_response_id", "conversation"),
     stored="store",
@@ -429,6 +439,7 @@ GEMINI = Dialect(
         ordered=False,
         schemas=(("parameters",), ("parametersJsonSchema",), ("parameters_json_schema",)),
     ),
+    own_markers=("cachedContent", "cached_content"),
 )
 CLOUDCODE = replace(GEMINI, name="cloudcode", loom="", shape=replace(_CONTENTS, under="request"))
 DIALECTS: Final = (ANTHROPIC, OPENAI_CHAT, OPENAI_RESPONSES, GEMINI, CLOUDCODE)
@@ -660,7 +671,7 @@ KEY_FIELDS: Final = (b"x-api-key", b"x-goog-api-key", b"api-key")
 SIGNED_CREDENTIALS: Final = (b"AWS4-",)
 """How credentials begin that are signatures over the body: whoever changes it makes the request worthless."""
 KEY_TOKENS: Final = (b"sk-",)
-LOGIN_TOKENS: Final = (b"sk-ant-oat",)
+LOGIN_TOKENS: Final = (b"sk-ant-oat", b"ya29.", b"gho_", b"ghu_")
 """What tells an API key from a login: fields, and how bearer tokens begin."""
 
 SUBSCRIPTION_AGENTS: Final = (
@@ -761,6 +772,7 @@ CLIENT_LINES: Final[tuple[tuple[str, str], ...]] = (
     ("Claude Code", "export ANTHROPIC_BASE_URL={base}"),
     ("Codex", 'codex -c openai_base_url="{base}/v1"'),
     ("Gemini CLI", "export GOOGLE_GEMINI_BASE_URL={base}"),
+    ("opencode", 'provider.<name>.options.baseURL = "{base}/v1"'),
     ("Anthropic SDK", 'Anthropic(base_url="{base}")'),
     ("OpenAI SDK", 'OpenAI(base_url="{base}/v1")'),
     ("Gemini SDK", 'genai.Client(http_options={{"base_url": "{base}"}})'),

@@ -63,7 +63,13 @@ def recommend(statistics: Statistics, least: int) -> tuple[list[Recommendation],
         observations = sum(form.presses + form.tries for form in tried)
         if observations >= least:
             confidence = _confidence(observations, statistics.callers.get(key, 0))
-            rows.append(Recommendation(*key, _best(tried), confidence, observations))
+            best = _best(tried)
+            if best is None:
+                rows.append(Recommendation(*key, DEFAULT_HINT, confidence, observations))
+            else:
+                share, saved = best.presses / observations, (best.before - best.after) / best.before
+                numbers = (round(share, 4), round(saved, 4))
+                rows.append(Recommendation(*key, best.form, confidence, observations, *numbers))
     tools = [
         ToolAdvice(tool.name, _is_left_alone(tool))
         for tool in statistics.tools
@@ -84,6 +90,8 @@ def render(rows: Sequence[Recommendation], tools: Sequence[ToolAdvice]) -> bytes
             f"strategy_hint = {_text(row.strategy_hint)}\n"
             f"confidence = {row.confidence:.4f}\n"
             f"observations = {row.observations}\n"
+            f"share = {row.share:.4f}\n"
+            f"saved = {row.saved:.4f}\n"
         )
     for tool in tools:
         parts.append(f"\n[[tool]]\nname = {_text(tool.name)}\nleave_alone = {str(tool.leave_alone).lower()}\n")
@@ -91,8 +99,10 @@ def render(rows: Sequence[Recommendation], tools: Sequence[ToolAdvice]) -> bytes
 
 
 def write(path: Path, data: bytes) -> None:
-    """Put `data` in the place of the file at `path` at once: who reads it sees the old or the new one. Raises
-    OSError."""
+    """Put `data` in the place of the file at `path` at once: who reads it sees the old or the new one.
+
+    Raises OSError.
+    """
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(descriptor, "wb") as stream:
@@ -106,8 +116,11 @@ def write(path: Path, data: bytes) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Publish. Exits with 2 for a call that is wrong, 69 where a file cannot be read or written, 78 for configuration
-    that cannot be used."""
+    """Publish.
+
+    Exits with 2 for a call that is wrong, 69 where a file cannot be read or written, 78 for configuration that cannot
+    be used.
+    """
     parser = argparse.ArgumentParser(
         "headroom toin-publish",
         description="Write what the statistics recommend to a file that `headroom serve` reads when it starts.",
@@ -121,13 +134,18 @@ def main(arguments: Sequence[str]) -> None:
     given, rest = parser.parse_known_args(arguments)
     try:
         source = _source(settings.load(rest, settings.environment()))
+        if not source.exists():
+            sys.stderr.write(
+                f"headroom toin-publish: there are no statistics at {source} yet, so nothing is recommended; "
+                "--learning-path or --store say where the proxy's are\n"
+            )
         rows, tools = recommend(read(source), given.min_observations)
         data = render(rows, tools)
         write(given.output, data)
     except ConfigError as error:
         settings.fail(error)
     except ERRORS as error:
-        sys.stderr.write(f"headroom toin-publish: {error}\n")
+        sys.stderr.write(f"headroom toin-publish: {_said(error, given.output)}\n")
         raise SystemExit(UNAVAILABLE) from None
     if given.verbose:
         alone = [tool.name for tool in tools if tool.leave_alone]
@@ -142,6 +160,14 @@ def _source(config: Config) -> Path:
     return path
 
 
+def _said(error: Exception, output: Path) -> str:
+    """What went wrong, and where: a new file is written under another name first, which nobody has heard of."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    name = str(error.filename or output)
+    return f"{output if Path(name).name.startswith(f'.{output.name}.') else name}: {error.strerror}"
+
+
 def _positive(text: str) -> int:
     try:
         number = int(text)
@@ -152,15 +178,14 @@ def _positive(text: str) -> int:
     return number
 
 
-def _best(forms: Sequence[FormRow]) -> str:
-    """The form that has saved most per token it was given, less what was given back; ties by name."""
-    gains = [
-        ((form.before - form.after - form.given_back) / form.before, form.form)
-        for form in forms
-        if form.form and form.before
-    ]
-    gain, name = min(((-gain, name) for gain, name in gains), default=(0.0, ""))
-    return name if gain < 0 else DEFAULT_HINT
+def _best(forms: Sequence[FormRow]) -> FormRow | None:
+    """The form that has saved most per token it was given, less what was given back, if one has; ties by name."""
+    paid = [form for form in forms if form.form and form.before and _gain(form) > 0]
+    return min(paid, key=lambda form: (-_gain(form), form.form), default=None)
+
+
+def _gain(form: FormRow) -> float:
+    return (form.before - form.after - form.given_back) / form.before
 
 
 def _confidence(observations: int, callers: int) -> float:

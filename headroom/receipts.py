@@ -18,8 +18,10 @@ from blake3 import blake3
 from headroom.usage import Usage
 from headroom.zones.volatile import FINDINGS, Area, Finding
 
-CONVERSATIONS: Final = 2_000  # conversations whose last request is remembered; about 100 bytes an item
+CONVERSATIONS: Final = 2_000  # conversations whose last request is remembered
 ITEMS: Final = 5_000  # items of one request that are compared
+ALL_ITEMS: Final = 100_000  # items of all these requests together; about 150 bytes each
+RUNS: Final = 4  # conversations that opened alike and are told apart
 EARLY: Final = 3  # messages that belong to a conversation's beginning
 SAMPLED: Final = 16  # requests of a conversation of which one is searched
 TOLD: Final = 20  # findings of one conversation that are remembered as told
@@ -69,9 +71,9 @@ class Forwarded(msgspec.Struct, frozen=True, gc=False):
 class Comparison(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """How a request's prefix compares with that of the conversation's last request here.
 
-    `cause` says who made it another: nobody (`same`), or there was none (`new`). `at` is the index of the first item
-    that differs, -1 for what stands before the items. `digest` names the forwarded prefix. `expected` are the tokens
-    that the provider should have read from its cache, by what it reported last time.
+    `cause` says who changed it: the client, or the proxy; nobody is `same`, and `new` that there was no request before.
+    `at` is the index of the first item that differs, -1 for what stands before the items. `digest` names the forwarded
+    prefix. `expected` are the tokens that the provider should have read from its cache, by what it reported last time.
     """
 
     cause: Cause
@@ -105,22 +107,42 @@ class Noted(msgspec.Struct, frozen=True, gc=False):
     suspects: tuple[Finding, ...] = ()
 
 
-class _Last(msgspec.Struct, gc=False):
+class _Run(msgspec.Struct, gc=False):
+    """The last request of one that may have opened as others did, and the tokens that the provider has of it."""
+
     forwarded: Forwarded
     cached: int = 0
+
+
+class _Last(msgspec.Struct, gc=False):
+    """What is remembered of those that opened alike: one conversation, or several runs of a program."""
+
+    runs: list[_Run] = []
     requests: int = 0
     found: dict[tuple[str, str], Finding] = {}
     followed: bool = False
+
+    def before(self, now: Forwarded) -> _Run | None:
+        """The run that a request most likely goes on with: whose items it shares most of, the newest of several."""
+        return max(reversed(self.runs), key=lambda run: _shared(run.forwarded, now), default=None)
+
+    @property
+    def items(self) -> int:
+        """Items of all that is remembered."""
+        return sum(len(run.forwarded.came) for run in self.runs)
 
 
 class Receipts:
     """The last request of each conversation that this process has seen. For the event loop's thread.
 
+    Those seen longest ago leave: there are at most `limit` conversations, and `items` items in all of them.
     `recent` are the last findings in any of them, the newest last, by kind, location and sample.
     """
 
-    def __init__(self, limit: int = CONVERSATIONS) -> None:
+    def __init__(self, limit: int = CONVERSATIONS, items: int = ALL_ITEMS) -> None:
         self._limit = limit
+        self._items_limit = items
+        self._items = 0
         self._last: OrderedDict[bytes, _Last] = OrderedDict()
         self.recent: OrderedDict[tuple[str, str, str], None] = OrderedDict()
 
@@ -130,30 +152,36 @@ class Receipts:
         last = self._last.get(conversation)
         if last is None or last.requests % SAMPLED == 0:
             return True
-        if last.followed or not _drifted(last.forwarded, now):
+        run = last.before(now)
+        if last.followed or run is None or not _drifted(run.forwarded, now):
             return False
         last.followed = True
         return True
 
     def note(self, conversation: bytes, now: Forwarded, usage: Usage | None, found: Sequence[Finding] = ()) -> Noted:
         """Compare a request with the last one, and remember it with what the provider reported and what was found."""
-        last = self._last.pop(conversation, None)
-        before = None if last is None else last.forwarded
+        last = self._last.pop(conversation, None) or _Last()
+        self._items -= last.items
+        run = last.before(now)
+        before = None if run is None else run.forwarded
         made = compare(before, now)
         expected = 0
-        if last is None:
-            last = _Last(now)
-        else:
-            whole = max(1, len(last.forwarded.went))
-            expected = last.cached if made.cause == "same" else last.cached * max(0, made.at) // whole
+        if run is not None:
+            whole = max(1, len(run.forwarded.went))
+            expected = run.cached if made.cause == "same" else run.cached * max(0, made.at) // whole
         drifted = drift(conversation, before, now)
         new, changed = self._tell(last, found)
         suspects = [f for f in changed or last.found.values() if drifted is not None and _AREAS[f.area] in drifted.dims]
-        last.forwarded, last.cached = now, usage.prompt if usage is not None else 0
+        # What does not go on with a run may be another one that opened alike, and then that one goes on by itself.
+        goes_on = run is not None and _shared(run.forwarded, now)[1]
+        others = [one for one in last.runs if one is not run or not goes_on]
+        last.runs = [*others[1 - RUNS :], _Run(now, usage.prompt if usage is not None else 0)]
         last.requests += 1
         self._last[conversation] = last
-        if len(self._last) > self._limit:
-            self._last.popitem(last=False)
+        self._items += last.items
+        # The newest is kept whatever its size, which is bounded by itself.
+        while len(self._last) > self._limit or (self._items > self._items_limit and len(self._last) > 1):
+            self._items -= self._last.popitem(last=False)[1].items
         return Noted(msgspec.structs.replace(made, expected=expected), drifted, new, tuple(suspects[:FINDINGS]))
 
     def _tell(self, last: _Last, found: Sequence[Finding]) -> tuple[tuple[Finding, ...], list[Finding]]:
@@ -175,6 +203,13 @@ class Receipts:
             if known is not None or len(last.found) < TOLD:
                 last.found[key] = finding
         return tuple(new), changed
+
+
+def _shared(before: Forwarded, now: Forwarded) -> tuple[int, bool]:
+    """How many items two requests begin with in common, and whether the first of them has no others."""
+    pairs = enumerate(zip(before.came, now.came, strict=False))
+    shared = next((at for at, (was, came) in pairs if was != came), min(len(before.came), len(now.came)))
+    return shared, shared == len(before.came)
 
 
 def drift(conversation: bytes, before: Forwarded | None, now: Forwarded) -> Drift | None:

@@ -135,6 +135,7 @@ class Rewriting:
                     policy=policy,
                     learn=house.learning is not None and policies.learns,
                     goes_on=goes_on,
+                    advised_as=lambda span: (self.auth, self._family(plain, span)),
                 )
                 break
             except Exception as error:
@@ -207,9 +208,12 @@ class Rewriting:
     def _learn(self, receipt: Receipt, plain: bytes) -> None:
         learning = self._house.learning
         if learning is not None:
-            path = find_route(self._method, self._plan.path)[1]
-            family = model_family(named_model(plain, receipt.span, path))
+            family = self._family(plain, receipt.span)
             learning.note(Lessons(self.auth, family, self.caller, receipt.lessons))
+
+    def _family(self, plain: bytes, span: tuple[int, int]) -> str:
+        """The family of the model that a body is for, whose items are in `span`."""
+        return model_family(named_model(plain, span, find_route(self._method, self._plan.path)[1]))
 
     def compared(self, receipt: Receipt | None, forwarded: Forwarded | None, usage: Usage | None) -> Comparison | None:
         """How what was sent compares with the request before it, once its answer is over; tells what is worth it."""

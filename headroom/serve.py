@@ -59,18 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     raise SystemExit(_Parent(config, listener, workers).run())
 
 
-def banner(config: Config, port: int) -> None:
-    """Say where it listens, what goes where, and what to set for each client."""
-    host = config.text("host")
-    shown = f"[{host}]" if ":" in host else host
-    base = f"http://{shown}:{port}"
+def banner(config: Config, port: int, trouble: str = "") -> None:
+    """Say where it listens, what goes where, and what to set for each client; and the store's `trouble`, if any."""
+    base = f"http://{_address(config, port)}"
     store = settings.without_password(config.text("store")) or str(settings.data_directory() / "headroom.db")
     lines = [f"headroom {__version__} listens on {base}", ""]
     for api, name in providers.APIS.items():
         origin = config.origin(name)
         if origin is not None:
             lines.append(f"  {api:<10} -> {origin}")
-    lines += ["", f"  mode {config.text('compression_mode')}, decisions in {store}", "", "Set for your client:"]
+    lines += ["", f"  mode {config.text('compression_mode')}, decisions in {store}"]
+    if trouble:
+        lines.append(f"  which cannot be used: {trouble}. Until it can, results go as they came.")
+    lines += ["", "Set for your client:"]
     lines += [f"  {client:<14} {line.format(base=base)}" for client, line in providers.CLIENT_LINES]
     sys.stdout.write("\n".join(lines) + "\n\n")
     sys.stdout.flush()
@@ -107,11 +108,11 @@ async def _serve(config: Config, listener: socket.socket, board: Board, worker: 
         loop.add_reader(parent, stop.set)  # it never says anything: it is readable when the parent has gone
     await served.start(listener)
     if parent < 0:
-        banner(config, served.port)
+        banner(config, served.port, served.ledger.trouble)
     served.sink(
         Started(
             version=__version__,
-            address=f"{config.text('host')}:{served.port}",
+            address=_address(config, served.port),
             workers=config.whole("workers"),
             store=served.ledger.store.kind,
             mode=config.text("compression_mode"),
@@ -123,6 +124,11 @@ async def _serve(config: Config, listener: socket.socket, board: Board, worker: 
     await served.drain()
     await served.close()
     return 0
+
+
+def _address(config: Config, port: int) -> str:
+    host = config.text("host")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class _Parent:

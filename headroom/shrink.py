@@ -33,6 +33,7 @@ from headroom.weave import TOOL_NAME, Turn
 from headroom.zones import marker, yardstick
 from headroom.zones.excerpt import excerpt
 from headroom.zones.forms import Style
+from headroom.zones.hints import Hints
 from headroom.zones.locate import Located, Locator, Slot, without_markers
 from headroom.zones.preamble import Preamble, preamble_of
 from headroom.zones.press import FLOOR_GROUPS, Action, Floors, Verdict, press
@@ -84,17 +85,20 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What was done to one body.
 
-    `body` is what is to be sent: the very object that was given where nothing was changed. Token counts are over the
-    slots that were replaced. `note` names what went wrong, if anything: a fault's name. `observed`: everything is as
-    it would have been, but `body` is what came and nothing was recorded. `cut` counts the texts sent with something
-    left out. `ours` are the tools whose calls the proxy is to answer, in `conversation`, whose turns so far are
-    `places` (see Offering.places), kept under the name `turns`; `opened`: see Located. `forwarded` makes what the next
-    request is compared with, `volatile` looks for what may be another in it; both hold the body. `volatile` is None
-    where nobody wants to know.
-    `tailed` is what was appended to the user's words, without the texts; `said` names those words, see GoesOn. `given`:
-    see Offer.unrecorded.
-    `stabilised` names what was done for the provider's cache; see Stabiliser. `lessons` are for the statistics, where
-    they were asked for; `span` is where the body's items are. `answers`: see Located.
+    - `body` is what is to be sent: the very object that was given where nothing was changed. `span` is where its items
+      are.
+    - `decided`, `replayed`: slots replaced for the first time, and again. `tokens_before`, `tokens_after`: tokens of
+      both; `decided_saved`: what was saved in the former. `cut`: texts sent with something left out. `rows`: see Row.
+    - `note` names what went wrong, if anything: a fault's name. `observed`: all figures are as they would have been,
+      but `body` is what came, and nothing was recorded.
+    - `ours` are the tools whose calls the proxy is to answer. `conversation` is the conversation's name, `opened`
+      whether it is certain, `answers` where the model's last ones end (see Located both); its turns so far are at
+      `places` (see Offering.places), kept under the name `turns`. `given`: see Offer.unrecorded.
+    - `tailed` is what was appended to the user's words, without the texts; `said` names those words (see GoesOn).
+    - `stabilised` names what was done for the provider's cache (see Stabiliser). `lessons` are for the statistics,
+      where they were asked for.
+    - `forwarded` makes what the next request is compared with. `volatile` looks for what may be another in it; None
+      where nobody wants to know. Both hold the body.
     """
 
     body: bytes
@@ -132,12 +136,13 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
 
 class GoesOn(msgspec.Struct, frozen=True, gc=False):
-    """What is known of the requests that a body goes on from, and does not hold.
+    """What is known of the requests that a body goes on from, and does not hold itself.
 
-    `conversation` is the conversation's name where that is known, `called` the names of tools by call id, `said` what
-    the user said before, by digest. Without `typed`, nothing is decided about texts that have no call id: they are
-    known by their conversation alone, and it is not. `given`: see Earlier. `answers`: calls of the proxy's tools can be
-    answered.
+    - `conversation` is the conversation's name, empty where it is not known.
+    - `called`: the names of tools by call id. `said`: what the user said before, by digest.
+    - `typed`: texts without a call id may be decided. They are known by their conversation alone, so not where it is
+      not known.
+    - `given`: see Earlier. `answers`: calls of the proxy's tools can be answered.
     """
 
     conversation: bytes = b""
@@ -155,10 +160,16 @@ class Shrinker:
     """Rewrites bodies. One per process; its locators' memos are used on the event loop's thread only.
 
     Nothing of the results of tools `left_alone`, in lower case, is left out unless the configuration says otherwise.
+    `hints_of` gives, for how a caller pays and a model's family, which forms to try first; None where nothing says it.
     """
 
     def __init__(
-        self, config: Config, ledger: Ledger, tails: Tails | None = None, left_alone: frozenset[str] = frozenset()
+        self,
+        config: Config,
+        ledger: Ledger,
+        tails: Tails | None = None,
+        left_alone: frozenset[str] = frozenset(),
+        hints_of: Callable[[str, str], Hints] | None = None,
     ) -> None:
         self.ledger = ledger
         self._tails = tails
@@ -168,6 +179,7 @@ class Shrinker:
         self._frozen_rule = config.on("cache_control_auto_frozen")
         self._fresh_frozen = config.text("fresh_turn") == "frozen"
         self._seeks = config.on("volatile_content")
+        self._hints_of = hints_of
         self._policy: Mapping[str, str] = {**dict.fromkeys(left_alone, "lossless"), **config.tool_policy}
         self._offering = Offering(ledger)
         self._stabiliser = Stabiliser(config, ledger)
@@ -217,15 +229,21 @@ class Shrinker:
         policy: Policy | None = None,
         learn: bool = False,
         goes_on: GoesOn | None = None,
+        advised_as: Callable[[tuple[int, int]], tuple[str, str]] | None = None,
     ) -> Receipt:
-        """What to send in `body`'s place; without `decide` only what was decided before is put in.
+        """What to send in `body`'s place.
 
-        `wish` says which tools may be offered; None where nothing at all may be added. Texts are cut only where the
-        model can fetch them. `recall` says whose memories are appended to the user's words, `policy` what may be done
-        outside of results for the provider's cache; None for nothing. With `learn` the receipt has lessons, which are
-        the same body's whatever was learnt before. `goes_on` says what is known of the requests that the body goes on
-        from, where it does not hold them itself. Never raises for anything in the body; a fault of ours is the
-        caller's to catch.
+        - Without `decide` only what was decided before is put in.
+        - `wish` says which tools may be offered; None where nothing at all may be added. Texts are cut only where the
+          model can fetch them.
+        - `recall` says whose memories are appended to the user's words; None for nobody's.
+        - `policy` says what may be done outside of results for the provider's cache; None for nothing.
+        - With `learn` the receipt has lessons, which depend on the body alone, not on what was learnt before.
+        - `goes_on` says what is known of the requests that the body goes on from, where it does not hold them itself.
+        - `advised_as` gives how the caller pays and the model's family, given where the body's items are; without it no
+          hint is followed.
+
+        Never raises for anything in the body; a fault of ours is the caller's to catch.
         """
         begun = time.perf_counter()
         names: Mapping[str, str] = {}
@@ -279,6 +297,8 @@ class Shrinker:
         ]
         work = _Fresh(body, located, undecided, note, offer)
         work.learns = learn and not self._observe
+        if undecided and decide and advised_as is not None and self._hints_of is not None:
+            work.hints = self._hints_of(*advised_as(located.span))
         if located.fresh:
             if undecided and decide:
                 names = {**goes_on.called, **self._locators[dialect.name].tool_names(body, located.fresh_from)}
@@ -586,10 +606,10 @@ class Shrinker:
         try:
             measure = await self._measure()
             if size <= self._inline:
-                _press_all(texts, self._floors, measure, self._style, done, stop)
+                _press_all(texts, self._floors, measure, self._style, done, stop, work.hints)
                 return done
             job = asyncio.get_running_loop().run_in_executor(
-                self._threads, _press_all, texts, self._floors, measure, self._style, done, stop
+                self._threads, _press_all, texts, self._floors, measure, self._style, done, stop, work.hints
             )
             try:
                 await asyncio.wait_for(job, min(base + per_kib * size / 1024, most))
@@ -652,7 +672,7 @@ class _Added(msgspec.Struct, frozen=True, gc=False):
 class _Fresh:
     """The fresh slots of one body while they are being decided, and what became of them."""
 
-    __slots__ = ("body", "learns", "lessons", "located", "new", "note", "offer", "rows", "slots")
+    __slots__ = ("body", "hints", "learns", "lessons", "located", "new", "note", "offer", "rows", "slots")
 
     def __init__(self, body: bytes, located: Located, slots: list[Slot], note: str, offer: Offer | None) -> None:
         self.offer = offer
@@ -663,6 +683,7 @@ class _Fresh:
         self.rows: list[Row] = []
         self.new: frozenset[bytes] = frozenset()
         self.learns = False
+        self.hints: Hints | None = None
         self.lessons: list[Lesson] = []
 
     def token(self, slot: Slot) -> bytes:
@@ -729,6 +750,7 @@ def _press_all(
     style: Style,
     done: list[tuple[Verdict, float]],
     stop: list[bool],
+    hints: Hints | None = None,
 ) -> None:
     """Press text after text until told to stop. Runs on a thread; each verdict is whole when it is appended."""
     for text, cuts in texts:
@@ -736,7 +758,7 @@ def _press_all(
             return
         begun = time.perf_counter()
         with UNCOLLECTED:
-            verdict = (excerpt if cuts else press)(text, floors, measure, style)
+            verdict = (excerpt if cuts else press)(text, floors, measure, style, hints=hints)
         done.append((verdict, _since(begun)))
 
 

@@ -15,7 +15,7 @@ import orjson
 from headroom.faults import BadCoding, BadFrame
 from headroom.providers import Dialect, SocketWords
 from headroom.usage import Counts, Usage
-from headroom.wire.websocket import CLOSE, Frame, FrameReader, Messages, Packing
+from headroom.wire.websocket import CLOSE, HELD_COST, Frame, FrameReader, Messages, Packing
 from headroom.zones.locate import RAW, address
 
 ID_LIMIT: Final = 256  # characters of an id that are kept
@@ -68,8 +68,8 @@ class Askings:
 
 class Told(msgspec.Struct, frozen=True, gc=False):
     """What an origin said. `response` is the id of the one it is about, `follows` of the one that it goes on from;
-    `outcome` says how it ended; `call` is a tool
-    call's id and its tool."""
+    `outcome` says how it ended; `call` is a tool call's id and its tool.
+    """
 
     kind: Literal["begun", "ended", "called", "closed"]
     response: str = ""
@@ -175,7 +175,7 @@ class OriginListener:
             if frame.fin and not self._kept:
                 text = self._take(payload, told)
             else:
-                self._keep(payload)
+                self._keep(payload, fin=frame.fin)
                 if frame.fin and not self._skips:
                     text = self._take(b"".join(self._kept), told)
         if frame.fin and frame.ends:
@@ -184,9 +184,9 @@ class OriginListener:
             self._skips = self._inflates = False
         return text
 
-    def _keep(self, payload: bytes) -> None:
+    def _keep(self, payload: bytes, *, fin: bool) -> None:
         self._kept.append(payload)
-        self._size += len(payload)
+        self._size += len(payload) + HELD_COST * (not fin)
         if self._size > self._limit:
             self._kept.clear()
             self._skips = True

@@ -56,7 +56,7 @@ class SqliteFile:
 
     def failed(self, error: Exception) -> str:
         """What an error means, in one line. The connection is given up unless it only has to wait."""
-        said = f"{self.path.name}: {error}"
+        said = f"{self.path.name}: {(error.strerror if isinstance(error, OSError) else '') or error}"
         try:
             if _is_damage(error) and self._connection is not None:
                 with _alone(self.path.parent):

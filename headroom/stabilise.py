@@ -7,21 +7,23 @@ otherwise than before is one that the provider has not cached. Never where the c
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 from blake3 import blake3
 
 from headroom.config import Config
+from headroom.faults import StoreDown
 from headroom.ledger import Ledger
+from headroom.own_caching import continues, marks_itself
 from headroom.policy import Policy
 from headroom.providers import DIALECTS, Dialect
-from headroom.zones.breakpoints import Prompts, placed
+from headroom.zones.breakpoints import Prompt, Prompts, placed
 from headroom.zones.locate import RAW, Located, address
 from headroom.zones.places import UNREADABLE
 from headroom.zones.splice import Edit
-from headroom.zones.tools import Arranged, arranged, has_marker
+from headroom.zones.tools import Arranged, arranged, called, split
 
 SORT_TOOLS: Final = "sort_tools"
 SORT_SCHEMA_KEYS: Final = "sort_schema_keys"
@@ -31,7 +33,8 @@ NAMES: Final = (SORT_TOOLS, SORT_SCHEMA_KEYS, PLACE_CACHE_CONTROL, PLACE_PROMPT_
 """What can be done, by the setting that asks for it."""
 
 KEY_LENGTH: Final = 32  # hex digits of a prompt's name
-KNOWN_LIMIT: Final = 10_000  # conversations of which is remembered that nothing was decided, or only observed
+KNOWN_LIMIT: Final = 10_000  # conversations of which is remembered that nothing was decided, or what was observed
+GENERATIONS: Final = 16  # times that tools are added to a conversation and are still told apart from those of before
 LIST_LIMIT: Final = 256 * 1024  # bytes of a list of tools that is put in order; about 0.1 ms per KiB, once
 MEMO_BYTES: Final = 16 * 1024 * 1024  # lists that are remembered as arranged, with what took their place
 _EPHEMERAL: Final = b'{"type":"ephemeral"}'
@@ -40,12 +43,14 @@ _NONE = RAW(b"")
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What is done to a conversation's requests. `key` names its prompt; empty where none is placed."""
+    """What is done to a conversation's requests. `key` names its prompt; empty where none is placed. `tools` says what
+    those of its first request are called (see zones.tools.called), which keep their places."""
 
     sort: bool
     schemas: bool
     markers: bool
     key: str
+    tools: bytes = b""
 
 
 class Stable(msgspec.Struct, frozen=True, gc=False):
@@ -63,6 +68,17 @@ _encode = msgspec.msgpack.Encoder().encode
 _read_decided = msgspec.msgpack.Decoder(Decided).decode
 
 
+class _Marks(msgspec.Struct, frozen=True, gc=False):
+    """What of a request may be marked: its tools; all of its prompt, which begins so since turn `since`, or nothing."""
+
+    prompt: Prompt | None = None
+    since: int = 0
+    tools: bool = False
+
+
+_NONE_MARKED: Final = _Marks()
+
+
 class _Opening(msgspec.Struct, gc=False):
     role: str = ""
     content: msgspec.Raw = _NONE
@@ -75,7 +91,7 @@ class _Reader:
         shape = dialect.shape
         assert shape is not None
         names = {"tools", "model", "instructions", dialect.cache_key, dialect.stored}
-        names |= {*dialect.chained, *dialect.own_markers}
+        names |= {*dialect.chained, *dialect.own_markers, *dialect.own_caching}
         fields = [(name, RAW, _NONE) for name in sorted(names - {""})]
         self._top = msgspec.json.Decoder(msgspec.defstruct("Top", fields, gc=False))
         opening = [(shape.items, list[_Opening])]
@@ -107,8 +123,9 @@ class Stabiliser:
         self._ledger = ledger
         self._wanted = frozenset(name for name in NAMES if config.on(name))
         self._readers = {d.name: _Reader(d) for d in DIALECTS if d.shape is not None and not d.shape.under}
-        self._known: OrderedDict[bytes, Decided | None] = OrderedDict()
-        self._memo: OrderedDict[tuple[bytes, str, bool, bool, bool], Arranged] = OrderedDict()
+        self._never: OrderedDict[bytes, None] = OrderedDict()
+        self._observed: OrderedDict[bytes, bytes] = OrderedDict()
+        self._memo: OrderedDict[tuple[bytes, str, bool, bool, bool, tuple[bytes, ...]], Arranged] = OrderedDict()
         self._memo_bytes = 0
 
     def concerns(self, dialect: Dialect, policy: Policy) -> bool:
@@ -125,56 +142,154 @@ class Stabiliser:
         """
         if not located.conversation or not self.concerns(dialect, policy):
             return UNCHANGED
+        first = located.fresh_from == 0
         decided = await self._recall(located)
-        if decided is None and decide and located.fresh_from == 0 and self._wanted:
-            decided = self._decide(body, located, dialect, policy)
+        if decided is None and not (decide and first and self._wanted):
+            return UNCHANGED
+        top = self._readers[dialect.name].top(body)
+        if top is None:
+            return UNCHANGED
+        own = marks_itself(body, top, located, dialect)
+        if own and await self._is_own(located, record=decide and first, observe=observe):
+            return UNCHANGED
+        if decided is None:
+            decided = self._decide(body, top, dialect, policy)
             if decided is not None:
-                decided = await self._record(located, decided, observe=observe)
+                (kept,) = await self._stick([(_key(located.conversation), _encode(decided))], observe=observe)
+                decided = _read(kept)
         if decided is None or decided == _NOTHING:
             return UNCHANGED
-        return self._apply(body, located, dialect, policy, decided)
+        known = await self._known(top, located, dialect, decided, record=decide, observe=observe)
+        tools = self._arranged(top, dialect, policy, decided, known)
+        marks = _NONE_MARKED
+        if decided.markers and policy.add_markers and not own:
+            marks = await self._marks(body, top, located, dialect, tools, record=decide, observe=observe)
+        if marks.tools:
+            tools = self._arranged(top, dialect, policy, decided, known, marked=True)
+        return self._apply(body, top, dialect, policy, decided, tools, marks)
 
     async def _recall(self, located: Located) -> Decided | None:
         key = _key(located.conversation)
-        if key in self._known:
-            self._known.move_to_end(key)
-            known = self._known[key]
-            if known is not None or located.fresh_from or not self._wanted:
-                return known
-        decided = _read(await self._ledger.sticky(key))
-        # Only first requests are decided about, and that before they are sent: later ones need not ask again. What was
-        # decided is asked for every time, from the ledger's memory, and is renewed by that.
+        # Only first requests are decided about, and that before they are sent: later ones need not ask again. Another
+        # conversation may open alike and be decided about, so it is not by its name alone that one is known here.
+        run = _run(located) if self._wanted else key
+        if run in self._never:
+            self._never.move_to_end(run)
+            if located.fresh_from or not self._wanted:
+                return None
+        (value,) = await self._stuck([key])
+        decided = _read(value)
         if decided is None and (located.fresh_from or not self._wanted):
-            self._know(key, None)
+            self._never[run] = None
+            if len(self._never) > KNOWN_LIMIT:
+                self._never.popitem(last=False)
         return decided
 
-    async def _record(self, located: Located, decided: Decided, *, observe: bool) -> Decided | None:
-        key = _key(located.conversation)
+    async def _is_own(self, located: Located, *, record: bool, observe: bool) -> bool:
+        """Whether a conversation whose client marks this request has been its client's own from the first request on.
+        Else it was begun without markers, and goes on in the order that the provider has cached."""
+        key = blake3(b"own" + located.conversation).digest()
+        if located.fresh_from == 0:
+            if record:
+                await self._stick([(key, b"\1")], observe=observe)
+            return True
+        try:
+            return (await self._stuck([key]))[0] is not None
+        except StoreDown:
+            return False
+
+    async def _known(
+        self,
+        top: Mapping[str, msgspec.Raw],
+        located: Located,
+        dialect: Dialect,
+        decided: Decided,
+        *,
+        record: bool,
+        observe: bool,
+    ) -> list[bytes]:
+        """What the tools of a conversation are called: those of its first request, those that came next, and so on."""
+        known = [decided.tools] if decided.tools else []
+        value = top.get("tools", _NONE)
+        if not known or len(value) > LIST_LIMIT:
+            return known
+        new = {*split(called(bytes(value), dialect.tools))}.difference(split(decided.tools))
+        while new and len(known) < GENERATIONS:
+            key = blake3(b"later" + located.conversation + b"".join(known)).digest()
+            try:
+                (later,) = await self._stuck([key])
+                if later is None and record:
+                    (later,) = await self._stick([(key, b"".join(sorted(new)))], observe=observe)
+            except StoreDown:
+                break
+            if later is None:
+                break
+            known.append(later)
+            new.difference_update(split(later))
+        return known
+
+    async def _marks(
+        self,
+        body: bytes,
+        top: Mapping[str, msgspec.Raw],
+        located: Located,
+        dialect: Dialect,
+        tools: Arranged | None,
+        *,
+        record: bool,
+        observe: bool,
+    ) -> _Marks:
+        """What of a prompt is worth marking: what the conversation has sent before as it is now, for what is written
+        and never read costs more than it did. A first request is marked at once."""
+        prompts = self._readers[dialect.name].prompts
+        prompt = prompts.read(body) if prompts is not None else None
+        if prompt is None:
+            return _NONE_MARKED
+        now = max(0, len(prompt.turns) - 1)
+        sent = bytes(top.get("tools", _NONE)) if tools is None else tools.tools
+        beginning = blake3(located.conversation + sent).digest()
+        keys = [blake3(b"tools" + beginning).digest(), blake3(b"system" + beginning + prompt.system[1]).digest()]
+        try:
+            found = await self._stuck(keys)
+            new = [(key, b"%d" % now) for key, value in zip(keys, found, strict=True) if value is None]
+            if new and record:
+                kept = dict(zip((key for key, _ in new), await self._stick(new, observe=observe), strict=True))
+                found = [value or kept[key] for key, value in zip(keys, found, strict=True)]
+        except StoreDown:
+            return _NONE_MARKED
+        # Not in the request that had it first, unless that was the conversation's: it may be another in the next.
+        since = [int(value) if value else now for value in found]
+        of_tools, of_system = ((0 if at == 0 else at + 1) <= now for at in since)
+        return _Marks(prompt if of_system else None, 0 if since[1] == 0 else since[1] + 1, tools=of_tools)
+
+    async def _stuck(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """What was recorded under keys. Raises StoreDown."""
+        found = await self._ledger.stickies(keys)
+        return [self._observed.get(key) if value is None else value for key, value in zip(keys, found, strict=True)]
+
+    async def _stick(self, entries: Sequence[tuple[bytes, bytes]], *, observe: bool) -> list[bytes]:
+        """Record under keys, and return what is recorded there. Raises StoreDown."""
         if not observe:
-            return _read(await self._ledger.stick(key, _encode(decided)))
-        self._know(key, decided)
-        return decided
+            return await self._ledger.stick_all(entries)
+        self._observed.update(entries)
+        while len(self._observed) > KNOWN_LIMIT:
+            self._observed.popitem(last=False)
+        return [value for _, value in entries]
 
-    def _know(self, key: bytes, decided: Decided | None) -> None:
-        self._known[key] = decided
-        self._known.move_to_end(key)
-        while len(self._known) > KNOWN_LIMIT:
-            self._known.popitem(last=False)
-
-    def _decide(self, body: bytes, located: Located, dialect: Dialect, policy: Policy) -> Decided | None:
+    def _decide(self, body: bytes, top: Mapping[str, msgspec.Raw], dialect: Dialect, policy: Policy) -> Decided | None:
         """What is to be done from now on; None where nothing is."""
-        top = self._readers[dialect.name].top(body)
-        if top is None or _continues(top, dialect) or _marks_itself(body, top, located, dialect):
+        if continues(top, dialect):
             return None
         wanted = self._wanted
         sort = policy.sort_tools and SORT_TOOLS in wanted
         schemas = policy.sort_tools and SORT_SCHEMA_KEYS in wanted
-        key = ""
-        if policy.add_cache_key and PLACE_PROMPT_CACHE_KEY in wanted and dialect.cache_key:
-            tools = self._arranged(top, dialect, sort=sort, schemas=schemas, marked=False)
-            key = self._prompt_key(body, top, dialect, tools)
         markers = policy.add_markers and PLACE_CACHE_CONTROL in wanted and bool(dialect.markable)
-        decided = Decided(sort=sort, schemas=schemas, markers=markers, key=key)
+        value = top.get("tools", _NONE)
+        tools = called(bytes(value), dialect.tools) if sort and len(value) <= LIST_LIMIT else b""
+        decided = Decided(sort=sort, schemas=schemas, markers=markers, key="", tools=tools)
+        if policy.add_cache_key and PLACE_PROMPT_CACHE_KEY in wanted and dialect.cache_key:
+            key = self._prompt_key(body, top, dialect, self._arranged(top, dialect, policy, decided, (tools,)))
+            decided = msgspec.structs.replace(decided, key=key)
         return None if decided == _NOTHING else decided
 
     def _prompt_key(self, body: bytes, top: Mapping[str, msgspec.Raw], dialect: Dialect, tools: Arranged | None) -> str:
@@ -185,31 +300,35 @@ class Stabiliser:
         parts = (bytes(top.get("model", _NONE)), system, b"" if tools is None else tools.tools)
         return blake3(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest()[:KEY_LENGTH]
 
-    def _apply(self, body: bytes, located: Located, dialect: Dialect, policy: Policy, decided: Decided) -> Stable:
-        reader = self._readers[dialect.name]
-        top = reader.top(body)
-        if top is None:
-            return UNCHANGED
+    def _apply(
+        self,
+        body: bytes,
+        top: Mapping[str, msgspec.Raw],
+        dialect: Dialect,
+        policy: Policy,
+        decided: Decided,
+        tools: Arranged | None,
+        marks: _Marks,
+    ) -> Stable:
         edits: list[Edit] = []
         names: set[str] = set()
         at_end: list[bytes] = []
-        markers = decided.markers and policy.add_markers and not _marks_itself(body, top, located, dialect)
-        sorts = decided.sort and policy.sort_tools
-        tools = self._arranged(top, dialect, sort=sorts, schemas=decided.schemas and policy.sort_tools, marked=markers)
         if tools is not None:
             begin = address(top["tools"]) - address(body)
             edits += (Edit(begin + edit.start, begin + edit.end, edit.token) for edit in tools.edits)
             names |= {SORT_TOOLS} if tools.moved else set()
             names |= {SORT_SCHEMA_KEYS} if tools.schemas else set()
-        prompt = reader.prompts.read(body) if markers and reader.prompts is not None else None
-        if prompt is not None:
+            names |= {PLACE_CACHE_CONTROL} if tools.marked else set()
+        if marks.prompt is not None:
             marker = _marker(dialect)
             size = len(top["tools"]) if tools is not None and tools.marked else 0
             prices = dialect.prices
-            places = placed(prompt, size, marker, dialect.markable, write=prices.write, read=prices.read)
+            places = placed(
+                marks.prompt, size, marker, dialect.markable, write=prices.write, read=prices.read, since=marks.since
+            )
             edits += places.edits
             at_end += [marker] if places.whole else []
-            if size or places.edits or places.whole:
+            if places.edits or places.whole:
                 names.add(PLACE_CACHE_CONTROL)
         if decided.key and policy.add_cache_key:
             token = b'"%b"' % decided.key.encode()
@@ -229,18 +348,27 @@ class Stabiliser:
         return Stable(tuple(edits), tuple(name for name in NAMES if name in names), forwarded)
 
     def _arranged(
-        self, top: Mapping[str, msgspec.Raw], dialect: Dialect, *, sort: bool, schemas: bool, marked: bool
+        self,
+        top: Mapping[str, msgspec.Raw],
+        dialect: Dialect,
+        policy: Policy,
+        decided: Decided,
+        known: Sequence[bytes],
+        *,
+        marked: bool = False,
     ) -> Arranged | None:
         """The request's tools in order; None where it has none, or too many. The last lists are remembered."""
         value = top.get("tools", _NONE)
         if not 0 < len(value) <= LIST_LIMIT:
             return None
         raw = bytes(value)
-        name = (blake3(raw).digest(), dialect.name, sort, schemas, marked)
+        sort, schemas = decided.sort and policy.sort_tools, decided.schemas and policy.sort_tools
+        name = (blake3(raw).digest(), dialect.name, sort, schemas, marked, tuple(known))
         made = self._memo.get(name)
         if made is None:
             marker = _marker(dialect) if marked else b""
-            made = self._memo[name] = arranged(raw, dialect.tools, sort=sort, schemas=schemas, marker=marker)
+            made = arranged(raw, dialect.tools, sort=sort, schemas=schemas, marker=marker, known=known)
+            self._memo[name] = made
             self._memo_bytes += _cost(made)
             while self._memo_bytes > MEMO_BYTES:
                 self._memo_bytes -= _cost(self._memo.popitem(last=False)[1])
@@ -257,6 +385,11 @@ def _key(conversation: bytes) -> bytes:
     return blake3(b"stable" + conversation).digest()
 
 
+def _run(located: Located) -> bytes:
+    """What tells a conversation from others that open alike: how it was answered, and what followed on that."""
+    return blake3(located.conversation + b"".join(located.plain[: located.made_from + 2])).digest()
+
+
 def _read(value: bytes | None) -> Decided | None:
     try:
         return None if value is None else _read_decided(value)
@@ -266,27 +399,3 @@ def _read(value: bytes | None) -> Decided | None:
 
 def _marker(dialect: Dialect) -> bytes:
     return b'"%b":%b' % (dialect.own_markers[0].encode(), _EPHEMERAL)
-
-
-def _continues(top: Mapping[str, msgspec.Raw], dialect: Dialect) -> bool:
-    """Whether a request continues a prompt of which we know nothing, or will be continued by one that does not say
-    whose it is: the provider keeps the prompt, and the next request names it by an id of its own."""
-    if any(bytes(top.get(name, _NONE)) not in _ABSENT for name in dialect.chained):
-        return True
-    return bool(dialect.stored) and bytes(top.get(dialect.stored, _NONE)) != b"false"
-
-
-def _marks_itself(body: bytes, top: Mapping[str, msgspec.Raw], located: Located, dialect: Dialect) -> bool:
-    """Whether the client says anywhere what is to be cached. In tools their schemas are not searched; elsewhere a
-    member of such a name counts wherever it stands, for there is no list of all places."""
-    if located.frozen:
-        return True
-    tools = top.get("tools", _NONE)
-    begin = address(tools) - address(body) if len(tools) else 0
-    for name in dialect.own_markers:
-        quoted = b'"%b"' % name.encode()
-        if name in top or body.find(quoted, 0, begin) >= 0 or body.find(quoted, begin + len(tools)) >= 0:
-            return True
-        if len(tools) and has_marker(bytes(tools), name):
-            return True
-    return False

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from headroom.store_redis import RedisStore
 
 
-async def open_store(config: Config, notify: Callable[[str], None]) -> Store:
+async def open_store(
+    config: Config, notify: Callable[[str], None], down: Callable[[StoreDown], None] = lambda fault: None
+) -> Store:
     """Open the configured store; `notify` is told its troubles. Raises ConfigError for one that cannot be made.
 
-    One that does not answer is none of those: requests go on with originals, and it is tried again with each of them.
+    One that does not answer is none of those: `down` is told, requests go on with originals, and it is tried again with
+    each of them.
     """
     where, ttl, limit = config.text("store"), config.seconds("store_ttl"), config.whole("store_limit")
     if where == "memory":
@@ -34,6 +37,7 @@ async def open_store(config: Config, notify: Callable[[str], None]) -> Store:
         await store.open()
     except StoreDown as fault:
         notify(str(fault))
+        down(fault)
     return store
 
 

@@ -73,10 +73,11 @@ class Tails:
     ) -> Tailed:
         """What is appended to the user's words in `body`. Never raises for store or memory being down.
 
-        `said` is what the user said before what the body holds, by digest. New text only to the last words, and only
-        in an item from `open_from` on. `with_tools`: the model can change
-        memories. Without `decide` only what was appended before is. Cost: a hash per item of words; a search where the
-        newest are new.
+        `said` is what the user said before what the body holds, by digest. New text goes only to the last words, and
+        only in an item from `open_from` on. `with_tools`: the model can change memories. Without `decide` only what was
+        appended before is.
+
+        Cost: a hash per item of words; a search where the newest are new.
         """
         words = located.words
         if not words:

@@ -49,12 +49,15 @@ class Ended(msgspec.Struct, frozen=True, gc=False):
 
 
 class Chain(msgspec.Struct, frozen=True, gc=False):
-    """What a response leaves to those that go on from it: the conversation's name (empty before its opening), how many
-    tokens were saved in it so far, whether it goes on from one that was not seen here, what the user said in it, and
-    the tools it was `given` before it had its name (see GoesOn).
+    """What a response on a socket leaves to those that go on from it.
 
-    Of the request that would hold all of it, as far as that is known: how many `items` (at least), the keys of its
-    `places`, and the last call that has a result in it (see Receipt). `owed` are results that the provider misses.
+    - The conversation's name (empty before its opening), and the tools it was `given` before it had its name (see
+      GoesOn).
+    - How many tokens were saved in it so far, what the user said in it, and whether it goes on from a response that was
+      not seen here.
+    - Of the request that would hold all of it, as far as that is known: how many `items` (at least), the keys of its
+      `places`, and the last call that has a result in it (see Receipt).
+    - `owed` are results that the provider misses.
     """
 
     conversation: bytes = b""

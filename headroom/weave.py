@@ -56,11 +56,13 @@ class Call(msgspec.Struct, frozen=True, gc=False):
 class Round(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """What the client never saw of one of the provider's answers, as raw JSON, so that it can be put back.
 
-    `inserts` are the calls that were taken out: how many visible pieces of the whole turn (all rounds so far) stand
-    before each, and its piece as it has to be sent back. `answers` are the pieces that hold the results, one for each
-    insert. `end` is the number of visible pieces of the turn when this round ended. `mixed`: the client's own tools
-    were called as well, so the round ended the turn. `thought`: what the model thought, where that is no piece but
-    stands beside them: members of the round's message, raw.
+    - `inserts` are the calls that were taken out: how many visible pieces of the whole turn (all rounds so far) stand
+      before each, and its piece as it has to be sent back.
+    - `answers` are the pieces that hold the results, one for each insert.
+    - `end` is the number of visible pieces of the turn when this round ended.
+    - `mixed`: the client's own tools were called as well, so the round ended the turn.
+    - `thought`: what the model thought, where that is no piece but stands beside them: members of the round's message,
+      raw.
     """
 
     inserts: tuple[tuple[int, bytes], ...]
@@ -83,9 +85,9 @@ class Weaver(Protocol):
     def calls(self) -> Sequence[Call]:
         """The hidden calls of the round that has ended and waits to be answered; empty while there are none.
 
-        They are known from the event on that says why the round ends; what is left of it must still be fed before
-        they are settled. With `mixed`, the ending has not been passed on either: it is
-        returned by `settle`, so that what is hidden can be kept before the client knows that the turn is over.
+        They are known from the event on that says why the round ends; what is left of it must still be fed before they
+        are settled. With `mixed`, the ending has not been passed on either: `settle` returns it, so that what is hidden
+        can be kept before the client knows that the turn is over.
         """
 
     @property

@@ -14,7 +14,6 @@ import brotli
 import pytest
 import zstandard
 
-from headroom.edge import Edge
 from headroom.zones.press import seen, unpress
 from tests.support.captured import captured, clients
 from tests.support.embedded import edge_to
@@ -27,11 +26,6 @@ from tests.support.script import Script, Turn
 from tests.support.slow_scan import Unreadable, outside, result_strings
 
 SCRIPT = Script.single([Turn("The answer is 42. " * 8)])
-PATIENT: Mapping[str, object] = {
-    "press_deadline": "30s",
-    "press_deadline_limit": "60s",
-    "store_timeout": "30s",
-}
 MODES: Mapping[str, Mapping[str, object]] = {
     "off": {"compression_mode": "off"},
     "observe": {"compression_mode": "observe"},
@@ -60,11 +54,6 @@ def numbers(body: bytes) -> Mapping[str, int]:
 def origin(coding: str = "") -> Origin:
     """An origin that gives the same answer to every model call."""
     return Origin(SCRIPT, usage=numbers, coding=coding)
-
-
-def edge(url: str, **settings: object) -> Edge:
-    """A proxy that is never in a hurry."""
-    return edge_to(url, **{**PATIENT, **settings})
 
 
 def end_to_end(fields: Sequence[Field]) -> list[Field]:
@@ -148,7 +137,7 @@ async def test_a_recorded_session_arrives_as_it_was_sent(client: str, mode: str,
     changed = 0
     async with (
         origin() as behind,
-        edge(behind.url, store=where, **MODES[mode]) as proxy,
+        edge_to(behind.url, store=where, **MODES[mode]) as proxy,
         await connect(behind.port) as straight,
         await connect(proxy.port) as near,
     ):
@@ -182,7 +171,7 @@ async def test_a_recorded_session_arrives_as_it_was_sent(client: str, mode: str,
 async def test_a_coded_answer_comes_back_as_the_origin_coded_it(client: str, coding: str) -> None:
     async with (
         origin(coding) as behind,
-        edge(behind.url) as proxy,
+        edge_to(behind.url) as proxy,
         await connect(behind.port) as straight,
         await connect(proxy.port) as near,
     ):
@@ -201,7 +190,7 @@ async def test_a_coded_answer_comes_back_as_the_origin_coded_it(client: str, cod
 
 async def test_counting_and_batches_are_never_touched() -> None:
     body = messages(RESULT)
-    async with origin() as behind, edge(behind.url) as proxy, await connect(proxy.port) as client:
+    async with origin() as behind, edge_to(behind.url) as proxy, await connect(proxy.port) as client:
         for target in (b"/v1/messages/count_tokens?beta=true", b"/v1/messages/batches", b"/v1/messages/batches/b_1/x"):
             answer = await post(client, body, target=target)
             assert answer.value(b"x-headroom-fault") is None
@@ -274,7 +263,7 @@ PLACES: Mapping[str, bytes] = {
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_odd_values_around_a_pressed_result_keep_their_bytes(place: str) -> None:
-    async with origin() as behind, edge(behind.url) as proxy, await connect(proxy.port) as client:
+    async with origin() as behind, edge_to(behind.url) as proxy, await connect(proxy.port) as client:
         for name, value in ODD_VALUES.items():
             body = PLACES[place].replace(b"@", value)
             answer = await post(client, body)
@@ -286,7 +275,7 @@ async def test_odd_values_around_a_pressed_result_keep_their_bytes(place: str) -
 async def test_blanks_between_all_tokens_of_a_body_stay() -> None:
     spaced = messages("@").replace(b'":', b'"\t:\r\n ').replace(b",{", b" ,\n\t{ ").replace(b"]}", b" ]\n} \n")
     spaced = spaced.replace(b'"@"', spelled(RESULT))
-    async with origin() as behind, edge(behind.url) as proxy, await connect(proxy.port) as client:
+    async with origin() as behind, edge_to(behind.url) as proxy, await connect(proxy.port) as client:
         assert_not_ours(await post(client, spaced))
         assert assert_reads_back(spaced, behind.requests[-1].body) == 1
 
@@ -314,13 +303,13 @@ ODD_SHAPES: Mapping[str, bytes] = {
 @pytest.mark.parametrize("shape", ODD_SHAPES)
 async def test_odd_shapes_of_a_result_are_pressed_in_place(shape: str) -> None:
     body = ODD_SHAPES[shape]
-    async with origin() as behind, edge(behind.url) as proxy, await connect(proxy.port) as client:
+    async with origin() as behind, edge_to(behind.url) as proxy, await connect(proxy.port) as client:
         assert_not_ours(await post(client, body))
         assert assert_reads_back(body, behind.requests[-1].body) == 1
 
 
 async def test_odd_values_inside_a_pressed_result_keep_their_spelling() -> None:
-    async with origin() as behind, edge(behind.url) as proxy, await connect(proxy.port) as client:
+    async with origin() as behind, edge_to(behind.url) as proxy, await connect(proxy.port) as client:
         pressed = 0
         for at, (name, value) in enumerate(ODD_VALUES.items()):
             rows = [f'{{"id": {row}, "name": "n{row}", "odd": {value.decode()}}}' for row in range(60)]
@@ -364,7 +353,7 @@ NOT_BODIES: Mapping[str, bytes] = {
 @pytest.mark.parametrize("name", NOT_BODIES)
 async def test_what_cannot_be_read_is_forwarded_as_it_came(name: str) -> None:
     body = NOT_BODIES[name]
-    async with origin() as behind, edge(behind.url) as proxy, await connect(proxy.port) as client:
+    async with origin() as behind, edge_to(behind.url) as proxy, await connect(proxy.port) as client:
         assert_not_ours(await post(client, body))
         assert behind.requests[-1].body == body
 
@@ -373,7 +362,7 @@ async def test_what_cannot_be_read_is_forwarded_as_it_came(name: str) -> None:
 
 
 async def test_files_of_the_suite_as_bodies_messages_and_values_keep_their_bytes() -> None:
-    async with origin() as behind, edge(behind.url) as proxy, await connect(proxy.port) as client:
+    async with origin() as behind, edge_to(behind.url) as proxy, await connect(proxy.port) as client:
         for name, data in suite().items():
             beside = around(result_block(spelled(RESULT)), after=b',"x":@').replace(b"@", data)
             for body in (data, b'{"model":"m","messages":[' + data + b"]}", beside):
@@ -387,7 +376,7 @@ async def test_files_of_the_suite_as_bodies_messages_and_values_keep_their_bytes
 
 
 async def test_files_of_the_suite_as_results_read_back() -> None:
-    async with origin() as behind, edge(behind.url, json_floor=0) as proxy, await connect(proxy.port) as client:
+    async with origin() as behind, edge_to(behind.url, json_floor=0) as proxy, await connect(proxy.port) as client:
         pressed = 0
         for at, (name, data) in enumerate(suite().items()):
             try:
@@ -426,7 +415,7 @@ def the_coding(kept: Recorded) -> list[bytes]:
 @pytest.mark.parametrize("coding", CODERS)
 async def test_a_coded_body_with_nothing_to_change_is_forwarded_coded(coding: bytes) -> None:
     body = CODERS[coding](messages("nothing to see"))
-    async with origin() as behind, edge(behind.url) as proxy, await connect(proxy.port) as client:
+    async with origin() as behind, edge_to(behind.url) as proxy, await connect(proxy.port) as client:
         assert_not_ours(await post(client, body, b"Content-Encoding: " + coding))
         assert behind.requests[-1].body == body
         assert the_coding(behind.requests[-1]) == [coding]
@@ -435,7 +424,7 @@ async def test_a_coded_body_with_nothing_to_change_is_forwarded_coded(coding: by
 @pytest.mark.parametrize("coding", CODERS)
 async def test_a_coded_body_that_is_changed_is_forwarded_plain(coding: bytes) -> None:
     body = messages(RESULT)
-    async with origin() as behind, edge(behind.url) as proxy, await connect(proxy.port) as client:
+    async with origin() as behind, edge_to(behind.url) as proxy, await connect(proxy.port) as client:
         assert_not_ours(await post(client, CODERS[coding](body), b"Content-Encoding: " + coding))
         assert assert_reads_back(body, behind.requests[-1].body) == 1
         assert the_coding(behind.requests[-1]) == []
@@ -449,7 +438,7 @@ async def test_a_coded_body_that_cannot_be_unpacked_is_forwarded_as_it_came(codi
     body = {"bomb": whole, "cut": whole[: len(whole) // 2], "noise": b"\x00" * 40, "tail": whole + b"tail"}[damage]
     async with (
         origin() as behind,
-        edge(behind.url, body_limit=1_000_000) as proxy,
+        edge_to(behind.url, body_limit=1_000_000) as proxy,
         await connect(proxy.port) as client,
     ):
         assert_not_ours(await post(client, body, b"Content-Encoding: " + coding))
@@ -461,7 +450,7 @@ async def test_a_coded_body_that_cannot_be_unpacked_is_forwarded_as_it_came(codi
 @pytest.mark.parametrize("plain", [b"", b"no JSON", b"[1, 2", b'{"messages":7}', b"\xff\xfe", messages(RESULT) + b"{}"])
 async def test_a_coded_body_that_is_no_conversation_is_forwarded_as_it_came(coding: bytes, plain: bytes) -> None:
     body = CODERS[coding](plain)
-    async with origin() as behind, edge(behind.url) as proxy, await connect(proxy.port) as client:
+    async with origin() as behind, edge_to(behind.url) as proxy, await connect(proxy.port) as client:
         await post(client, body, b"Content-Encoding: " + coding)
         assert behind.requests[-1].body == body
         assert the_coding(behind.requests[-1]) == [coding]
@@ -470,7 +459,7 @@ async def test_a_coded_body_that_is_no_conversation_is_forwarded_as_it_came(codi
 @pytest.mark.parametrize("coding", [b"gzip, br", b"compress", b"gzip, compress", b"aes128gcm"])
 async def test_a_body_in_an_unknown_coding_is_forwarded_as_it_came(coding: bytes) -> None:
     body = gzip.compress(messages(RESULT))
-    async with origin() as behind, edge(behind.url) as proxy, await connect(proxy.port) as client:
+    async with origin() as behind, edge_to(behind.url) as proxy, await connect(proxy.port) as client:
         assert_not_ours(await post(client, body, b"Content-Encoding: " + coding))
         assert behind.requests[-1].body == body
         assert the_coding(behind.requests[-1]) == [coding]
@@ -480,7 +469,7 @@ async def test_sessions_side_by_side_do_not_mix() -> None:
     """Recordings of every dialect at once, on one proxy: each request arrives, and none as another's."""
     names = ("claude-code", "sdk-anthropic", "codex", "opencode-openai-compatible", "gemini-cli")
     sessions = [captured(name) for name in names]
-    async with origin() as behind, edge(behind.url) as proxy:
+    async with origin() as behind, edge_to(behind.url) as proxy:
 
         async def replay(requests: Sequence[WireRequest]) -> None:
             async with await connect(proxy.port) as client:

@@ -63,7 +63,8 @@ def test_version_settings_and_help_are_told(capsys: pytest.CaptureFixture[str]) 
 def test_a_command_that_does_not_exist_ends_with_64(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["retreive"])
-    assert ended.value.code == 64 and "retrieve" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert ended.value.code == 64 and told.count("\n") == 2 and "retreive" in told and "headroom --help" in told
 
 
 def test_an_original_is_printed_byte_for_byte(store: str) -> None:
@@ -119,7 +120,14 @@ def test_a_store_that_cannot_be_read_ends_with_69(tmp_path: Path) -> None:
 def test_a_call_that_is_wrong_says_what_is_right(words: list[str], status: int, told: str, store: str) -> None:
     ended = headroom("retrieve", *words, settings={"HEADROOM_STORE": store})
     assert ended.returncode == status and told.encode() in ended.stderr and ended.stdout == b""
-    assert b"Traceback" not in ended.stderr
+    assert b"Traceback" not in ended.stderr and ended.stderr.count(b"\n") <= 2
+
+
+def test_a_path_that_cannot_even_be_looked_at_ends_with_69() -> None:
+    where = "/tmp/" + "long" * 100 + ".db"
+    ended = headroom("retrieve", HASH, "--store", where)
+    assert ended.returncode == 69 and ended.stderr.count(b"\n") == 1
+    assert where.encode() in ended.stderr and b"File name too long" in ended.stderr
 
 
 async def test_it_reads_the_store_of_a_proxy_that_runs(tmp_path: Path) -> None:

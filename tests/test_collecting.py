@@ -10,6 +10,7 @@ from headroom import collecting
 from headroom.collecting import Uncollected
 from headroom.shrink import _press_all
 from headroom.zones.forms import Style
+from headroom.zones.hints import Hints
 from headroom.zones.press import Floors, Verdict
 from headroom.zones.yardstick import Characters, Yardstick
 
@@ -52,7 +53,7 @@ def test_blocks_that_follow_each_other_without_end_do_not_keep_the_collector_off
 def test_texts_are_pressed_without_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
     on: list[bool] = []
 
-    def press(text: str, floors: Floors, yardstick: Yardstick, style: Style) -> Verdict:
+    def press(text: str, floors: Floors, yardstick: Yardstick, style: Style, hints: Hints | None) -> Verdict:
         on.append(gc.isenabled())
         raise MemoryError
 

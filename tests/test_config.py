@@ -71,6 +71,15 @@ def test_what_is_wrong_is_named_with_its_value_and_what_is_allowed(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "environment"), [(["--bogus", "1"], {}), (["--verbose", "1"], {}), ([], {"HEADROOM_HOME": "x"})]
+)
+def test_a_name_that_is_like_none_is_not_taken_for_one(arguments: list[str], environment: dict[str, str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(arguments, environment)
+    assert "nearest" not in str(error.value)
+
+
 def test_a_token_is_never_shown() -> None:
     with pytest.raises(ConfigError) as error:
         load(["--proxy-token", "secret\x07word-that-is-long"], {})
@@ -82,6 +91,21 @@ def test_a_bad_file_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "h.toml"
     file.write_text(text)
     with pytest.raises(ConfigError, match=r"port|prot|TOML"):
+        load(["--config", str(file)], {})
+
+
+@pytest.mark.parametrize("section", ["limits", "learning", "no-such-section"])
+def test_tables_in_a_file_are_told_to_be_left_out(tmp_path: Path, section: str) -> None:
+    file = tmp_path / "h.toml"
+    file.write_text(f"[{section}]\nport = 80\n")
+    with pytest.raises(ConfigError, match=rf"\[{section}\]; settings stand at the top, as in port = 8787"):
+        load(["--config", str(file)], {})
+
+
+def test_a_value_of_a_file_is_shown_as_it_is_written(tmp_path: Path) -> None:
+    file = tmp_path / "h.toml"
+    file.write_text("learning = true\n")
+    with pytest.raises(ConfigError, match="true is not allowed; allowed is enabled or disabled"):
         load(["--config", str(file)], {})
 
 

@@ -81,6 +81,23 @@ async def test_health_shows_how_full_the_store_is_and_its_trouble(tmp_path: Path
         assert "headroom.db.damaged-1" in store["trouble"]
 
 
+async def test_health_says_why_a_store_cannot_be_used_from_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    async with AnsweringOrigin() as origin, edge_to(origin.url, store=tmp_path / "file" / "headroom.db") as edge:
+        store = json.loads((await get(edge, "/health")).body)["checks"]["store"]
+        assert store["status"] == "down" and store["ready"] is True
+        assert store["trouble"].startswith("headroom.db: ") and "[Errno" not in store["trouble"]
+
+
+async def test_health_shows_settings_as_a_person_writes_them() -> None:
+    async with AnsweringOrigin() as origin:
+        edge = edge_to(origin.url, store="memory", tool_policy="Read=none", websocket_origins="http://a.test")
+        async with edge:
+            shown = json.loads((await get(edge, "/health")).body)["config"]
+    assert (shown["tool_policy"], shown["websocket_origins"]) == ("Read=none", "http://a.test")
+    assert (shown["ca_file"], shown["allowed_base_urls"], shown["store_ttl"]) == ("", "", "7d")
+
+
 async def test_health_shows_no_password_of_the_store() -> None:
     async with AnsweringOrigin() as origin:
         edge = edge_to(origin.url, store="redis://someone:sec@ret@127.0.0.1:1/0?password=word", log_level="error")

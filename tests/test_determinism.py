@@ -89,8 +89,6 @@ async def test_one_worker_or_two_send_the_same_bytes(loop: object, tmp_path: Pat
                 "store": tmp_path / f"{workers}.db",
                 "workers": workers,
                 "token_yardstick": "characters",
-                "press_deadline": "30s",
-                "press_deadline_limit": "60s",
                 "openai_api_url": origin.url,
                 "gemini_api_url": origin.url,
             }

@@ -12,13 +12,13 @@ import pytest
 
 from headroom.edge import Edge
 from tests.support.captured import captured, clients
+from tests.support.embedded import edge_to
 from tests.support.outputs import invented
 from tests.support.raw_client import connect
 from tests.test_bytes import (
     RESULT,
     assert_not_ours,
     assert_reads_back,
-    edge,
     is_rewritten,
     messages,
     origin,
@@ -35,7 +35,7 @@ SIGNED = b"Authorization: AWS4-HMAC-SHA256 Credential=AKIA/20310203/eu-west-1/be
 def everywhere(url: str, **settings: object) -> Edge:
     """A proxy whose every origin is `url`."""
     more = {f"{name}_api_url": url for name in ("cloudcode", "vertex", "bedrock")}
-    return edge(url, **{**more, **settings})
+    return edge_to(url, **{**more, **settings})
 
 
 def dump(value: object) -> bytes:

@@ -141,6 +141,19 @@ async def test_two_conversations_at_the_same_time_on_one_key_do_not_drift(tmp_pa
     assert [row["event"] for row in told(log)] == ["cache_drift_first_request"] * 3
 
 
+async def test_runs_of_one_program_that_open_alike_do_not_drift_from_one_another(tmp_path: Path) -> None:
+    """Once each may be taken for another that has changed; from then on each is known by its own answers."""
+    log = tmp_path / "log"
+    runs = [
+        [messages(*[f"{at}" if at < 1 else f"{run}{at}" for at in range(n)]) for n in range(1, 14, 2)] for run in "abc"
+    ]
+    bodies = [body for turn in zip(*runs, strict=True) for body in turn]
+    shown = await play(log, *bodies)
+    assert shown["drift"]["early_messages"] <= 2
+    assert shown["prefix"] == {"new": 1, "same": 18, "client": 2, "proxy": 0}
+    assert len(told(log, "cache_drift_observed")) == shown["drift"]["early_messages"]
+
+
 @pytest.mark.parametrize(
     "loop",
     [claude_code_loop, opencode_loop, gemini_loop, codex_loop, chat_loop, sdk_loop],

@@ -183,6 +183,16 @@ async def test_a_refused_upgrade_comes_to_the_client_as_it_came(status: bytes) -
         assert (await read_answer(client)).body == b"ok"
 
 
+async def test_an_upgrade_on_http_1_0_is_a_plain_request() -> None:
+    async with RawOrigin() as origin, edge_to(origin.url) as edge, await connect(edge.port) as client:
+        await client.send(HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0") + b"\r\n")
+        peer = await origin.accept()
+        assert b"pgrade" not in (await read_request(peer)).head
+        await peer.send(OK)
+        assert (await read_answer(client)).status == 200
+        assert await client.rest() == b""
+
+
 @pytest.mark.parametrize(
     ("page", "allowed", "status"),
     [
@@ -326,7 +336,7 @@ async def test_fragments_of_what_turns_out_to_be_no_request_keep_their_bytes() -
 
 
 async def test_what_follows_a_request_waits_for_it() -> None:
-    async with opened() as socket:
+    async with opened(press_deadline="60s", press_deadline_limit="60s") as socket:
         requests = [creating(result(f"c{at}", listing(at, 2000))) for at in range(3)]
         sent = b"".join(
             part for request in requests for part in (text(request), text(b"after"), frame(Opcode.BINARY, b"b"))
@@ -361,6 +371,19 @@ async def test_a_message_too_large_to_be_held_goes_as_it_comes() -> None:
         await socket.client.wire.send(text(small))
         seen = await socket.origin.next()
         assert seen.payload is not None and blank(seen.payload) == blank(small) and len(seen.payload) < len(small)
+
+
+async def test_fragments_that_hold_nothing_are_not_held_without_end() -> None:
+    async with opened(body_limit="64KiB") as socket:
+        begin = frame(Opcode.TEXT, b'{"type":"response.create"', fin=False)
+        empty = frame(Opcode.CONT, b"", fin=False) * 300
+        await socket.client.wire.send(begin + empty)
+        assert await socket.origin.wire.exactly(len(begin + empty)) == begin + empty
+        end = frame(Opcode.CONT, b"}")
+        await socket.client.wire.send(end + text(creating(result("c1", listing()))))
+        assert await socket.origin.wire.exactly(len(end)) == end
+        seen = await socket.origin.next()
+        assert seen.payload is not None and outputs(seen.payload) != [listing()]
 
 
 @pytest.mark.parametrize(
@@ -677,6 +700,25 @@ async def test_a_close_that_is_not_answered_ends_all_the_same() -> None:
         (exchange,) = exchanges(socket.edge)
         assert exchange._duplex is not None
         exchange._duplex.check(socket.edge.watch.now + 6)
+        assert await socket.client.ended() == "end"
+        await gone(socket)
+
+
+async def test_an_origin_that_does_not_take_the_last_is_let_go_of() -> None:
+    async with opened(receive_buffer=65536, silence_timeout="200ms") as socket:
+        shrink_send_buffers(socket.edge)
+        (exchange,) = exchanges(socket.edge)
+        duplex = exchange._duplex
+        assert duplex is not None
+        sent = 0
+        while unsent(socket.edge) < 58_000:
+            message = text(b"x" * 3000)
+            sent += len(message)
+            await socket.client.wire.send(message)
+            await eventually(lambda now=sent: duplex._bytes_out == now)  # type: ignore[misc]
+        await socket.client.wire.send(close(1000))
+        await eventually(lambda: duplex._client_closed)
+        duplex.check(socket.edge.watch.now + 6)
         assert await socket.client.ended() == "end"
         await gone(socket)
 

@@ -921,6 +921,15 @@ async def test_a_slow_reader_at_either_end_of_a_tunnel_pauses_the_other() -> Non
             await sending
 
 
+async def test_a_client_that_asks_for_http_2_is_served_as_ever() -> None:
+    asks = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQBAAAAAAIAAAAA\r\n"
+    async with sent(post(b"/v1/messages", b"{}").replace(b"\r\n", b"\r\n" + asks, 1)) as (client, peer, _, _):
+        head = (await read_request(peer)).head.lower()
+        assert b"upgrade" not in head and b"http2-settings" not in head
+        await peer.send(OK)
+        assert (await read_answer(client)).status == 200
+
+
 async def test_a_refused_upgrade_is_an_answer_like_any_other() -> None:
     async with sent(HANDSHAKE) as (client, peer, _, _):
         await peer.until(b"\r\n\r\n")

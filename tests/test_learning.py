@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import stat
@@ -13,9 +14,9 @@ import pytest
 
 from headroom import learning_file
 from headroom.config import Config
-from headroom.learning import PATIENCE, QUEUE_LIMIT, Learning, learning_path
+from headroom.learning import NOTES_BYTES, PATIENCE, QUEUE_BYTES, QUEUE_LIMIT, Learning, learning_path
 from headroom.learning_file import FormRow, Note, StatisticsFile, Totals
-from headroom.lessons import Asked, Lesson, Lessons, field_digest, query_of, structured
+from headroom.lessons import Asked, Lesson, Lessons, field_digest, query_of, size_of, structured
 from headroom.zones.detect import Kind
 from headroom.zones.press import Action
 from headroom.zones.structure import Structure
@@ -238,6 +239,35 @@ def test_notes_that_nobody_reads_are_dropped() -> None:
     for _ in range(QUEUE_LIMIT + 10):
         learning.note(of(lesson()))
     assert learning.waiting == QUEUE_LIMIT
+
+
+def test_notes_that_nobody_reads_are_dropped_by_their_bytes_as_well() -> None:
+    learning = Learning(None, 3600.0)
+    texts = [chr(0x4E00 + at) * 1_000_000 for at in range(40)]
+    for text in texts:
+        learning.note(of(lesson(text=text)))
+    assert learning.waiting == QUEUE_BYTES // 2_000_000
+    learning.open()
+    learning.close()
+    assert learning.totals.observations == QUEUE_BYTES // 2_000_000
+    assert learning._bytes_in == learning._bytes_out, "and there is room again"
+
+
+def test_notes_that_wait_for_the_disk_are_bounded_in_bytes(tmp_path: Path) -> None:
+    """As long as it takes: a disk may be full for days, and field names may be long."""
+    learning = Learning(tmp_path / "learning.db", 3600.0)
+    fields = tuple(f"{at}" * 20_000 for at in range(10, 20))
+    text = json.dumps([dict.fromkeys(fields, 1)])
+    (tmp_path / "learning.db").mkdir()
+    learning.open()
+    for at in range(300):
+        note = of(*[lesson(f"{at} {row}", text=text) for row in range(4)])
+        while learning._bytes_in - learning._bytes_out + size_of(note) > QUEUE_BYTES:
+            assert learning._thread is not None and learning._thread.is_alive(), "it reads what waits"
+        learning.note(note)
+    learning.close()
+    assert 2 < learning.waiting < 300
+    assert learning._unsaved_bytes == sum(map(size_of, learning._unsaved)) <= NOTES_BYTES
 
 
 @pytest.mark.parametrize("damage", ["text", "database", "directory"])

@@ -187,6 +187,13 @@ def test_a_file_that_is_no_memory_cannot_be_read_and_is_left_alone(path: Path) -
     assert ended.returncode == 69 and "cannot be read" in ended.stderr and path.read_bytes() == before
 
 
+def test_a_path_that_cannot_even_be_looked_at_ends_with_69() -> None:
+    where = Path("/tmp/" + "long" * 100 + ".sqlite")
+    ended = headroom(where, "list")
+    assert ended.returncode == 69 and ended.stderr.count("\n") == 1
+    assert str(where) in ended.stderr and "File name too long" in ended.stderr
+
+
 def test_the_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     for words in ([], ["--help"], ["add", "-h"]):
         memory_command.main(words)

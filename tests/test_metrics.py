@@ -82,6 +82,7 @@ def test_responses_on_a_socket_are_counted_as_requests_are_and_the_socket_by_its
     assert seen["requests"] == {"responses.websocket": 1}
     assert seen["tokens"] == {"before": 300, "after": 100, "saved": 200, "saved_when_first_sent": 200}
     assert seen["usage"] == {"uncached": 60, "read": 40, "write": 0, "write_1h": 0, "output": 7}
+    assert samples(board)["headroom_answers_total{status=1xx}"] == 1
     sockets = seen["websockets"]
     assert isinstance(sockets, dict)
     assert sockets["responses"] == {"complete": 1, "errored": 0, "aborted": 0}

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import re
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from headroom import learning_file
 from headroom.edge import Edge
 from headroom.faults import StoreDown
 from headroom.learning_file import StatisticsFile, Totals
+from headroom.lessons import Lesson, Lessons
 from headroom.publishing import read, recommend, render
 from headroom.store import MemoryStore, Name
+from headroom.zones.press import Action
+from headroom.zones.structure import Structure
 from tests.support import loops
 from tests.support.embedded import edge_to
 from tests.support.loops import chat_loop, sdk_loop
@@ -38,7 +45,6 @@ from tests.support.script import Script, Turn
 from tests.support.sessions import Session, scripted_origin, served
 
 RESULTS = mixed(7, 18, 1_200, 9_000)
-PATIENT = {"press_deadline": "30s", "press_deadline_limit": "60s", "store_timeout": "30s"}
 LOGIN = b"authorization: Bearer sk-ant-oat01-abc"
 
 
@@ -48,7 +54,7 @@ def bodies(client: str, results: Sequence[ToolOutput] = RESULTS, turns: int = 14
 
 async def forwarded(sent: Sequence[bytes], *fields: bytes, **settings: object) -> list[str]:
     """Digests of what the provider got of `sent`."""
-    async with scripted_origin() as origin, edge_to(origin.url, **{**PATIENT, **settings}) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url, **settings) as proxy:
         session = Session(origin, login=bool(fields))
         await session.turns(proxy.port, sent, *fields)
         assert session.received != list(sent)
@@ -80,7 +86,7 @@ async def test_a_file_or_statistics_that_change_meanwhile_change_nothing(tmp_pat
     settings: dict[str, object] = {"recommendations_path": advice, "learning_path": path, "ccr_tool": "start"}
     advice.write_text("")
     whole = await forwarded(sent, **settings)
-    async with scripted_origin() as origin, edge_to(origin.url, **{**PATIENT, **settings}) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url, **settings) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, sent[:7])
         advice.write_text("".join(f'[[tool]]\nname = "{one.tool}"\nleave_alone = true\n' for one in RESULTS))
@@ -175,7 +181,7 @@ async def test_of_subscribers_nothing_is_learnt_and_of_others_with_a_login_it_is
 
 async def test_in_observe_mode_nothing_is_learnt(tmp_path: Path) -> None:
     path = tmp_path / "learning.db"
-    given: dict[str, object] = {**PATIENT, "learning_path": path, "compression_mode": "observe"}
+    given: dict[str, object] = {"learning_path": path, "compression_mode": "observe"}
     async with scripted_origin() as origin, edge_to(origin.url, **given) as proxy:
         await Session(origin).turns(proxy.port, bodies("sdk", turns=5))
     assert not path.exists()
@@ -187,7 +193,7 @@ async def test_a_press_that_the_store_did_not_keep_is_none(tmp_path: Path, monke
 
     monkeypatch.setattr(MemoryStore, "put", put)
     path = tmp_path / "learning.db"
-    async with scripted_origin() as origin, edge_to(origin.url, **PATIENT, learning_path=path) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url, learning_path=path) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, bodies("sdk", turns=4))
         assert session.received == session.sent
@@ -204,6 +210,101 @@ async def test_statistics_that_cannot_be_written_change_no_request(tmp_path: Pat
     notes = [line for line in logged.read_text().splitlines() if '"learning_note"' in line]
     assert len(notes) == 1
     assert "requests are not affected" in notes[0]
+
+
+def _text(path: Path) -> None:
+    path.write_text("no database " * 1_000)
+
+
+def _torn(path: Path) -> None:
+    """Its first pages are right, so that it opens; what is in them leads to pages that are not there any more."""
+    file = StatisticsFile(path)
+    for at in range(60):
+        file.add([Lessons("payg", "other", b"c", tuple(_lesson(f"{at} {row}") for row in range(60)))])
+    file.close()
+    data = path.read_bytes()
+    assert len(data) > 300_000
+    path.write_bytes(data[:60_000] + b"\xff" * 100_000)
+
+
+def _lesson(name: str) -> Lesson:
+    structure = Structure(name, tuple(f"{name} {at}" for at in range(3)))
+    return Lesson("Bash", Action.PRESSED, name.encode(), form="json", before=9, after=5, structure=structure)
+
+
+def _full_disk(path: Path) -> None:
+    path.symlink_to("/dev/full")
+
+
+def _no_directory(path: Path) -> None:
+    path.symlink_to("/proc/learning.db")
+
+
+def _full(path: Path) -> None:
+    """As many rows as may be, of everything."""
+    file = StatisticsFile(path)
+    file.add([])
+    file.close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for at in range(learning_file.ROWS_LIMIT):
+            row = (at, f"s{at}")
+            connection.execute("INSERT INTO learnt VALUES (?, 'payg', 'f', ?, 'x', 'json', 1,1,1,1,1,1,1,1,1,1)", row)
+        for at in range(learning_file.TOOLS_LIMIT):
+            connection.execute("INSERT INTO tool VALUES (?, 1, 1, 1, 1, 1, 1, 1, 1)", (f"t{at}",))
+        for at in range(learning_file.PRESSES_LIMIT):
+            connection.execute("INSERT INTO press VALUES (?, ?, 1, 't1', 1, 1)", (at + 1, f"p{at}"))
+
+
+@pytest.mark.parametrize("state", [_text, _torn, _full_disk, _no_directory, _full], ids=lambda state: state.__name__)
+async def test_a_file_in_whatever_state_changes_no_request(state: Callable[[Path], None], tmp_path: Path) -> None:
+    sent, path = bodies("sdk", turns=8), tmp_path / "learning.db"
+    state(path)
+    given: dict[str, object] = {"learning_interval": "10ms", "ccr_tool": "start"}
+    assert await forwarded(sent, learning_path=path, **given) == await forwarded(sent, learning="disabled", **given)
+    if state is _full:
+        file = StatisticsFile(path)
+        assert file.totals().rows == learning_file.ROWS_LIMIT
+        assert len(file.tools()) == learning_file.TOOLS_LIMIT and "bash" in {tool.name for tool in file.tools()}
+
+
+async def test_a_file_that_another_program_holds_changes_no_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(learning_file, "BUSY_SECONDS", 0.01)
+    sent, path = bodies("sdk", turns=8), tmp_path / "learning.db"
+    StatisticsFile(path).add([])
+    given: dict[str, object] = {"learning_interval": "10ms", "ccr_tool": "start"}
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        held = await forwarded(sent, learning_path=path, **given)
+    assert held == await forwarded(sent, learning="disabled", **given)
+
+
+async def test_no_word_of_a_request_is_in_the_file(tmp_path: Path) -> None:
+    """Whatever the client is, and whatever is fetched: only names of tools are told as they are."""
+    path = tmp_path / "learning.db"
+    sent = [body for client in loops.LOOPS for body in bodies(client, turns=10)]
+    async with scripted_origin() as origin:
+        given: dict[str, object] = {"learning_path": path, "ccr_tool": "start"}
+        async with edge_to(origin.url, **given) as proxy:
+            session = Session(origin)
+            await session.turns(proxy.port, sent)
+            for hash_ in sorted({hash_ for body in session.received for hash_ in markers(body)}):
+                query = b"/v1/retrieve/%b?match=hunter2%%20secret%%3Dhunter3" % hash_.encode()
+                await ask(proxy.port, b"GET %b HTTP/1.1\r\nHost: localhost\r\n\r\n" % query)
+    kept = b"".join(one.read_bytes() for one in tmp_path.glob("learning.db*")).lower()
+    assert StatisticsFile(path).totals().observations > 20
+    said = b" ".join(sent).lower()
+    schema = " ".join(learning_file._SCHEMA).lower().encode()
+    names = {tool.name.encode() for tool in StatisticsFile(path).tools()}
+    known = {word.lower() for row in StatisticsFile(path).forms() for word in re.findall(rb"\w+", repr(row).encode())}
+    own = {*re.findall(rb"[a-z_]{5,}", schema), *known, *names}
+    for word in sorted({*names, b"sqlite_autoindex_"}, key=len, reverse=True):
+        kept = kept.replace(word, b"")
+    words = {word for word in re.findall(rb"[a-z][a-z_]{5,}", said) if word not in own}
+    assert len(words) > 300
+    assert {word for word in words if word in kept} == set()
+    assert b"hunter" not in kept and b"secret" not in kept
 
 
 async def test_tools_to_leave_alone_are_not_cut_unless_the_configuration_says_so(tmp_path: Path) -> None:
@@ -225,7 +326,7 @@ async def test_what_was_decided_is_replayed_whatever_is_loaded_later(tmp_path: P
     advice, store = tmp_path / "recommendations.toml", tmp_path / "store.db"
     results = [invented("service_log", seed, 30_000) for seed in range(4)]
     sent = list(sdk_loop(5, 5, results, bulk=0.05))
-    given: dict[str, object] = {**PATIENT, "store": store, "recommendations_path": advice, "ccr_tool": "start"}
+    given: dict[str, object] = {"store": store, "recommendations_path": advice, "ccr_tool": "start"}
     async with scripted_origin() as origin:
         session = Session(origin)
         advice.write_text("")
@@ -242,7 +343,7 @@ async def test_what_was_decided_is_replayed_whatever_is_loaded_later(tmp_path: P
 
 async def test_what_several_workers_learn_is_in_one_file(tmp_path: Path) -> None:
     path = tmp_path / "store.learning.db"
-    settings = {**PATIENT, "store": tmp_path / "store.db", "workers": 2, "token_yardstick": "characters"}
+    settings = {"store": tmp_path / "store.db", "workers": 2, "token_yardstick": "characters"}
     sent = bodies("sdk", turns=12)
     async with scripted_origin() as origin:
         async with served(origin.url, settings) as proxy:
@@ -256,7 +357,7 @@ async def test_what_several_workers_learn_is_in_one_file(tmp_path: Path) -> None
 
 async def test_a_kill_loses_no_more_than_the_last_interval(tmp_path: Path) -> None:
     path = tmp_path / "learning.db"
-    settings = {**PATIENT, "store": "memory", "learning_path": path, "learning_interval": "10ms"}
+    settings = {"store": "memory", "learning_path": path, "learning_interval": "10ms"}
     sent = bodies("chat", turns=10)
     given = {**settings, "token_yardstick": "characters"}
     async with scripted_origin() as origin, served(origin.url, given) as proxy:

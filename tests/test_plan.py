@@ -200,6 +200,11 @@ def test_a_request_can_opt_out(fields: dict[str, str]) -> None:
     assert isinstance(found, Plan) and found.mode == "relay"
 
 
+def test_asking_for_http_2_is_no_opting_out() -> None:
+    found = decide("POST /v1/messages", {**KEY, "upgrade": "h2c", "connection": "Upgrade, HTTP2-Settings"})
+    assert isinstance(found, Plan) and found.mode == "rewrite"
+
+
 def test_media_type_parameters_do_not_matter() -> None:
     found = decide("POST /v1/messages", {**KEY, "content-type": "Application/JSON; charset=utf-8"})
     assert isinstance(found, Plan) and found.mode == "rewrite"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -55,7 +58,13 @@ def publish(*words: object, code: int | None = None) -> None:
 
 def test_the_hint_is_the_form_that_gained_most_per_token() -> None:
     forms = [form("json", after=300), form("log", before=9000, after=4000), form("csv", after=100, back=700)]
-    assert recommend(Statistics(forms), 50) == ([Recommendation(*KEY, "json", 0.7, 180)], [])
+    assert recommend(Statistics(forms), 50) == ([Recommendation(*KEY, "json", 0.7, 180, 0.3333, 0.7)], [])
+
+
+def test_the_hint_tells_how_often_its_form_was_the_best_and_what_it_saved() -> None:
+    forms = [form("", 0, tries=10, before=0, after=0), form("json", 150, after=300, back=100), form("log", 40)]
+    ((row,), _) = recommend(Statistics(forms), 50)
+    assert (row.strategy_hint, row.share, row.saved) == ("json", 0.75, 0.7)
 
 
 def test_where_nothing_paid_there_is_no_hint() -> None:
@@ -71,7 +80,7 @@ def test_rows_with_fewer_observations_are_left_out() -> None:
     statistics = Statistics([form("json", 40, tries=9)], [ToolRow("bash", 49, 40, 9, 0, 100)])
     assert recommend(statistics, 50) == ([], [])
     assert recommend(statistics, 49) == (
-        [Recommendation(*KEY, "json", 0.49, 49)],
+        [Recommendation(*KEY, "json", 0.49, 49, 0.8163, 0.5)],
         [ToolAdvice("bash", True)],
     )
 
@@ -96,7 +105,8 @@ def test_a_tool_is_left_alone_if_most_was_asked_for_again_and_nothing_was_gained
 
 
 def test_the_file_reads_as_it_was_meant() -> None:
-    data = render([Recommendation(*KEY, "json+log", 0.83, 83)], [ToolAdvice('o"d\\d', True), ToolAdvice("b", False)])
+    row = Recommendation(*KEY, "json+log", 0.83, 83, 0.9, 0.5)
+    data = render([row], [ToolAdvice('o"d\\d', True), ToolAdvice("b", False)])
     assert data.decode().startswith("#")
     assert tomllib.loads(data.decode()) == {
         "recommendation": [
@@ -107,6 +117,8 @@ def test_the_file_reads_as_it_was_meant() -> None:
                 "strategy_hint": "json+log",
                 "confidence": 0.83,
                 "observations": 83,
+                "share": 0.9,
+                "saved": 0.5,
             }
         ],
         "tool": [{"name": 'o"d\\d', "leave_alone": True}, {"name": "b", "leave_alone": False}],
@@ -142,11 +154,44 @@ def test_the_same_notes_in_another_order_give_the_same_file(tmp_path: Path) -> N
     assert render(*recommend(one, 1)) == render(*recommend(other, 1))
 
 
-def test_without_statistics_the_file_is_valid_and_empty(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", range(3))
+def test_a_copy_that_was_made_in_another_order_gives_the_same_file(tmp_path: Path, seed: int) -> None:
+    """Rows have other places and other ids in it, as after a dump, a repair or a merge."""
+    path, copied, random = tmp_path / "1.db", tmp_path / "2.db", Random(seed)
+    file = StatisticsFile(path)
+    for at in range(300):
+        shape, family = f"content:log:{at % 23:08x}", ("gpt-5", "claude", "Übermodell", "zz")[at % 4]
+        tried = random.choice([Action.PRESSED, Action.NOT_SMALLER])
+        press = Lesson(
+            random.choice(["Bash", "fetch", "Read", "grep"]), tried, b"%d" % at, "", Kind.LOG, f"f{at % 3}",
+            f"{at:08x}" + "0" * 16, 100, random.randint(20, 90), 1.0, Structure(shape, ("a", "b")),
+        )  # fmt: skip
+        file.add([Lessons("payg", family, b"%d" % (at % 7), (press,)), Asked(f"{at:08x}", random.random(), "*")])
+    file.close()
+    StatisticsFile(copied).add([])
+    with closing(sqlite3.connect(path)) as one, closing(sqlite3.connect(copied)) as other, other:
+        for table, drops in (("learnt", 1), ("tool", 0), ("caller", 0), ("field", 0), ("query", 0)):
+            rows = [row[drops:] for row in one.execute(f"SELECT * FROM {table}")]
+            random.shuffle(rows)
+            names = [column[1] for column in one.execute(f"PRAGMA table_info({table})")][drops:]
+            marks = ", ".join("?" * len(names))
+            other.executemany(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", rows)
+    outputs = [tmp_path / f"{at}.toml" for at in range(4)]
+    for source, output in zip((path, copied, path, copied), outputs, strict=True):
+        publish("-o", output, "--learning-path", source, "--min-observations", 1)
+    assert len({output.read_bytes() for output in outputs}) == 1
+    found, _ = load(Config.of(store="memory", recommendations_path=outputs[0]))
+    assert len(found.rows) == 92
+
+
+def test_without_statistics_the_file_is_valid_and_empty_and_that_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "r.toml"
     publish("-o", out, "--learning-path", tmp_path / "none.db")
     assert tomllib.loads(out.read_text()) == {}
     assert not (tmp_path / "none.db").exists()
+    assert f"there are no statistics at {tmp_path / 'none.db'} yet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("least", ["0", "-1", "many", ""])
@@ -173,9 +218,11 @@ def test_what_cannot_be_read_or_written_leaves_what_was_there(
     out.write_text("# before\n")
     publish("-o", out, "--learning-path", broken, code=69)
     assert out.read_text() == "# before\n"
-    publish("-o", tmp_path / "no" / "r.toml", "--learning-path", tmp_path / "none.db", code=69)
+    assert capsys.readouterr().err.count("headroom toin-publish: ") == 1
+    nowhere = tmp_path / "no" / "r.toml"
+    publish("-o", nowhere, "--learning-path", tmp_path / "none.db", code=69)
     assert sorted(os.listdir(tmp_path)) == ["r.toml", "s.db"]
-    assert capsys.readouterr().err.count("headroom toin-publish: ") == 2
+    assert capsys.readouterr().err.endswith(f"headroom toin-publish: {nowhere}: No such file or directory\n")
 
 
 def test_the_command_is_one_of_headrooms(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headroom.edge import Edge
-from headroom.receipts import RECENT, TOLD, Forwarded, Head, Receipts, compare, drift
+from headroom.receipts import RECENT, RUNS, TOLD, Forwarded, Head, Receipts, compare, drift
 from headroom.usage import Usage
 from headroom.zones.locate import without_markers
 from headroom.zones.volatile import Area, Finding
@@ -72,6 +72,32 @@ def test_only_so_many_conversations_are_remembered() -> None:
         receipts.note(name, sent(b"a"), None)
     assert receipts.note(b"3", sent(b"a"), None).prefix.cause == "same"
     assert receipts.note(b"1", sent(b"a"), None).prefix.cause == "new"
+
+
+def test_only_so_many_items_are_remembered_in_all_conversations_together() -> None:
+    receipts = Receipts(items=10)
+    for name in (b"a", b"b", b"a", b"c"):
+        receipts.note(name, sent(*[b"%d" % at for at in range(4)]), None)
+    assert receipts.note(b"a", sent(b"0", b"1", b"2", b"3", b"4"), None).prefix.cause == "same"
+    assert list(receipts._last) == [b"c", b"a"] and receipts._items == 9
+    receipts.note(b"long", sent(*[b"%d" % at for at in range(30)]), None)
+    assert list(receipts._last) == [b"long"] and receipts._items == 30
+    assert receipts.note(b"long", sent(b"0"), None).prefix.cause == "client"
+    assert receipts._items == 31, "it may be another that opened alike"
+    for at in range(20):
+        receipts.note(b"long", sent(b"0", b"%d" % (at + 10), b"x"), None)
+    assert receipts._items == 3 * RUNS
+
+
+async def test_a_proxy_with_many_long_conversations_remembers_so_many_items() -> None:
+    async with scripted_origin() as origin, edge_to(origin.url) as proxy:
+        proxy.receipts._items_limit = 50
+        session = Session(origin)
+        for seed in range(6):
+            await session.turns(proxy.port, claude_code_loop(seed, 12, RESULTS))
+            await eventually(lambda: not proxy.active)
+        assert 20 < proxy.receipts._items <= 50
+        assert proxy.receipts._items == sum(last.items for last in proxy.receipts._last.values())
 
 
 @pytest.mark.parametrize(

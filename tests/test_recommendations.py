@@ -12,6 +12,11 @@ from headroom.config import Config, ConfigError
 from headroom.edge import check_files
 from headroom.events import RecommendationsLoaded, RecommendationsLoadFailed, RecommendationsMissing
 from headroom.recommendations import Recommendation, Recommendations, load
+from headroom.zones.hints import Hint
+from headroom.zones.press import Floors, press, unpress
+from headroom.zones.structure import structure
+from headroom.zones.yardstick import Characters
+from tests.support.outputs import invented
 
 ROW = """
 [[recommendation]]
@@ -40,6 +45,53 @@ def test_rows_are_found_by_their_key(file: Path) -> None:
     assert told == RecommendationsLoaded(rows=1)
     assert found.get(*KEY) == Recommendation(*KEY, "json", 0.83, 83)
     assert found.get("oauth", *KEY[1:]) is None
+
+
+def hinted(file: Path, hint: str, numbers: str) -> Recommendations:
+    file.write_text(ROW.format(hint=hint) + numbers)
+    return load(of(file))[0]
+
+
+def test_a_row_whose_form_was_nearly_always_the_best_says_what_to_try_first(file: Path) -> None:
+    text = invented("failure", 1, 3_000).text
+    kind = press(text, Floors(), Characters()).kind
+    named = structure(text, kind)
+    row = ROW.format(hint="search+log").replace(KEY[2], named) + "share = 0.9000\nsaved = 0.4123\n"
+    file.write_text(row)
+    found, told = load(of(file))
+    assert told == RecommendationsLoaded(rows=1)
+    assert found.hints == {("payg", "gpt-5", named): Hint("search+log", 0.4123)}
+    assert found.hints_of("payg", "gpt-5")(text, kind) == Hint("search+log", 0.4123)
+    assert found.hints_of("payg", "gpt-5")("something else", kind) is None
+    assert found.hints_of("oauth", "gpt-5")(text, kind) is None
+    assert found.hints_of("payg", "gemini-pro")(text, kind) is None
+
+
+@pytest.mark.parametrize(
+    ("hint", "numbers"),
+    [
+        ("log", ""),
+        ("log", "saved = 0.5\n"),
+        ("log", "share = 0.8999\nsaved = 0.5\n"),
+        ("log", "share = nan\n"),
+        ("default", "share = 1.0\nsaved = 0.5\n"),
+        ("json", "share = 1.0\nsaved = 0.5\n"),
+        ("log cut+log", "share = 1.0\nsaved = 0.5\n"),
+        ("of another release", "share = 1.0\nsaved = 0.5\n"),
+    ],
+)
+def test_a_row_of_which_that_is_not_known_says_nothing(file: Path, hint: str, numbers: str) -> None:
+    found = hinted(file, hint, numbers)
+    assert len(found.rows) == 1
+    assert found.hints == {}
+
+
+@pytest.mark.parametrize("saved", ["nan", "inf", "-inf", "-1.0", "0.0", "7.5"])
+def test_numbers_that_nobody_publishes_harm_nobody(file: Path, saved: str) -> None:
+    ((_, hint),) = hinted(file, "columns", f"share = 1.0\nsaved = {saved}\n").hints.items()
+    text = invented("long_listing", 1, 5_000).text
+    verdict = press(text, Floors(), Characters(), hints=lambda _text, _kind: hint)
+    assert unpress(verdict.text) == text
 
 
 def test_of_two_rows_with_one_key_the_last_counts(file: Path) -> None:
@@ -101,7 +153,8 @@ def test_a_file_that_is_none_is_told_and_counts_as_empty(file: Path, text: str) 
 
 def test_a_file_that_cannot_be_read_or_is_too_long_counts_as_empty(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.mkdir()
-    assert isinstance(load(of(file))[1], RecommendationsLoadFailed)
+    told = load(of(file))[1]
+    assert isinstance(told, RecommendationsLoadFailed) and told.reason == f"{file}: Is a directory"
     file.rmdir()
     file.write_text("# long\n" * 10)
     monkeypatch.setattr("headroom.recommendations.SIZE_LIMIT", 10)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from headroom.edge import Edge
 from headroom.zones.forms import Style
+from headroom.zones.hints import Hints
 from headroom.zones.press import Floors, Verdict, press, seen, unpress
 from headroom.zones.yardstick import Yardstick
 from tests.support.embedded import edge_to
@@ -62,12 +62,6 @@ def results(seed: int) -> Mapping[str, Sequence[ToolOutput]]:
     return {"mixed": mixed(seed, 22, 400, 9_000), "recorded": recorded(), "paying": paying(seed)}
 
 
-def edge(url: str, **settings: object) -> Edge:
-    """A proxy that is never in a hurry."""
-    patient = {"press_deadline": "30s", "press_deadline_limit": "60s", "store_timeout": "30s"}
-    return edge_to(url, **{**patient, **settings})
-
-
 def texts(body: bytes) -> list[str]:
     """The tool result texts of a body, in order."""
     request = parse(body)
@@ -76,7 +70,7 @@ def texts(body: bytes) -> list[str]:
 
 def settings_of(store: Path) -> dict[str, object]:
     """What a proxy in its own process is given."""
-    return {"store": store, "token_yardstick": "characters", "press_deadline": "30s", "press_deadline_limit": "60s"}
+    return {"store": store, "token_yardstick": "characters"}
 
 
 # --- every client ---------------------------------------------------------------------------------
@@ -85,7 +79,7 @@ def settings_of(store: Path) -> dict[str, object]:
 @pytest.mark.parametrize("sort", ["mixed", "recorded", "paying"])
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_history_stays_as_it_was_sent_and_the_bill_never_rises(client: str, sort: str) -> None:
-    async with scripted_origin() as origin, edge(origin.url) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url) as proxy:
         for seed in range(2):
             session = Session(origin)
             await session.turns(proxy.port, CLIENTS[client](seed, TURNS, results(seed)[sort]))
@@ -96,7 +90,7 @@ async def test_history_stays_as_it_was_sent_and_the_bill_never_rises(client: str
 
 
 async def test_json_and_search_results_save_a_fifth_of_the_bill_of_claude_code() -> None:
-    async with scripted_origin() as origin, edge(origin.url, token_yardstick="o200k") as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url, token_yardstick="o200k") as proxy:
         session = Session(origin)
         await session.turns(proxy.port, claude_code_loop(1, 12, paying(1, 20_000)))
         report = session.report
@@ -105,7 +99,7 @@ async def test_json_and_search_results_save_a_fifth_of_the_bill_of_claude_code()
 
 
 async def test_every_pressed_result_reads_back_on_every_turn() -> None:
-    async with scripted_origin() as origin, edge(origin.url) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, CLIENTS["claude code"](2, TURNS, mixed(2, 22, 400, 9_000)))
         for sent, received in zip(session.sent, session.received, strict=True):
@@ -124,7 +118,7 @@ def _values(text: str) -> object:
 
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_a_retried_request_is_sent_as_the_first_time(client: str) -> None:
-    async with scripted_origin() as origin, edge(origin.url) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url) as proxy:
         session = Session(origin)
         for body in CLIENTS[client](3, TURNS, paying()):
             first = await session.turn(proxy.port, body)
@@ -137,10 +131,10 @@ async def test_a_proxy_that_is_restarted_after_every_turn_sends_the_same(tmp_pat
     bodies = list(CLIENTS["claude code"](4, TURNS, paying()))
     async with scripted_origin() as origin:
         steady, restarted = Session(origin), Session(origin)
-        async with edge(origin.url) as proxy:
+        async with edge_to(origin.url) as proxy:
             await steady.turns(proxy.port, bodies)
         for body in bodies:
-            async with edge(origin.url, store=tmp_path / "decisions.db") as proxy:
+            async with edge_to(origin.url, store=tmp_path / "decisions.db") as proxy:
                 await restarted.turn(proxy.port, body)
         assert restarted.received == steady.received
         assert restarted.report.sound, restarted.report
@@ -161,7 +155,7 @@ async def test_a_proxy_that_is_killed_after_every_turn_sends_the_same(tmp_path: 
 async def test_workers_of_one_port_and_two_proxies_on_one_file_agree(tmp_path: Path) -> None:
     bodies = list(CLIENTS["claude code"](6, TURNS, paying()))
     where = tmp_path / "decisions.db"
-    async with scripted_origin() as origin, edge(origin.url, store=where) as one:
+    async with scripted_origin() as origin, edge_to(origin.url, store=where) as one:
         async with served(origin.url, {**settings_of(where), "workers": 2}) as two:
             session = Session(origin)
             for at, body in enumerate(bodies):
@@ -176,9 +170,9 @@ async def test_a_conversation_that_is_joined_half_way_keeps_its_beginning(tmp_pa
     bodies = list(CLIENTS["opencode"](7, TURNS, paying()))
     async with scripted_origin() as origin:
         session = Session(origin)
-        async with edge(origin.url, compression_mode="off") as absent:
+        async with edge_to(origin.url, compression_mode="off") as absent:
             await session.turns(absent.port, bodies[:4])
-        async with edge(origin.url) as proxy:
+        async with edge_to(origin.url) as proxy:
             await session.turns(proxy.port, bodies[4:])
         assert session.report.sound, session.report
         assert session.report.ratio <= 1.0
@@ -189,7 +183,7 @@ async def test_a_conversation_that_is_joined_half_way_keeps_its_beginning(tmp_pa
 async def test_the_same_text_under_another_call_is_given_whole(client: str) -> None:
     asked = invented("json_uniform", 1, 9_000)
     again = [asked, invented("search", 2, 5_000), asked, invented("json_nested", 3, 5_000), asked]
-    async with scripted_origin() as origin, edge(origin.url) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, CLIENTS[client](8, TURNS, again))
         shown = texts(session.received[-1])
@@ -201,7 +195,7 @@ async def test_the_same_text_under_another_call_is_given_whole(client: str) -> N
 
 async def test_a_rewound_conversation_reads_what_it_wrote() -> None:
     bodies = list(CLIENTS["claude code"](9, TURNS, paying()))
-    async with scripted_origin() as origin, edge(origin.url) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, [*bodies[:6], *bodies[2:5], *bodies[3:]])
         assert session.report.sound, session.report
@@ -214,7 +208,7 @@ MARKED = ["claude code", "sdk, marker", "sdk, marker in the result", "opencode"]
 
 @pytest.mark.parametrize("client", MARKED)
 async def test_a_frozen_fresh_turn_is_left_alone(client: str) -> None:
-    async with scripted_origin() as origin, edge(origin.url, fresh_turn="frozen") as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url, fresh_turn="frozen") as proxy:
         session = Session(origin)
         await session.turns(proxy.port, CLIENTS[client](1, TURNS, paying()))
         assert session.received == session.sent
@@ -222,7 +216,7 @@ async def test_a_frozen_fresh_turn_is_left_alone(client: str) -> None:
 
 @pytest.mark.parametrize("client", ["sdk", "sdk, blocks"])
 async def test_without_a_marker_nothing_is_frozen(client: str) -> None:
-    async with scripted_origin() as origin, edge(origin.url, fresh_turn="frozen") as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url, fresh_turn="frozen") as proxy:
         session = Session(origin)
         await session.turns(proxy.port, CLIENTS[client](1, TURNS, paying()))
         assert session.report.sound, session.report
@@ -232,7 +226,7 @@ async def test_without_a_marker_nothing_is_frozen(client: str) -> None:
 @pytest.mark.parametrize("client", MARKED)
 async def test_where_markers_do_not_count_a_fresh_turn_is_not_frozen(client: str) -> None:
     rule = {"cache_control_auto_frozen": "disabled", "fresh_turn": "frozen"}
-    async with scripted_origin() as origin, edge(origin.url, **rule) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url, **rule) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, CLIENTS[client](1, TURNS, paying()))
         assert session.report.sound, session.report
@@ -244,9 +238,9 @@ async def test_decisions_are_replayed_below_the_floor(tmp_path: Path) -> None:
     where = tmp_path / "decisions.db"
     async with scripted_origin() as origin:
         session = Session(origin)
-        async with edge(origin.url, store=where) as proxy:
+        async with edge_to(origin.url, store=where) as proxy:
             await session.turns(proxy.port, bodies[:5])
-        async with edge(origin.url, store=where, fresh_turn="frozen") as proxy:
+        async with edge_to(origin.url, store=where, fresh_turn="frozen") as proxy:
             await session.turns(proxy.port, bodies[4:])
         assert session.report.sound, session.report
         assert texts(session.received[-1])[-1] == texts(session.sent[-1])[-1]
@@ -260,7 +254,7 @@ def failed(size: int) -> ToolOutput:
 
 async def test_results_of_failed_calls_are_left_alone_up_to_the_limit() -> None:
     outputs = [failed(7_000), failed(20_000), invented("json_uniform", 5, 7_000)]
-    async with scripted_origin() as origin, edge(origin.url) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, CLIENTS["claude code"](1, 5, outputs))
         sent, received = (texts(body[-1]) for body in (session.sent, session.received))
@@ -272,7 +266,7 @@ async def test_results_of_failed_calls_are_left_alone_up_to_the_limit() -> None:
 
 async def test_a_tool_that_is_excepted_is_left_alone() -> None:
     excepted = "mcp__tracker__list_items"
-    async with scripted_origin() as origin, edge(origin.url, tool_policy=f"{excepted.title()}=none") as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url, tool_policy=f"{excepted.title()}=none") as proxy:
         for client in CLIENTS:
             if client in ("codex", *WRAPPING):  # they wrap what a tool printed, and one cuts it
                 continue
@@ -287,7 +281,7 @@ async def test_a_tool_that_is_excepted_is_left_alone() -> None:
 
 @pytest.mark.parametrize("field", [b"x-headroom-bypass: true", b"X-Headroom-Mode: passthrough"])
 async def test_a_client_that_opts_out_is_left_alone(field: bytes) -> None:
-    async with scripted_origin() as origin, edge(origin.url) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, CLIENTS["claude code"](1, TURNS, paying()), field)
         assert session.received == session.sent
@@ -300,10 +294,10 @@ async def test_an_observer_changes_and_keeps_nothing(tmp_path: Path) -> None:
     where = tmp_path / "decisions.db"
     async with scripted_origin() as origin:
         session = Session(origin)
-        async with edge(origin.url, store=where, compression_mode="observe") as proxy:
+        async with edge_to(origin.url, store=where, compression_mode="observe") as proxy:
             await session.turns(proxy.port, bodies[:6])
         assert session.received == session.sent
-        async with edge(origin.url, store=where) as proxy:
+        async with edge_to(origin.url, store=where) as proxy:
             await session.turns(proxy.port, bodies[6:])
         assert session.report.sound, session.report
 
@@ -316,9 +310,9 @@ def stuck(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Pressing that does not end before the event is set."""
     gate = threading.Event()
 
-    def slow(text: str, floors: Floors, yardstick: Yardstick, style: Style) -> Verdict:
+    def slow(text: str, floors: Floors, yardstick: Yardstick, style: Style, hints: Hints | None) -> Verdict:
         gate.wait(LIMIT)
-        return press(text, floors, yardstick, style)
+        return press(text, floors, yardstick, style, hints=hints)
 
     monkeypatch.setattr("headroom.shrink.press", slow)
     yield gate
@@ -331,13 +325,13 @@ async def test_without_time_originals_go_and_stay(stuck: threading.Event, tmp_pa
     where = tmp_path / "decisions.db"
     async with scripted_origin() as origin:
         session = Session(origin)
-        async with edge(origin.url, **{**hurried, "store": where}) as proxy:
+        async with edge_to(origin.url, **{**hurried, "store": where}) as proxy:
             assert await session.turn(proxy.port, bodies[0]) == bodies[0]
             for body in bodies[1:4]:
                 assert await session.turn(proxy.port, body) == body
                 assert session.note == b"press_late"
         stuck.set()
-        async with edge(origin.url, store=where) as proxy:
+        async with edge_to(origin.url, store=where) as proxy:
             await session.turns(proxy.port, bodies[4:])
         assert session.note is None
         assert session.report.sound, session.report
@@ -372,7 +366,7 @@ async def test_without_a_store_originals_go_and_once_it_is_back_they_stay(
 ) -> None:
     bodies = list(CLIENTS["claude code"](1, TURNS, paying()))
     where = broken(tmp_path)
-    async with scripted_origin() as origin, edge(origin.url, store=where) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url, store=where) as proxy:
         session = Session(origin)
         assert await session.turn(proxy.port, bodies[0]) == bodies[0]
         for body in bodies[1:4]:
@@ -388,7 +382,7 @@ async def test_without_a_store_originals_go_and_once_it_is_back_they_stay(
 
 async def test_a_folder_that_is_missing_is_made(tmp_path: Path) -> None:
     where = tmp_path / "a" / "b" / "decisions.db"
-    async with scripted_origin() as origin, edge(origin.url, store=where) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url, store=where) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, CLIENTS["sdk"](1, 4, paying()))
         assert session.report.changed > 1
@@ -399,7 +393,7 @@ async def test_a_folder_that_is_missing_is_made(tmp_path: Path) -> None:
 async def test_while_the_store_is_locked_new_results_go_whole_and_stay_so(tmp_path: Path) -> None:
     bodies = list(CLIENTS["claude code"](1, TURNS, paying()))
     where = tmp_path / "decisions.db"
-    async with scripted_origin() as origin, edge(origin.url, store=where) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url, store=where) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, bodies[:5])
         lock = sqlite3.connect(where, isolation_level=None)
@@ -421,7 +415,7 @@ async def test_while_the_store_is_locked_new_results_go_whole_and_stay_so(tmp_pa
 async def test_a_file_that_becomes_garbage_while_in_use_is_a_fault_and_not_an_error(tmp_path: Path) -> None:
     bodies = list(CLIENTS["claude code"](1, TURNS, paying()))
     where = tmp_path / "decisions.db"
-    async with scripted_origin() as origin, edge(origin.url, store=where) as proxy:
+    async with scripted_origin() as origin, edge_to(origin.url, store=where) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, bodies[:4])
         # In place: a file that is cut short under a mapping of it kills whoever looks, with any user of SQLite.
@@ -442,16 +436,16 @@ async def test_a_file_that_may_not_be_written_is_a_fault_and_not_an_error(
     connect = sqlite3.connect
     async with scripted_origin() as origin:
         session = Session(origin)
-        async with edge(origin.url, store=where) as proxy:
+        async with edge_to(origin.url, store=where) as proxy:
             await session.turns(proxy.port, bodies[:1])
         # Root may write everywhere: a file that is opened for reading stands for one that cannot be written.
         monkeypatch.setattr(sqlite3, "connect", lambda path, **more: connect(f"file:{path}?mode=ro", uri=True, **more))
-        async with edge(origin.url, store=where) as proxy:
+        async with edge_to(origin.url, store=where) as proxy:
             for body in bodies[1:4]:
                 assert await session.turn(proxy.port, body) == body
                 assert session.note == b"store_down"
         monkeypatch.undo()
-        async with edge(origin.url, store=where) as proxy:
+        async with edge_to(origin.url, store=where) as proxy:
             await session.turns(proxy.port, bodies[4:])
         assert session.report.sound, session.report
         assert session.report.changed

@@ -259,7 +259,6 @@ async def test_a_proxy_that_is_restarted_after_every_turn_sends_the_same(kind: s
 @pytest.mark.parametrize("kind", ["blocks"])
 async def test_workers_of_one_port_send_the_same_as_one(kind: str, tmp_path: Path) -> None:
     given = {"store": tmp_path / "store.db", "token_yardstick": "characters", "workers": 2, "ccr_tool": "start"}
-    given |= {"press_deadline": "30s", "press_deadline_limit": "60s", "store_timeout": "30s"}
     async with Origin(Script.single(LOOP)) as origin, served(origin.url, given) as proxy:
         for _ in range(2):
             origin.requests.clear()

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from headroom.edge import Edge
 from headroom.faults import StoreDown
 from headroom.ledger import Decision, Ledger, Pressing
 from headroom.store import SPACE_DECISION, MemoryStore, Name
+from headroom.zones.forms import Style
+from headroom.zones.hints import Hints
 from headroom.zones.press import Floors, Verdict, press
 from headroom.zones.yardstick import Characters, Yardstick, o200k
 from tests.support.embedded import edge_to
@@ -34,12 +35,6 @@ TURNS = 9
 def outputs(size: int = 9_000) -> list[ToolOutput]:
     """Results that can be pressed, each of its own."""
     return [invented(kind, at, size) for at, kind in enumerate(PAYING * 2)]
-
-
-def edge(url: str, **settings: object) -> Edge:
-    """A proxy that is never in a hurry."""
-    patient = {"press_deadline": "30s", "press_deadline_limit": "60s", "store_timeout": "30s"}
-    return edge_to(url, **{**patient, **settings})
 
 
 HURRIED: dict[str, object] = {
@@ -74,7 +69,7 @@ def with_result(text: str, at: int = 3) -> list[ToolOutput]:
 
 async def test_a_deeply_nested_result_does_not_change_history(origin: Origin) -> None:
     deep = '[{"a":  ' * 300 + "1" + "}]" * 300
-    async with edge(origin.url) as proxy:
+    async with edge_to(origin.url) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, sdk_loop(1, TURNS, with_result(deep), marker="last", bulk=0.2))
     assert session.report.sound, session.report
@@ -88,11 +83,10 @@ def test_pressing_never_raises_for_nested_json(depth: int) -> None:
 async def test_a_long_run_of_blanks_is_answered(origin: Origin) -> None:
     text = json.dumps([{"a": " " * 1_000_000 if row == 0 else "b", "b": row} for row in range(3)], indent=2)
     body = list(sdk_loop(1, 2, [replace(invented("json_uniform", 1, 2_000), text=text)], bulk=0.2))[1]
-    async with edge(origin.url, token_yardstick="o200k") as proxy, await connect(proxy.port) as client:
+    async with edge_to(origin.url, token_yardstick="o200k") as proxy, await connect(proxy.port) as client:
         head = b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
         await client.send(head + body)
-        async with asyncio.timeout(4):
-            assert (await read_answer(client)).status == 200
+        assert (await read_answer(client)).status == 200
 
 
 def test_counting_tokens_never_panics() -> None:
@@ -104,7 +98,7 @@ def test_counting_tokens_never_panics() -> None:
 
 @pytest.mark.parametrize("cache", [0, 4096, 20_000])
 async def test_a_small_replay_cache_costs_reads_and_not_replays(origin: Origin, cache: int) -> None:
-    async with edge(origin.url, replay_cache=cache) as proxy:
+    async with edge_to(origin.url, replay_cache=cache) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, claude_code_loop(1, TURNS, outputs(), bulk=0.2))
     assert session.report.sound, session.report
@@ -127,7 +121,7 @@ async def test_the_size_of_the_replay_cache_is_the_size_of_what_is_in_it() -> No
 async def test_setting_up_a_retry(origin: Origin) -> None:
     """What the next two rely on: without a fault in between, a retry is stable."""
     bodies = list(claude_code_loop(1, 4, outputs(), bulk=0.2))
-    async with edge(origin.url) as proxy:
+    async with edge_to(origin.url) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, [*bodies, bodies[-1]])
     assert session.report.sound
@@ -139,7 +133,7 @@ async def test_a_turn_that_was_sent_whole_is_sent_whole_again_when_the_store_is_
     bodies = list(claude_code_loop(1, 4, outputs(), bulk=0.2))
     where = tmp_path / "decisions.db"
     where.mkdir()
-    async with edge(origin.url, store=where) as proxy:
+    async with edge_to(origin.url, store=where) as proxy:
         session = Session(origin)
         await session.turns(proxy.port, bodies[:3])
         where.rmdir()
@@ -152,13 +146,13 @@ async def test_a_worker_that_was_late_learns_what_another_has_decided(
 ) -> None:
     gate = threading.Event()
 
-    def held(text: str, floors: Floors, yardstick: Yardstick) -> Verdict:
+    def held(text: str, floors: Floors, yardstick: Yardstick, style: Style, hints: Hints | None) -> Verdict:
         gate.wait(LIMIT)
-        return press(text, floors, yardstick)
+        return press(text, floors, yardstick, style, hints=hints)
 
     bodies = list(claude_code_loop(1, 4, outputs(40_000), bulk=0.2))
     where = tmp_path / "decisions.db"
-    async with edge(origin.url, store=where, **HURRIED) as late, edge(origin.url, store=where) as other:
+    async with edge_to(origin.url, store=where, **HURRIED) as late, edge_to(origin.url, store=where) as other:
         session = Session(origin)
         await session.turns(other.port, bodies[:2])
         # The late worker's attempt has come to nothing; the client tries again and gets the other one.
@@ -191,10 +185,10 @@ async def test_a_fork_does_not_change_what_the_first_conversation_was_given_whol
     first = next(at for at, body in enumerate(bodies) if texts(body).count(asked.text) == 2)
     where = tmp_path / "decisions.db"
     session, fork = Session(origin), Session(origin)
-    async with edge(origin.url, store=where) as proxy:
+    async with edge_to(origin.url, store=where) as proxy:
         await session.turns(proxy.port, bodies[: first + 1])
         await fork.turn(proxy.port, bodies[first], b"x-session-id: fork")
-    async with edge(origin.url, store=where) as proxy:  # or another worker, or a memory that has forgotten
+    async with edge_to(origin.url, store=where) as proxy:  # or another worker, or a memory that has forgotten
         await session.turns(proxy.port, bodies[first + 1 :])
     assert session.report.sound, session.report
 
@@ -206,11 +200,11 @@ async def test_history_is_replayed_while_another_process_writes(origin: Origin, 
     bodies = list(claude_code_loop(1, 5, outputs(), bulk=0.2))
     where = tmp_path / "decisions.db"
     session = Session(origin)
-    async with edge(origin.url, store=where) as proxy:
+    async with edge_to(origin.url, store=where) as proxy:
         await session.turns(proxy.port, bodies[:4])
     lock = sqlite3.connect(where, isolation_level=None)
     try:
-        async with edge(origin.url, store=where) as proxy:
+        async with edge_to(origin.url, store=where) as proxy:
             lock.execute("BEGIN IMMEDIATE")
             await session.turn(proxy.port, bodies[4])
     finally:
@@ -222,7 +216,7 @@ async def test_a_file_that_was_removed_is_made_anew(origin: Origin, tmp_path: Pa
     bodies = list(claude_code_loop(1, 6, outputs(), bulk=0.2))
     where = tmp_path / "decisions.db"
     session = Session(origin)
-    async with edge(origin.url, store=where) as proxy:
+    async with edge_to(origin.url, store=where) as proxy:
         await session.turns(proxy.port, bodies[:2])
         for path in tmp_path.iterdir():
             path.unlink()
@@ -230,7 +224,7 @@ async def test_a_file_that_was_removed_is_made_anew(origin: Origin, tmp_path: Pa
     changed = len(
         [1 for before, after in zip(texts(bodies[3]), texts(session.received[-1]), strict=True) if before != after]
     )
-    async with edge(origin.url, store=where) as proxy:
+    async with edge_to(origin.url, store=where) as proxy:
         await session.turns(proxy.port, bodies[4:])
     assert changed > 1
     # What was decided before the file went is lost with it; what was decided after it is not.
@@ -285,7 +279,7 @@ async def test_what_is_replayed_does_not_expire() -> None:
 async def test_a_renewed_credential_does_not_change_history(origin: Origin) -> None:
     pasted = invented("json_uniform", 1, 9_000).text
     bodies = [_typed(body, pasted) for body in sdk_loop(1, 5, outputs(), marker="last", bulk=0.2)]
-    async with edge(origin.url) as proxy:
+    async with edge_to(origin.url) as proxy:
         session = Session(origin, key=b"first")
         await session.turns(proxy.port, bodies[:3])
         session.key = b"second"

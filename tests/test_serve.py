@@ -226,9 +226,25 @@ def test_a_port_in_use_is_named_on_one_line(tmp_path: Path) -> None:
         said = run(tmp_path, f"--port={port}", "--store=memory")
     assert said.returncode == 78 and said.stdout == ""
     assert said.stderr.count("\n") == 1 and "port" in said.stderr and port in said.stderr
+    assert "name another with --port" in said.stderr
+
+
+@pytest.mark.parametrize("flag", ["--store", "--memory-store", "--learning-path", "--log-file"])
+def test_a_folder_in_a_files_place_is_named_on_one_line(start: Callable[..., Said], tmp_path: Path, flag: str) -> None:
+    said = start(f"{flag}={tmp_path}")
+    assert said.status == 78 and said.out == "" and said.err.count("\n") == 1
+    assert f"{flag.strip('-').replace('-', '_')} (flag): {tmp_path} is a folder" in said.err
 
 
 # Serving.
+
+
+async def test_the_banner_says_that_the_store_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    where = tmp_path / "file" / "headroom.db"
+    async with AnsweringOrigin() as origin, serving(tmp_path, origin.url, "--store", str(where)) as server:
+        assert f"decisions in {where}\n  which cannot be used: headroom.db: " in server.banner
+        assert (await ask(server.port, GET)).body == b"ok"
 
 
 async def test_the_banner_says_what_to_set(tmp_path: Path) -> None:

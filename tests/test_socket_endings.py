@@ -19,7 +19,7 @@ from tests.support.frames import frame
 from tests.support.raw_wire import eventually
 from tests.support.script import Json
 from tests.support.sockets import Socket, close, creating, opened, prompt, result, text
-from tests.test_duplex import endings, gone
+from tests.test_duplex import endings, exchanges, gone
 
 TOOL = "headroom_retrieve"
 TOOLS: list[Json] = [{"type": "function", "name": "shell", "parameters": {}}]
@@ -122,6 +122,27 @@ async def test_what_a_client_asks_next_waits_for_the_end_and_what_it_says_else_d
         assert last["id"] == "r2" and last["output"] == [words("hi")] and last["usage"]["input_tokens"] == 20
 
 
+@pytest.mark.parametrize("large", [False, True], ids=["in fragments", "too large to be held"])
+async def test_a_round_goes_on_behind_the_message_that_the_client_is_sending(large: bool) -> None:
+    async with opened(ccr_tool="start", body_limit=2000) as socket:
+        await asked(socket)
+        said = b'{"type":"session.update","x":"' + b"x" * 5000 * large
+        sent = text(said + b'"}') if large else frame(Opcode.TEXT, said, fin=False) + frame(Opcode.CONT, b'"}')
+        begin = 3000 if large else len(sent) - 8
+        await socket.client.wire.send(sent[:begin])
+        assert await socket.origin.wire.exactly(begin) == sent[:begin]
+        (exchange,) = exchanges(socket.edge)
+        await socket.origin.wire.send(stream(*whole("r1", item("c1"))))
+        assert (await heard(socket))["type"] == "response.created"
+        await eventually(lambda: exchange._duplex is not None and exchange._duplex._further)
+        # What it asks next waits for the end, and is not waited for.
+        await socket.client.wire.send(sent[begin:] + text(creating(prompt("next"), tools=TOOLS)))
+        assert await socket.origin.wire.exactly(len(sent) - begin) == sent[begin:]
+        assert orjson.loads((await socket.origin.next()).payload or b"")["previous_response_id"] == "r1"
+        await socket.origin.wire.send(stream(*whole("r2")))
+        assert orjson.loads((await socket.origin.next()).payload or b"")["input"] == [prompt("next")]
+
+
 @pytest.mark.parametrize("seed", range(8))
 async def test_pieces_make_no_difference(seed: int) -> None:
     random = Random(seed)
@@ -172,6 +193,24 @@ async def test_an_origin_that_closes_between_rounds_is_heard_with_its_code() -> 
         await socket.client.wire.send(close(1011))
         assert (await socket.origin.next()).opcode == CLOSE
         await gone(socket)
+
+
+@pytest.mark.parametrize("closes", [True, False])
+async def test_an_origin_that_ends_with_a_response_is_heard_after_it(closes: bool) -> None:
+    async with opened(ccr_tool="start") as socket:
+        await asked(socket)
+        said = stream(*whole("r1", words("hi"), item("c1"), item("c2", "shell")))
+        await socket.origin.wire.send(said + (close(1001, "enough", masked=False) if closes else b""))
+        socket.origin.wire.close()
+        told = [await heard(socket) for _ in range(6)]
+        assert told[-1]["type"] == "response.completed"
+        assert told[-1]["response"]["output"] == [words("hi"), item("c2", "shell")]
+        if closes:
+            assert close_code((await socket.client.next()).payload or b"") == 1001
+            await socket.client.wire.send(close(1001))
+        assert await socket.client.ended() == ("end" if closes else "reset")
+        await gone(socket)
+        assert endings(socket) == {"origin_close" if closes else "origin_gone": 1}
 
 
 async def test_an_origin_that_goes_between_rounds_is_a_cut() -> None:
@@ -241,6 +280,18 @@ async def test_an_event_too_large_to_be_read_is_a_cut_after_something_was_hidden
         await socket.origin.wire.send(stream(created("r2"), *done(words("x" * 5000))))
         assert await socket.client.ended() == "reset"
         await gone(socket)
+
+
+async def test_fragments_that_hold_nothing_are_not_held_without_end() -> None:
+    async with opened(ccr_tool="start", answer_limit="64KiB") as socket:
+        begin = frame(Opcode.TEXT, b"{", fin=False, masked=False)
+        empty = frame(Opcode.CONT, b"", fin=False, masked=False) * 300
+        await socket.origin.wire.send(begin + empty)
+        assert await socket.client.wire.exactly(len(begin + empty)) == begin + empty
+        end = frame(Opcode.CONT, b"}", masked=False)
+        await socket.origin.wire.send(end)
+        assert await socket.client.wire.exactly(len(end)) == end
+        await going_on(socket)
 
 
 async def test_frames_that_are_none_go_as_they_come() -> None:

@@ -150,6 +150,13 @@ def test_what_is_too_large_is_skipped_and_what_follows_is_heard() -> None:
     assert hearing.feed(stream) == [Told("begun", "r1")] and hearing.between and not hearing.deaf
 
 
+def test_fragments_that_hold_nothing_are_skipped_where_they_are_many() -> None:
+    hearing = listener()
+    fragments = frame(Opcode.TEXT, b"", fin=False, masked=False) + frame(Opcode.CONT, b"", fin=False, masked=False) * 99
+    assert hearing.feed(fragments) == [] and not hearing._kept
+    assert hearing.feed(frame(Opcode.CONT, b"", masked=False) + sent(CREATED % b"r1")) == [Told("begun", "r1")]
+
+
 @pytest.mark.parametrize("keeps", [True, False])
 def test_deflated_messages_are_heard_in_their_context(keeps: bool) -> None:
     sender = PerMessageDeflate(False, not keeps, 15, 15)

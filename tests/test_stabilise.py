@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -22,16 +24,18 @@ from headroom.faults import StoreDown
 from headroom.ledger import Ledger
 from headroom.policy import POLICIES, AuthMode
 from headroom.providers import OPENAI_CHAT
-from headroom.stabilise import LIST_LIMIT, MEMO_BYTES, Stabiliser
+from headroom.stabilise import GENERATIONS, LIST_LIMIT, MEMO_BYTES, Stabiliser
 from headroom.store import SPACE_STICKY, MemoryStore, Name
 from headroom.zones.locate import Locator
-from tests.support import embedded
 from tests.support.cache_model import ANTHROPIC_PRICES, AnthropicCache, PrefixCache, Usage, bill
+from tests.support.embedded import edge_to
 from tests.support.loops import chat_loop, claude_code_loop, codex_loop, gemini_loop, opencode_loop, sdk_loop
 from tests.support.origin import Origin
 from tests.support.outputs import ToolOutput, invented, mixed
+from tests.support.raw_client import ask
 from tests.support.raw_wire import eventually
 from tests.support.replay_check import compare
+from tests.support.request_shape import dialect_of
 from tests.support.retrieving import (
     TALKS,
     begun,
@@ -47,7 +51,7 @@ from tests.support.retrieving import (
 )
 from tests.support.retrieving import bodies as bodies_of
 from tests.support.script import Script, ToolCall, Turn
-from tests.support.sessions import Session, scripted_origin
+from tests.support.sessions import ENDPOINTS, Session, scripted_origin
 
 NAMES = ("sort_tools", "sort_schema_keys", "place_cache_control", "place_prompt_cache_key")
 ALL: Mapping[str, object] = dict.fromkeys(NAMES, "enabled")
@@ -55,6 +59,15 @@ MARKED = {"type": "ephemeral"}
 Loop = Callable[[int, int, Sequence[ToolOutput]], Iterator[bytes]]
 
 big_sdk: Loop = partial(sdk_loop, bulk=3.0)
+
+
+def keyless(seed: int, turns: int, results: Sequence[ToolOutput]) -> Iterator[bytes]:
+    """Codex's session by a program that leaves it to the provider how it is cached."""
+    for body in codex_loop(seed, turns, results):
+        request = {key: value for key, value in json.loads(body).items() if key != "prompt_cache_key"}
+        yield json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 CLIENTS: Mapping[str, Loop] = {
     "sdk": sdk_loop,
     "sdk with long tools": big_sdk,
@@ -62,6 +75,7 @@ CLIENTS: Mapping[str, Loop] = {
     "claude code": claude_code_loop,
     "opencode": opencode_loop,
     "codex": codex_loop,
+    "responses": keyless,
     "chat": chat_loop,
     "chat with parts": partial(chat_loop, content="parts", python_json=True),
     "gemini": gemini_loop,
@@ -70,11 +84,6 @@ CLIENTS: Mapping[str, Loop] = {
 }
 RESULTS = mixed(5, 30, 400, 6_000)
 SHORT = [invented("search", at, 200) for at in range(12)]
-
-
-def edge_to(url: str, **settings: object) -> Edge:
-    """A proxy that is never in a hurry: what a session is compared with must have had the same texts pressed."""
-    return embedded.edge_to(url, **{"press_deadline": "30s", "press_deadline_limit": "60s", **settings})
 
 
 async def through(bodies: Iterable[bytes], *fields: bytes, **settings: object) -> list[bytes]:
@@ -137,6 +146,10 @@ def usages(bodies: Sequence[bytes]) -> list[Usage]:
 LOGINS = {
     "oauth": (b"Authorization: Bearer sk-ant-oat01-x",),
     "jwt": (b"Authorization: Bearer a.b.c",),
+    "oauth beside an empty key": (b"x-api-key: ", b"Authorization: Bearer sk-ant-oat01-x"),
+    "oauth behind two blanks": (b"Authorization: Bearer  sk-ant-oat01-x",),
+    "a login at Google": (b"Authorization: Bearer ya29.a0AfB_x",),
+    "a login at GitHub": (b"Authorization: Bearer gho_x",),
     "subscription": (b"Authorization: Bearer sk-ant-oat01-x", b"User-Agent: claude-cli/2.1"),
 }
 
@@ -180,8 +193,39 @@ async def test_a_marker_anywhere_keeps_all_from_being_done(place: str) -> None:
     assert await through([raw], **ALL) == [raw]
 
 
-async def test_breakpoints_of_the_other_kind_count_as_well() -> None:
-    body = json.loads(shuffled(chat_loop(1, 1, SHORT))[0]) | {"prompt_cache_options": {"mode": "explicit"}}
+async def test_a_marker_that_is_spelled_with_escapes_counts_as_well() -> None:
+    body = json.loads(shuffled(big_sdk(1, 1, SHORT))[0])
+    PLACES["system"](body)
+    raw = json.dumps(body).encode().replace(b"cache_control", b"c\\u0061che\\u005Fcontrol")
+    assert await through([raw], **ALL) == [raw]
+    told = json.dumps(json.dumps(json.loads(raw))).encode().replace(b"cache_control", b"c\\\\u0061che_control")
+    quoted = json.dumps(json.loads(shuffled(big_sdk(1, 1, SHORT))[0]) | {"system": "told"}).encode()
+    quoted = quoted.replace(b'"told"', told)
+    assert await through([quoted], **ALL) != [quoted], "what only a text says marks nothing"
+
+
+OWN: Mapping[str, tuple[Loop, Mapping[str, object]]] = {
+    "options": (chat_loop, {"prompt_cache_options": {"mode": "explicit"}}),
+    "chat, key": (chat_loop, {"prompt_cache_key": "mine"}),
+    "chat, retention": (chat_loop, {"prompt_cache_retention": "24h"}),
+    "responses, key": (codex_loop, {}),
+    "responses, retention": (codex_loop, {"prompt_cache_key": None, "prompt_cache_retention": "24h"}),
+    "responses, top": (codex_loop, {"prompt_cache_key": None, "cache_control": MARKED}),
+    "gemini": (gemini_loop, {"cachedContent": "cachedContents/x"}),
+    "gemini, the other spelling": (gemini_loop, {"cached_content": "cachedContents/x"}),
+}
+
+
+@pytest.mark.parametrize("how", OWN)
+async def test_a_client_that_says_how_its_prompt_is_cached_sends_what_it_sent(how: str) -> None:
+    loop, members = OWN[how]
+    bodies = [json.dumps(json.loads(body) | members).encode() for body in shuffled(loop(1, 3, SHORT))]
+    assert await through(bodies, **ALL) == bodies
+
+
+async def test_a_marker_within_an_item_of_any_kind_counts() -> None:
+    body = json.loads(shuffled(keyless(1, 1, SHORT))[0])
+    body["input"][-1]["content"][-1]["cache_control"] = MARKED
     raw = json.dumps(body).encode()
     assert await through([raw], **ALL) == [raw]
 
@@ -203,7 +247,7 @@ async def test_a_conversation_that_is_first_seen_half_way_is_not_touched(client:
     ids=["stored", "silent", "continued", "conversation"],
 )
 async def test_what_the_provider_keeps_and_continues_by_an_id_is_not_touched(given: Mapping[str, object]) -> None:
-    body = json.loads(shuffled(codex_loop(1, 1, SHORT))[0]) | given
+    body = json.loads(shuffled(keyless(1, 1, SHORT))[0]) | given
     raw = json.dumps({key: value for key, value in body.items() if value is not None}).encode()
     assert await through([raw], **ALL) == [raw]
 
@@ -211,7 +255,7 @@ async def test_what_the_provider_keeps_and_continues_by_an_id_is_not_touched(giv
 # --- what is done ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("client", [name for name in CLIENTS if name not in ("claude code", "opencode")])
+@pytest.mark.parametrize("client", [name for name in CLIENTS if name not in ("claude code", "opencode", "codex")])
 async def test_a_client_that_shuffles_its_tools_sends_them_in_one_order(client: str) -> None:
     plain = list(CLIENTS[client](1, 4, SHORT))
     settings = {"sort_tools": "enabled", "sort_schema_keys": "enabled"}
@@ -219,6 +263,15 @@ async def test_a_client_that_shuffles_its_tools_sends_them_in_one_order(client: 
     assert await through(shuffled(plain, 2), **settings) == received
     assert [names(body) for body in received] == [sorted(names(body)) for body in plain]
     assert [bare(json.loads(body)) for body in received] == [bare(json.loads(body)) for body in plain]
+
+
+async def test_a_server_that_is_called_with_another_token_stays_where_it_is() -> None:
+    """The token is no part of the prompt, so the provider has cached what it stands in."""
+    bodies = [json.loads(body) for body in keyless(1, 6, SHORT)]
+    for at, body in enumerate(bodies):
+        body["tools"] += [{"type": "mcp", "server_label": "s", "server_url": "u", "authorization": f"token {at}"}]
+    received = await through([json.dumps(body).encode() for body in bodies], sort_tools="enabled")
+    assert len({tuple(tool.get("server_label") for tool in json.loads(body)["tools"]) for body in received}) == 1
 
 
 async def test_each_is_a_setting_of_its_own() -> None:
@@ -267,11 +320,11 @@ async def test_a_prompt_is_named_unless_the_client_names_it(given: object, kept:
     assert bare(made) == bare(body)
 
 
-@pytest.mark.parametrize("client", ["chat", "codex"])
+@pytest.mark.parametrize("client", ["chat", "responses"])
 async def test_a_prompt_keeps_its_name_and_shares_it_with_its_like(client: str) -> None:
     def session(seed: int, **other: object) -> list[bytes]:
         bodies = [json.loads(body) | other for body in shuffled(CLIENTS[client](seed, 3, SHORT), seed)]
-        return [json.dumps({k: v for k, v in b.items() if k != "prompt_cache_key"}).encode() for b in bodies]
+        return [json.dumps(body).encode() for body in bodies]
 
     async def keys(bodies: Sequence[bytes]) -> set[str]:
         return {json.loads(body)["prompt_cache_key"] for body in await through(bodies, **ALL)}
@@ -340,6 +393,64 @@ async def test_a_marker_that_comes_later_takes_ours_away_and_nothing_else() -> N
     assert bare(json.loads(received[3])) == bare(late)
 
 
+@pytest.mark.parametrize("client", ["chat", "gemini", "responses", "sdk with long tools"])
+async def test_one_that_opens_as_another_did_half_way_is_done_all_of_its_turns(client: str) -> None:
+    """As where a proxy that is started with other settings finds a run under way, and another one follows it."""
+    other, bodies = shuffled(CLIENTS[client](1, 3, RESULTS)), shuffled(CLIENTS[client](1, 3, SHORT))
+    received = await through([other[1], *bodies, other[2]], **ALL)
+    assert [names(body) == sorted(names(body)) for body in received] == [False, True, True, True, False]
+
+
+@pytest.mark.parametrize("turns", [(0, 1, 0, 1, 2, 2), (1, 0, 1, 0, 2, 2), (1, 1, 0, 0, 1, 0)])
+async def test_a_client_with_markers_that_opens_as_another_without_sends_what_it_sent(turns: Sequence[int]) -> None:
+    """Whichever comes first; and the other's go on as they began."""
+    plain = shuffled(big_sdk(1, 3, SHORT))
+    marked = shuffled(partial(sdk_loop, bulk=3.0, marker="last")(1, 3, SHORT))
+    order = [iter(marked), iter(plain)]
+    bodies = [body for turn in turns for body in [next(order[turn % 2], b"")] if body]
+    received = await through(bodies, **ALL)
+    for came, went in zip(bodies, received, strict=True):
+        if came in marked:
+            assert went == came
+        else:
+            assert names(went) == sorted(names(came)) and went.count(b"cache_control") > 0
+
+
+def with_tools_more(bodies: Iterable[bytes], *added: tuple[int, Sequence[str]]) -> list[bytes]:
+    """The same session of a client that finds more tools from certain requests on, and puts them at the end."""
+    made = []
+    for number, body in enumerate(bodies):
+        request = json.loads(body)
+        tools = request["tools"]
+        functions = tools[0].get("functionDeclarations", tools)
+        like = json.dumps(functions[0]), json.dumps((functions[0].get("function") or functions[0])["name"])
+        for at, more in added:
+            functions += [json.loads(like[0].replace(like[1], json.dumps(name))) for name in more if number >= at]
+        made.append(json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode())
+    return made
+
+
+@pytest.mark.parametrize("client", ["chat", "gemini", "responses", "sdk with long tools"])
+async def test_tools_that_are_found_later_stand_behind_those_of_before(client: str, tmp_path: Path) -> None:
+    """Else the provider would have to read what follows on the first of them anew, which it does not have to without
+    us; and their order is the same whatever order the client has them in."""
+    bodies = with_tools_more(CLIENTS[client](1, 4, SHORT), (1, ("Zeta", "Alpha")), (2, ("Beta",)))
+    without = usages(await through(bodies))
+    async with scripted_origin() as origin:
+        session = Session(origin)
+        for body in bodies:
+            async with edge_to(origin.url, store=tmp_path / "store", **ALL) as proxy:
+                await session.turn(proxy.port, body)
+    received = session.received
+    for now, before in list(zip(usages(received), without, strict=True))[1:]:
+        assert now.read >= before.read
+    own = sorted(names(bodies[0]))
+    more = (["Alpha", "Zeta"], ["Alpha", "Zeta", "Beta"], ["Alpha", "Zeta", "Beta"])
+    assert [names(body) for body in received] == [own, *([*own, *found] for found in more)]
+    again = await through(shuffled(bodies), sort_tools="enabled")
+    assert [names(body) for body in again] == [names(body) for body in received]
+
+
 class Flaky(MemoryStore):
     """A store that fails while it is told to."""
 
@@ -390,6 +501,32 @@ async def test_a_first_request_that_comes_again_goes_the_same() -> None:
     first = shuffled(big_sdk(1, 1, SHORT))[0]
     received = await through([first, first, first], **ALL)
     assert len(set(received)) == 1 and received[0] != first
+
+
+@pytest.mark.parametrize("client", ["chat", "responses", "gemini", "sdk with long tools"])
+async def test_first_requests_at_the_same_time_through_two_workers_go_the_same_way(client: str, tmp_path: Path) -> None:
+    """Of one conversation, as a client sends them again that has not got an answer; its later requests follow suit."""
+    bodies = list(CLIENTS[client](1, 2, SHORT))
+    others = [json.dumps(json.loads(bodies[0]) | {"model": f"m{at}"}).encode() for at in range(6)]
+    async with (
+        scripted_origin() as origin,
+        edge_to(origin.url, store=tmp_path / "store", **ALL) as one,
+        edge_to(origin.url, store=tmp_path / "store", **ALL) as other,
+    ):
+
+        async def send(at: int, proxy: Edge, body: bytes) -> None:
+            path = ENDPOINTS[dialect_of(json.loads(body))]
+            head = b"POST %b HTTP/1.1\r\nHost: x\r\nx-api-key: k\r\nContent-Length: %d\r\n\r\n" % (path, len(body))
+            assert (await ask(proxy.port, head + body)).status == 200
+
+        sent = [(at, (one, other)[at % 2], shuffled([body], at)[0]) for at, body in enumerate(others)]
+        await asyncio.gather(*(send(*each) for each in sent))
+        for proxy in (one, other):
+            await send(0, proxy, shuffled([bodies[1]])[0])
+        went = [json.loads(request.body) for request in origin.requests]
+    assert len({body.get("prompt_cache_key") for body in went}) == 1
+    assert len({json.dumps(body["tools"]) for body in went}) == 1
+    assert all(names(json.dumps(body).encode()) == sorted(names(bodies[0])) for body in went)
 
 
 async def test_the_retrieve_tool_stays_behind_the_clients() -> None:
@@ -465,7 +602,7 @@ async def test_no_prefix_is_broken_and_the_bill_is_not_higher(client: str, turns
         assert now.read >= before.read
 
 
-@pytest.mark.parametrize("client", ["chat", "gemini", "codex", "sdk with long tools"])
+@pytest.mark.parametrize("client", ["chat", "gemini", "responses", "sdk with long tools"])
 async def test_shuffled_tools_are_read_from_the_cache_again(client: str) -> None:
     bodies = shuffled(CLIENTS[client](1, 4, SHORT))
     without, stable = usages(await through(bodies)), usages(await through(bodies, **ALL))
@@ -484,9 +621,59 @@ async def test_markers_pay_from_the_second_request_on(seed: int) -> None:
     assert marked[0].uncached > 0, "what the first request says is not written: it may be the only one"
 
 
+def retold(bodies: Iterable[bytes], system: Callable[[int], str]) -> list[bytes]:
+    """The same session with another system text, made of the request's number."""
+    made = [json.loads(body) | {"system": system(number)} for number, body in enumerate(bodies)]
+    return [json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() for body in made]
+
+
+RULES = "Rules. " * 8_000
+UNSTEADY: Mapping[str, Callable[[int], list[bytes]]] = {
+    "tools": lambda turns: shuffled(big_sdk(1, turns, SHORT)),
+    "system": lambda turns: retold(big_sdk(1, turns, SHORT), lambda number: f"It is 12:{number:02}. {RULES}"),
+    "system, few tools": lambda turns: retold(sdk_loop(1, turns, SHORT), lambda number: f"At {number}: {RULES}"),
+    "both": lambda turns: shuffled(retold(big_sdk(1, turns, SHORT), lambda number: f"At {number}: {RULES}")),
+}
+
+
+@pytest.mark.parametrize("what", UNSTEADY)
+async def test_what_is_another_on_every_turn_is_not_written_again_for_more(what: str) -> None:
+    """It is never read, so that every marker on it or behind it would only cost: after the first request, none does."""
+    bodies = UNSTEADY[what](8)
+    plain, marked = usages(bodies), usages(await through(bodies, place_cache_control="enabled"))
+    for now, before in list(zip(marked, plain, strict=True))[1:]:
+        assert bill([now]) <= bill([before])
+
+
+async def test_what_is_another_once_is_marked_again_when_it_has_stayed(tmp_path: Path) -> None:
+    bodies = retold(with_tools_more(big_sdk(1, 10, SHORT), (2, ("Alpha",))), lambda number: f"{number >= 5}. {RULES}")
+    async with scripted_origin() as origin:
+        session = Session(origin)
+        for body in bodies:
+            settings = {"store": tmp_path / "store", "place_cache_control": "enabled"}
+            async with edge_to(origin.url, **settings) as proxy:
+                await session.turn(proxy.port, body)
+    found, plain = usages(session.received), usages(bodies)
+    assert [use.read > 0 for use in found] == [at not in (0, 2) for at in range(10)]
+    assert [use.write_5m > 0 for use in found][:7] == [True, True, False, True, True, False, True]
+    for turns in range(5, 11):
+        assert bill(found[:turns], ANTHROPIC_PRICES) <= bill(plain[:turns], ANTHROPIC_PRICES)
+    assert all(body.count(b'"cache_control"') <= 4 for body in session.received)
+
+
 async def test_a_single_small_request_costs_what_it_cost() -> None:
     bodies = list(sdk_loop(1, 1, SHORT, bulk=0.5))
     assert bill(usages(await through(bodies, **ALL))) == bill(usages(bodies))
+
+
+async def test_tools_that_are_added_again_and_again_are_told_apart_so_often() -> None:
+    bodies = with_tools_more(chat_loop(1, 24, SHORT), *[(at, (f"tool {99 - at}",)) for at in range(1, 24)])
+    received = await through(bodies, sort_tools="enabled")
+    own = len(names(bodies[0]))
+    assert [len(names(body)) for body in received] == [own + at for at in range(24)]
+    kept = [sum(a == b for a, b in zip(names(one), names(two), strict=False)) for one, two in pairwise(received)]
+    assert kept[: GENERATIONS - 1] == [own + at for at in range(GENERATIONS - 1)]
+    assert names(received[-1])[own + GENERATIONS - 1 :] == sorted(names(received[-1])[own + GENERATIONS - 1 :])
 
 
 async def test_a_list_of_tools_beyond_all_measure_is_left_as_it_is() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from headroom import sqlite_file
 from headroom.faults import StoreDown
 from headroom.store import SPACE_DECISION, SPACE_TEXT, Name
 from headroom.store_file import SCHEMA_VERSION, Database
@@ -446,7 +447,11 @@ asyncio.run(main())
 """
 
 
-async def test_a_process_that_writes_all_the_time_does_not_keep_others_from_it(disk: Disk, path: Path) -> None:
+async def test_a_process_that_writes_all_the_time_does_not_keep_others_from_it(
+    disk: Disk, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # On a busy machine a turn may be long in coming; that it comes is what counts.
+    monkeypatch.setattr(sqlite_file, "BUSY_MS", 60_000)
     child = subprocess.Popen([sys.executable, "-c", _WRITER, str(path), "0", "100", "1000"], stdout=subprocess.PIPE)
     try:
         assert child.stdout is not None

@@ -13,17 +13,19 @@ from headroom.edge import Edge
 from headroom.memory import Scope
 from headroom.recollection import MEMORY_TOOLS
 from headroom.zones.forms import Style
+from headroom.zones.hints import Hints
 from headroom.zones.press import Floors, Verdict, press
 from headroom.zones.yardstick import Yardstick
 from tests.support.cache_model import bill
+from tests.support.embedded import edge_to
 from tests.support.loops import transcript
 from tests.support.origin import Origin
-from tests.support.raw_client import connect, read_answer
+from tests.support.raw_client import ask, connect, read_answer
 from tests.support.raw_wire import LIMIT
 from tests.support.replay_check import PRICES, compare
 from tests.support.request_shape import dialect_of, parse
 from tests.support.sessions import Session, scripted_origin
-from tests.test_replay import CLIENTS, TURNS, edge, paying
+from tests.test_replay import CLIENTS, TURNS, paying
 
 HEAD = "## Relevant Memories"
 TOOLS = tuple(tool.name for tool in MEMORY_TOOLS)
@@ -33,7 +35,7 @@ SHOP = Scope("shop", "ada", "project")
 def remembering(origin: Origin, folder: Path, **settings: object) -> Edge:
     """A proxy with memories of one project and one user, in a file."""
     given = {"memory_mode": "auto_tail", "memory_project": "shop", "memory_user": "ada"}
-    return edge(origin.url, memory_store=folder / "memory.sqlite", **{**given, **settings})
+    return edge_to(origin.url, memory_store=folder / "memory.sqlite", **{**given, **settings})
 
 
 async def save(proxy: Edge, text: str, scope: Scope = SHOP) -> None:
@@ -290,6 +292,25 @@ async def test_a_memory_that_cannot_be_reached_costs_the_request_nothing(tmp_pat
         assert await session.turn(proxy.port, body) == body
 
 
+async def test_health_says_why_a_memory_cannot_be_reached_until_it_can_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    body = chat(("user", "Why does the checkout fail?"))
+    async with scripted_origin() as origin, remembering(origin, tmp_path / "file") as proxy:
+        assert await Session(origin).turn(proxy.port, body) == body
+        found = await memory_health(proxy)
+        assert found["status"] == "down" and str(found["trouble"]).startswith("memory.sqlite: ")
+        (tmp_path / "file").unlink()
+        await Session(origin).turn(proxy.port, chat(("user", "Why does the login fail?")))
+        found = await memory_health(proxy)
+        assert (found["status"], found["trouble"]) == ("up", "")
+
+
+async def memory_health(proxy: Edge) -> dict[str, object]:
+    answer = await ask(proxy.port, b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    checks: dict[str, dict[str, object]] = json.loads(answer.body)["checks"]
+    return checks["memory"]
+
+
 async def test_neither_log_nor_metrics_tell_what_is_remembered_or_asked(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     async with scripted_origin() as origin:
@@ -314,9 +335,9 @@ async def test_what_went_without_a_tail_because_of_a_fault_goes_so_again(
 ) -> None:
     gate = threading.Event()
 
-    def held(text: str, floors: Floors, measure: Yardstick, style: Style) -> Verdict:
+    def held(text: str, floors: Floors, measure: Yardstick, style: Style, hints: Hints | None) -> Verdict:
         gate.wait(LIMIT)
-        return press(text, floors, measure, style)
+        return press(text, floors, measure, style, hints=hints)
 
     monkeypatch.setattr("headroom.shrink.press", held)
     hurried = {"press_deadline": 0, "press_deadline_per_kib": 0, "press_deadline_limit": 0, "inline_bytes": 0}

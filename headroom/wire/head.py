@@ -195,9 +195,14 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def upgrade(self) -> bool:
-        """Whether the client asks to switch protocols (RFC 9110 §7.8)."""
+        """Whether the client asks to switch protocols (RFC 9110 §7.8).
+
+        Nobody may on HTTP/1.0. Asking for HTTP/2 in this way is obsolete (RFC 9113 §3.1), and left out: some clients do
+        it with every request, and do without.
+        """
         upgrade = self.fields.get(b"upgrade")
-        return upgrade is not None and b"upgrade" in tokens(self.fields.get(b"connection", b""))
+        asks = upgrade is not None and b"upgrade" in tokens(self.fields.get(b"connection", b""))
+        return asks and self.minor == 1 and upgrade != b"h2c"
 
 
 class ResponseHead(msgspec.Struct, frozen=True, gc=False):

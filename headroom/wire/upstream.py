@@ -124,7 +124,8 @@ class UpstreamLink(asyncio.Protocol):
     def hang_up(self) -> None:
         """End the lease; what was written still goes to the origin, then the connection closes."""
         self._sink = None
-        self._dialer.watch.discard(self)
+        self.heard = self._dialer.watch.now
+        self._dialer.watch.add(self)  # an origin may never take it
         self._transport.close()
 
     def abort(self) -> None:
@@ -190,6 +191,7 @@ class UpstreamLink(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
         self._dialer.links.discard(self)
+        self._dialer.watch.discard(self)
         self._ended(exc)
 
     def _ended(self, exc: Exception | None) -> None:
@@ -217,9 +219,13 @@ class UpstreamLink(asyncio.Protocol):
             self._sink.origin_writable(True)
 
     def check(self, now: float) -> None:
-        """Called by the watch: give up on an origin that has been silent for too long."""
-        if self._sink is not None and not self._paused and now - self.heard > self._dialer.silence:
+        """Called by the watch: give up on an origin that has been silent for too long, or does not take the last."""
+        if (self._paused and self._sink is not None) or now - self.heard <= self._dialer.silence:
+            return
+        if self._sink is not None:
             self._fail(self._sink, UpstreamSilent(f"no byte from the origin for {self._dialer.silence:g} s"))
+        else:
+            self.abort()
 
     # Endings.
 

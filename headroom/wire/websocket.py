@@ -38,6 +38,7 @@ PROTOCOL_ERROR: Final = 1002
 INVALID_DATA: Final = 1007
 
 CONTROL_LIMIT: Final = 125  # bytes of a control frame's payload (RFC 6455 §5.5)
+HELD_COST: Final = 256  # bytes that a held frame takes besides its own: what holds little may come in many
 _WHOLE_TEXT: Final = 0x81  # the first byte of a text message in one frame, not deflated
 _PEEK: Final = 64  # decoded bytes that say what a message is
 _TAIL: Final = b"\0\0\xff\xff"  # what a sender leaves off a deflated message (RFC 7692 §7.2.1)

@@ -85,22 +85,24 @@ class Prompts:
         return Prompt((at, bytes(system)), tuple(turns), last)
 
 
-def placed(prompt: Prompt, tools: int, marker: bytes, markable: frozenset[str], *, write: float, read: float) -> Placed:
+def placed(
+    prompt: Prompt, tools: int, marker: bytes, markable: frozenset[str], *, write: float, read: float, since: int = 0
+) -> Placed:
     """Where `marker`, a member, goes besides the tools, which are `tools` bytes and marked, unless that is 0.
 
-    `write` and `read` are prices relative to a plain token. A function of the body alone: what earlier requests of the
-    conversation had is worked out anew. At most three
-    markers, `whole` being one.
+    `write` and `read` are prices relative to a plain token. Tools and system text have been marked as they are since
+    turn `since`: what earlier requests of the conversation had is worked out anew from there. At most three markers,
+    `whole` being one.
     """
     at, system = prompt.system
     edits = _in_system(at, system, marker, markable)
     head = tools + len(system)
     first = prompt.turns[0][0] if prompt.turns else 0
-    sizes = [head + start + len(content) - first for start, content in prompt.turns]
+    sizes = [head + start + len(content) - first for start, content in prompt.turns[since:]]
     before, now = _marked(head if edits else tools, sizes, write - 1.0, 1.0 - read)
     whole = False
     if before > 0:
-        insert = _insert(*prompt.turns[before], marker, markable)
+        insert = _insert(*prompt.turns[since + before], marker, markable)
         edits += [insert] if insert is not None else []
     if now:
         start, content = prompt.turns[-1]

@@ -17,12 +17,15 @@ _OBJECT: msgspec.json.Decoder[dict[str, msgspec.Raw]] = msgspec.json.Decoder(dic
 _NUMBER = r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?"
 _LITERAL = re.compile(rf"{_NUMBER}|true|false|null")
 # What a bare cell must not look like: another value, an escape, a blank at either end, or the end of a cell or line.
-_END_OF_CELL = r".*[,\x00-\x1f\x7f\u0085\u2028\u2029]|.*\s\Z"
+_END = r",\x00-\x1f\x7f\u0085\u2028\u2029"
+_END_OF_CELL = rf"[^{_END}]*+[{_END}]|.*+(?<=\s)"
 NOT_BARE = re.compile(rf'(?:{_NUMBER}|true|false|null)\Z|[\s"\[{{~=@^&]|{_END_OF_CELL}', re.DOTALL)
 NOT_REST = re.compile(rf'\Z|[\s"\[{{~=@^&]|{_END_OF_CELL}', re.DOTALL)  # the same where only text can be meant
 NAME = re.compile(r"[A-Za-z_$][\w$/:-]*", re.ASCII)
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
-STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
+_BRACKETS = re.compile(STRING.pattern + r"|[\[\]{}]")
+_AS_IT_IS = frozenset('"[{@')  # what a cell begins with that is a token itself, or refers to a table
+_LITERALS = frozenset("-0123456789tfn")  # what one begins with that may be
 
 Row: TypeAlias = dict[str, bytes]
 """An object's members, every value a raw token."""
@@ -35,6 +38,8 @@ def dict_of(raw: bytes) -> Row:
 
 def token(text: str) -> str:
     """`text` as a JSON string."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return f'"{text}"'
     return to_token(text).decode()
 
 
@@ -55,7 +60,8 @@ def write_cell(raw: bytes) -> str:
 
 def read_cell(cell: str) -> str:
     """The JSON token of a cell: itself, also if it refers to a table, or the string that a bare text stands for."""
-    if cell[:1] in ('"', "[", "{", "@") or _LITERAL.fullmatch(cell):
+    first = cell[:1]
+    if first in _AS_IT_IS or (first in _LITERALS and _LITERAL.fullmatch(cell)):
         return cell
     return token(cell)
 

@@ -94,19 +94,22 @@ def _clusters(lines: list[str], keys_of: dict[int, list[str]]) -> list[list[int]
     return [rows for rows, _, _ in clusters]
 
 
-def _groups(lines: list[str], rows: list[int], tries: int = 2) -> list[Group]:
-    """A cluster as a group; as several where its lines differ in blanks in a way that padding does not explain.
-
-    After that many `tries` any other blanks tell groups apart, so that this ends.
-    """
+def _groups(lines: list[str], rows: list[int]) -> list[Group]:
+    """A cluster as a group; as several where its lines differ in blanks in a way that padding does not explain."""
     fields = [lines[at].split() for at in rows]
-    parts: list[Part] = []
     if all(" ".join(split) == lines[at] for split, at in zip(fields, rows, strict=True)):
+        parts: list[Part] = []
         for values in zip(*fields, strict=True):
             parts += (Column([*values]), " ")
         return [Group(rows, parts[:-1])]
-    # Blanks, field, blanks, …, blanks: always with those at both ends, which may be empty.
-    columns = [*zip(*[_with_blanks(lines[at]) for at in rows], strict=True)]
+    return _by_blanks(rows, [*zip(*[_with_blanks(lines[at]) for at in rows], strict=True)])
+
+
+def _by_blanks(rows: list[int], columns: list[tuple[str, ...]], tries: int = 2) -> list[Group]:
+    """The groups of lines of which `columns` have blanks, field, blanks, …, blanks: always with those at both ends,
+    which may be empty. After that many `tries` any other blanks tell groups apart, so that this ends.
+    """
+    parts: list[Part] = []
     padded: dict[int, int] = {}
     odd: list[int] = []
     last = len(columns) - 1
@@ -133,9 +136,14 @@ def _groups(lines: list[str], rows: list[int], tries: int = 2) -> list[Group]:
         del odd[0]
     if odd:
         apart: dict[tuple[str, ...], list[int]] = {}
-        for index, row in enumerate(rows):
-            apart.setdefault(tuple([columns[at][index] for at in odd]), []).append(row)
-        return [group for some in apart.values() if len(some) >= MIN_ROWS for group in _groups(lines, some, tries - 1)]
+        for index, runs in enumerate(zip(*[columns[at] for at in odd], strict=True)):
+            apart.setdefault(runs, []).append(index)
+        groups: list[Group] = []
+        for some in apart.values():
+            if len(some) >= MIN_ROWS:
+                theirs = [*map(rows.__getitem__, some)]
+                groups += _by_blanks(theirs, [tuple(map(column.__getitem__, some)) for column in columns], tries - 1)
+        return groups
     for at, values in enumerate(columns):
         if at % 2:
             parts.append(Column([*values], width=padded.get(at, 0)))

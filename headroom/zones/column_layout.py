@@ -147,7 +147,8 @@ def fitting(line: str, layout: Layout) -> list[str] | None:
     last = len(layout.columns) - 1
     for number, column in enumerate(layout.columns):
         # A cell ends at a blank, in the gap or, if it is too long, behind it.
-        cut = line.find(" ", max(column.gap, at)) if number < last else -1
+        gap = column.gap
+        cut = line.find(" ", gap if gap > at else at) if number < last else -1
         if cut < 0:
             cut = length
         cell = line[at:cut].strip(" ")
@@ -233,9 +234,9 @@ def _head(columns: Sequence[Column], values: Sequence[Sequence[str]]) -> None:
         if column.constant is not None or column.filled:
             continue
         said = sum(map(len, column.template)) * len(cells)
-        cuts = ["", *(cut for cut in ("::", "/") if sum(cut in cell for cell in cells) * 4 > len(cells) * 3)]
+        cuts = ["", *(cut for cut in ("::", "/") if sum([cut in cell for cell in cells]) * 4 > len(cells) * 3)]
         for cut in cuts[:2]:
-            fronts = [front(cell, cut) for cell in cells]
+            fronts = [front(cell, cut) for cell in cells] if cut else cells
             length = sum(map(len, fronts))
             if length < _LEAST_FRONT * len(cells) or (cut and any(" " in one for one in fronts)):
                 continue

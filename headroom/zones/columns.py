@@ -50,7 +50,7 @@ def encode(text: str) -> str | None:
     lines = text.split("\n")
     if end:
         lines.pop()
-    if ("  " not in text and text.count(" ") < 2 * len(lines)) or any(line.startswith(TITLE) for line in lines):
+    if ("  " not in text and text.count(" ") < 2 * len(lines)) or text.startswith(TITLE) or "\n" + TITLE in text:
         return None
     out: list[str] = []
     layout: Layout | None = None
@@ -84,7 +84,7 @@ def encode(text: str) -> str | None:
         if layout is not None:
             uses.update(row[:1] for row in rows if row[:1] in ("=", "+"))
             uses.update(_said(column) for column in layout.columns)
-            if any("~" in row for row in rows):
+            if "~" in "\n".join(rows):
                 uses.add("~")
         out += rows
     if not spec:
@@ -106,12 +106,14 @@ def decode(pressed: str) -> str:
         raise ValueError("no table with narrow columns")
     out: list[str] = []
     layout: Layout | None = None
+    counts: list[int] = []  # of the words in the cells that rows give
     for line in lines:
         if line.startswith(TITLE):
             match = _TITLE.fullmatch(line)
             if match is None:
                 raise ValueError("columns that cannot be read")
             layout = None if match[1] == "off" else column_layout.read(match[1])
+            counts = [column.words for column in layout.live] if layout is not None else []
         elif layout is None or not line:
             out.append(line)
         elif line[0] == "=":
@@ -121,7 +123,7 @@ def decode(pressed: str) -> str:
                 raise ValueError("a heading of no column")
             layout.under = line[1:]
         else:
-            out.append(render(_read_row(line, layout), layout))
+            out.append(render(_read_row(line, layout, counts), layout))
     return "\n".join(out) + end
 
 
@@ -253,7 +255,7 @@ def _write_all(cells: Sequence[str]) -> str | None:
 # Reading.
 
 
-def _read_row(line: str, layout: Layout) -> list[str]:
+def _read_row(line: str, layout: Layout, counts: Sequence[int]) -> list[str]:
     """The cells of a row. Raises ValueError."""
     columns = layout.columns
     if line[0] == "+":
@@ -261,18 +263,16 @@ def _read_row(line: str, layout: Layout) -> list[str]:
         if len(cells) != len(columns):
             raise ValueError("a row has another number of cells than there are columns")
         return cells
-    return list(_cells(line, layout))
+    return list(_cells(line.split(" "), layout, counts))
 
 
-def _cells(line: str, layout: Layout) -> Iterator[str]:
-    columns, live = layout.columns, layout.live
-    words = line.split(" ")
-    fixed = sum(column.words for column in live)
-    any_number = len(words) - fixed
-    if any_number < (1 if any(not column.words for column in live) else 0):
+def _cells(words: Sequence[str], layout: Layout, counts: Sequence[int]) -> Iterator[str]:
+    """The cells that these words are, by how many words the cells of the live columns have."""
+    any_number = len(words) - sum(counts)
+    if any_number < (1 if 0 in counts else 0):
         raise ValueError("a row has too few cells")
     at = 0
-    for column in columns:
+    for column in layout.columns:
         if column.constant is not None:
             yield column.constant
             continue

@@ -35,35 +35,35 @@ class Kind(StrEnum):
 
 
 # A path (no blank, no colon, neither a time of day nor a date with an hour), a line number, and the separator.
-HIT = re.compile(r"(?!\d+:|\[?\d{4}-\d\d-\d\dT\d\d:)([^\s:]+):(\d+):")
+HIT = re.compile(r"(?!\d++:|\[?\d{4}-\d\d-\d\dT\d\d:)([^\s:]++):(\d++):")
 _CLOCK = re.compile(r"\d\d:\d\d:\d\d\b", re.ASCII)  # what may look like the number of a line
 _CONTEXT = re.compile(r"(?!\[?\d{4}-\d\d-\d\d)[^\s:]+-\d+-")
 # A match without a line number: a path with a folder or an ending, and the separator.
-BARE_HIT = re.compile(r"(?!\w+://)(?=[^\s:]*[/.])([^\s:]+):(?![\d:/]|\s*\Z)")
+BARE_HIT = re.compile(r"(?!\w++://)(?=[^\s:]*[/.])([^\s:]++):(?![\d:/]|\s*\Z)")
 _IN_GROUP = re.compile(r"\d+[:-]|  Line \d+: |L\d+: ")
 _HEADING = re.compile(r"(?:File: )?(?=[^\s|]*[/.\\])[^\s|]+\Z")
 _DIFF_HEAD = re.compile(
     r"diff --git |diff --combined |diff --cc |--- (?:a/|/dev/null)|@@ -\d+(?:,\d+)? \+\d+(?:,\d+)? @@"
 )
-_SAID = re.compile(r"[^\s:]+:\d+:(?:\d+:)? ?(?:error|warning|note|fatal|info|hint|[A-Z]+\d+\b)")
+_SAID = re.compile(r"[^\s:]++:\d++:(?:\d++:)? ?(?:error|warning|note|fatal|info|hint|[A-Z]+\d+\b)")
 # What compilers, linters and test runners print around the code that they quote.
 _REPORT = re.compile(
-    r"\s*(?:--> |\d+ \| |\|(?: +[~^|]|\Z)|[~^]+[~^ -]*\Z|\^-+|= (?:note|help): |_{5,} .* _{5,}\Z|={5,} .* ={5,}\Z)"
+    r"\s*+(?:--> |\d++ \| |\|(?: +[~^|]|\Z)|[~^]+[~^ -]*\Z|\^-+|= (?:note|help): |_{5,} .* _{5,}\Z|={5,} .* ={5,}\Z)"
     r"|E {3,}|>  |(?:fatal )?(?:error|warning|note)(?:\[[A-Z0-9]+\])?: |In (?:file included from|\S+ line \d+:)"
-    r"|[^\s:(]+(?::\d+:|\(\d+,\d+\):)(?:\d+:)? ?(?:(?:fatal )?error|warning|note|info|in \w|\w+Error\b)"
+    r"|[^\s:(]++(?::\d++:|\(\d+,\d+\):)(?:\d+:)? ?(?:(?:fatal )?error|warning|note|info|in \w|\w+Error\b)"
     r"|\S+: (?:In function|At top level)"
-    r"|[^\s:]+:\d+(?::\d+)?: (?:fatal |internal )?(?:error|warning|note|in )|\s*--> [^\s:]+:\d+:\d+\Z"
-    r"|[^\s(]+\(\d+,\d+\): (?:error|warning) |(?:fatal )?(?:error|warning)(?:\[\w+\])?: "
-    r"|\s*\^[-~^]*(?: .{0,200})?\Z|\s*\d* ?\|\s+[\^|~-][~^_-]*(?: .{0,200})?\Z"
-    r"|\s+File \"[^\"]{1,300}\", line \d+|Traceback \(most recent|E {3}|>  |={5,} .{0,200} ={5,}\Z"
-    r"|_{5,} .{0,200} _{5,}\Z|In file included from |In \S+ line \d+:\Z|\s+at .{1,200}:\d+:\d+\)?\Z"
+    r"|[^\s:]++:\d++(?::\d++)?: (?:fatal |internal )?(?:error|warning|note|in )|\s*+--> [^\s:]++:\d++:\d++\Z"
+    r"|[^\s(]++\(\d+,\d+\): (?:error|warning) |(?:fatal )?(?:error|warning)(?:\[\w+\])?: "
+    r"|\s*+\^[-~^]*(?: .{0,200})?\Z|\s*+\d*+ ?\|\s+[\^|~-][~^_-]*(?: .{0,200})?\Z"
+    r"|\s++File \"[^\"]{1,300}\", line \d+|Traceback \(most recent|E {3}|>  |={5,} .{0,200} ={5,}\Z"
+    r"|_{5,} .{0,200} _{5,}\Z|In file included from |In \S+ line \d+:\Z|\s++at .{1,200}:\d+:\d+\)?\Z"
 )
 # What compilers and linters print above or instead of a hit: rustc's and ruff's arrow, tsc's brackets.
 _SAID_AT = re.compile(
-    r" *--> [^\s:]+:\d+:\d+\Z|[^\s:()]+\(\d+,\d+\): (?:error|warning)|[^\s:]+:\d+:\d+ - (?:error|warning)"
+    r" *+--> [^\s:]++:\d++:\d++\Z|[^\s:()]++\(\d+,\d+\): (?:error|warning)|[^\s:]++:\d++:\d++ - (?:error|warning)"
     r"|In \S+ line \d+:\Z"
 )
-_MARKDOWN = re.compile(r"\s*(?:#{1,6} |[-*+] |\d+\. |>|\|)")
+_MARKDOWN = re.compile(r"\s*+(?:#{1,6} |[-*+] |\d+\. |>|\|)")
 _COMMIT = re.compile(r"commit [0-9a-f]{7,40}\b|\^?[0-9a-f]{7,40} (?:\S+ +)?\([^()]{1,80} \d{4}-\d\d-\d\d ")
 _STAT = re.compile(r" \S+(?: => \S+)? +\| +(?:\d+|Bin)(?: [-+0-9]|\Z)")
 _JSON_LINE = re.compile(r"[\[{].*[\]}]\s*\Z")
@@ -74,31 +74,35 @@ _JSON_MEMBER = re.compile(
     r'\s*(?:"(?:[^"\\]|\\.)*"(?:: ?(?:"(?:[^"\\]|\\.)*"|[\[{\d\-tfn][^"]*))?,?|[\]}][\]}]*,?|[\[{])\s*\Z'
 )
 _HTML = re.compile(r"\s*<(?:!doctype html|html[\s>])", re.IGNORECASE)
-_GUTTER = re.compile(r" {0,9}\d{1,9}(?:\t|\u2192|: |\| ?| \|)|\d{1,9}\Z|\d{1,9}:\Z")
-_PATH = re.compile(r"(?:\./)?[^\s:|<>\"'(){}=,;]*/[^\s:|<>\"'(){}=,;]*:?(?::\d+)?\Z|[\w.@+-]+\.\w{1,8}\Z")
+_GUTTER = re.compile(r" {0,9}+\d{1,9}+(?:\t|\u2192|: |\| ?| \|)|\d{1,9}\Z|\d{1,9}:\Z")
+_PATH = re.compile(r"(?=[^\s:|<>\"'(){}=,;]*/)[^\s:|<>\"'(){}=,;]++:?(?::\d++)?\Z|[\w.@+-]+\.\w{1,8}\Z")
 _BRANCH = re.compile(r"[\u2502 \u00a0|]*(?:[\u251c\u2514][\u2500]{2}|[|`]--) ")
 _LOG_LINE = re.compile(
-    r"\W{0,3}(?:\d{4}[-/]\d\d[-/]\d\d|\d\d[-/:]\d\d[-/:]\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:|\d{1,3}(?:\.\d{1,3}){3} "
-    r"|\d{10,13}\b|\d\d-\d\d \d\d:|\[ *\d+\.\d{3,6}\]"
-    r"|(?:=== RUN|--- PASS|--- FAIL|npm|Get:|Hit:|Requirement|checking|import time:|make\[)"
+    r"\W{0,3}+(?:\d{4}[-/]\d\d[-/]\d\d|\d\d[-/:]\d\d[-/:]\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:|\d{1,3}(?:\.\d{1,3}){3} "
+    r"|\d{10,13}\b|\d\d-\d\d \d\d:|npm|Get:|Hit:|Requirement|checking|import time:|make\["
     r"|\d+ (?:silly|verbose|http|info|warn|error) )"
-    r"|\W{0,12}(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL)\b"
-    r"|\W{0,12}(?:PASS|PASSED|FAIL|FAILED|SKIPPED|ok|not ok)\b"
-    r"| {0,12}(?:[A-Z][a-z]{2,14}(?:ing|ed)\b|Setting up"
+    r"|\W{0,3}(?:\[ *\d+\.\d{3,6}\]|=== RUN|--- PASS|--- FAIL)"
+    r"|\W{0,12}+(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL"
+    r"|PASS|PASSED|FAIL|FAILED|SKIPPED|ok|not ok)\b"
+    r"| {0,12}+(?:[A-Z][a-z]{2,14}(?:ing|ed)\b|Setting up"
     r"|[\u2713\u2714\u2715\u2717\u00d7\u221a\u25cb\u25cf\u279c\u27a4] )"
-    r"| {0,4}(?:[A-Z]{2,8}  +\S|(?:gcc|g\+\+|cc|c\+\+|clang\+*|ar|ld|rustc|javac|libtool|install|mkdir) .{0,200} -)"
+    r"| {0,4}+(?:[A-Z]{2,8}  +\S|(?:gcc|g\+\+|cc|c\+\+|clang\+*|ar|ld|rustc|javac|libtool|install|mkdir) .{0,200} -)"
     r"|#\d+ |Step \d+/\d+ :|> Task :|\[ *\d+(?:%|/\d+)\] |-- [A-Z][a-z]+|remote: |(?:TASK|PLAY|RUNNING HANDLER) \["
     r"|(?:ok|changed|skipping|fatal|failed|included): \["
     r"|\S{1,80} \d{4}-\d\d-\d\d[ T]\d\d:"
-    r"|.{0,60}\b(?:INFO|WARN|WARNING|ERROR|DEBUG|FATAL|PASSED|FAILED)\b|.{0,200}\.\.\. (?:ok|yes|no|FAIL|ERROR)\s*\Z"
 )
+# What may stand later in a log's line, and what is in every line that has it: to look for these is far cheaper.
+_LOG_WORD = re.compile(
+    r".{0,60}\b(?:INFO|WARN|WARNING|ERROR|DEBUG|FATAL|PASSED|FAILED)\b|.{0,200}\.\.\. (?:ok|yes|no|FAIL|ERROR)\s*\Z"
+)
+_LOG_WORDS = ("INFO", "WARN", "ERROR", "DEBUG", "FATAL", "PASSED", "FAILED", "... ")
 _CODE = re.compile(
-    r"\s*(?:def |class |import (?!time:)|from \w+ import|@\w+|function\b|const |let |var |export |#include|#define"
+    r"\s*+(?:def |class |import (?!time:)|from \w+ import|@\w+|function\b|const |let |var |export |#include|#define"
     r"|package |func |fn |use \w+::|pub |public |private |protected |static |return\b|if[ (].*[:{]\s*\Z"
     r"|for[ (].*[:{]\s*\Z|while[ (]|else\b|try[: {]|except\b|struct |enum |impl |type \w+ |interface "
     r"|[}\])];?,?\s*\Z|//|/\*|\*/)"
 )
-_OUTLINE = re.compile(r" {0,200}- \S[^\[]{0,300}(?:\[[\w=-]{1,60}\] ){0,4}\[\w{1,40}=\w{1,40}\]", re.ASCII)
+_OUTLINE = re.compile(r" {0,200}+- \S[^\[]{0,300}(?:\[[\w=-]{1,60}\] ){0,4}\[\w{1,40}=\w{1,40}\]", re.ASCII)
 _GAP = re.compile(r"\S {2,}\S")
 _RULE = re.compile(r"[| ]?(?:[-=:]{3,}|[\u2500\u2501\u2550]{3,}|[-+|= \u2500-\u256c]{5,})[-=:+| \u2500-\u257f]*\r?\Z")
 _WORD = re.compile(r"(?<=[^ ]) +(?=[^ ])")
@@ -137,8 +141,8 @@ class _Census:
         self.lines = len(self._written)
 
     def _matching(self, pattern: re.Pattern[str]) -> int:
-        match = pattern.match
-        return sum([match(line) is not None for line in self._written])
+        matches = [*map(pattern.match, self._written)]
+        return len(matches) - matches.count(None)
 
     @cached_property
     def heads(self) -> int:
@@ -156,7 +160,7 @@ class _Census:
             if colon and (hit := HIT.match(line)) and not _CLOCK.match(line, hit.start(2) - 3):
                 hits += 1
                 said += _SAID.match(line) is not None
-            elif _SAID_AT.match(line):
+            elif colon and _SAID_AT.match(line):
                 said += 1
             elif "-" in line and _CONTEXT.match(line):
                 context += 1
@@ -237,7 +241,9 @@ class _Census:
 
     @cached_property
     def logs(self) -> int:
-        return self._matching(_LOG_LINE)
+        match = _LOG_LINE.match
+        others = [line for line in self._written if match(line) is None]
+        return self.lines - len(others) + sum(map(_has_log_word, others))
 
     @cached_property
     def code(self) -> int:
@@ -355,15 +361,19 @@ def sniff(text: str, look_ahead: int = LOOK_AHEAD) -> Kind:
 def line_kind(line: str) -> Kind | None:
     """The kind that a run of lines like `line` would be of; None for what looks like nothing in particular."""
     line = line[:LINE_LOOK]
-    if HIT.match(line):
+    if ":" in line and HIT.match(line):
         return Kind.SEARCH
-    if _JSON_LINE.match(line):
+    if line[:1] in "[{" and _JSON_LINE.match(line):
         return Kind.JSON_LINES
     if _GUTTER.match(line):
         return Kind.NUMBERED
     if _PATH.match(line) or _BRANCH.match(line):
         return Kind.PATHS
-    return Kind.LOG if _LOG_LINE.match(line) else None
+    return Kind.LOG if _LOG_LINE.match(line) or _has_log_word(line) else None
+
+
+def _has_log_word(line: str) -> bool:
+    return any(map(line.__contains__, _LOG_WORDS)) and _LOG_WORD.match(line) is not None
 
 
 def _is_json_lines(text: str) -> bool:
@@ -406,7 +416,11 @@ def _is_delimited(lines: list[str]) -> bool:
 
 def _is_ruled(lines: list[str]) -> bool:
     """Whether lines have bars, and a ruled line stands under or over one: psql, mysql, Markdown, drawn boxes."""
-    barred = [any(bar in line for bar in _BARS) for line in lines[:_RULED]]
+    text = "\n".join(lines[:_RULED])
+    bars = [bar for bar in _BARS if bar in text]
+    if not bars:
+        return False
+    barred = [any(bar in line for bar in bars) for line in lines[:_RULED]]
     if sum(barred) < 0.4 * len(barred):
         return False
     return any(
@@ -439,12 +453,7 @@ def _has_named_columns(lines: list[str]) -> bool:
 
 
 def _first_lines(text: str, count: int) -> list[str]:
-    lines: list[str] = []
-    at = 0
-    while len(lines) < count and at < len(text):
-        end = text.find("\n", at)
-        if end < 0:
-            end = len(text)
-        lines.append(text[at : min(end, at + LINE_LOOK)])
-        at = end + 1
-    return lines
+    lines = text.split("\n", count)
+    if len(lines) > count or not lines[-1]:  # what is behind the first lines, or behind the last line's end
+        lines.pop()
+    return [line[:LINE_LOOK] for line in lines]

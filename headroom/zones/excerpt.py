@@ -11,6 +11,7 @@ from headroom.zones.cut import cut, with_marker
 from headroom.zones.detect import sniff
 from headroom.zones.forms import Style
 from headroom.zones.gaps import Cut
+from headroom.zones.hints import Hints
 from headroom.zones.press import TITLES, Action, Floors, Verdict, press
 from headroom.zones.wrappers import peel
 from headroom.zones.yardstick import Yardstick
@@ -20,24 +21,30 @@ SURE = 0.3  # of the characters that are left by a cut, for pressing alone not t
 _NO_FLOORS = Floors.flat(0)
 
 
-def excerpt(text: str, floors: Floors, yardstick: Yardstick, style: Style = Style.PLAIN) -> Verdict:
+def excerpt(
+    text: str, floors: Floors, yardstick: Yardstick, style: Style = Style.PLAIN, hints: Hints | None = None
+) -> Verdict:
     """Shorten `text`, leaving something out where that pays. `cut` of the verdict says that it was.
+
+    `hints` are for pressing the whole of it. Whether it is cut no hint says, nor how what a cut leaves is pressed:
+    that is another text, and a short one.
 
     The shorter text ends with a marker that names `text`'s hash, which is to be kept before the shorter text goes
     anywhere. Deterministic. Cost: that of a cut where it leaves little, else about twice that of `press`.
     """
     head, core, tail = peel(text)
     if marker.BEGIN in text or core.startswith(TITLES):  # it was cut or pressed before: that could not be read
-        return press(text, floors, yardstick, style)
+        return press(text, floors, yardstick, style, hints=hints)
     kind = sniff(core)
     large = len(core.encode("utf-8", "replace")) >= floors.of(kind)
     made = cut(core, kind) if large else None
     if made is not None and len(made.body) <= SURE * len(core):
         before = yardstick.count(text)
         shorter, form = _written(made, head, tail, text, yardstick, style)
-        if not yardstick.exceeds(shorter, int(before * (1 - GAIN))):
-            return Verdict(Action.PRESSED, kind, form, shorter, before, yardstick.count(shorter), cut=True)
-    whole = press(text, floors, yardstick, style)
+        after = yardstick.within(shorter, int(before * (1 - GAIN)))
+        if after is not None:
+            return Verdict(Action.PRESSED, kind, form, shorter, before, after, cut=True)
+    whole = press(text, floors, yardstick, style, sniffed=kind, hints=hints)
     if whole.action is Action.BELOW_FLOOR or not large:
         return whole
     if whole.kind is not kind:
@@ -47,9 +54,10 @@ def excerpt(text: str, floors: Floors, yardstick: Yardstick, style: Style = Styl
     before = whole.before or yardstick.count(text)
     limit = int((whole.after if whole.action is Action.PRESSED else before) * (1 - GAIN))
     shorter, form = _written(made, head, tail, text, yardstick, style)
-    if limit <= 0 or yardstick.exceeds(shorter, limit):
+    after = yardstick.within(shorter, limit) if limit > 0 else None
+    if after is None:
         return whole
-    return Verdict(Action.PRESSED, whole.kind, form, shorter, before, yardstick.count(shorter), cut=True)
+    return Verdict(Action.PRESSED, whole.kind, form, shorter, before, after, cut=True)
 
 
 def _written(made: Cut, head: str, tail: str, text: str, yardstick: Yardstick, style: Style) -> tuple[str, str]:

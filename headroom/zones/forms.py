@@ -162,9 +162,19 @@ class Layered(msgspec.Struct, frozen=True, gc=False):
         return rest == self.inner if self.way is None else self.way.reads_back(self.inner, rest)
 
 
-def chained(text: str, chains: tuple[Chain, ...], style: Style) -> list[Way]:
+Made = dict[tuple[Form, str], list[str]]
+"""What forms have made of texts."""
+
+
+def chained(
+    text: str, chains: tuple[Chain, ...], style: Style, made: Made | None = None, below: float = 1.0
+) -> list[Way]:
     """Every way to write `text`, fewest characters first: forms of one text differ in structure, not in script, so
-    tokens follow characters. A longer chain counts as longer than it is, by what it has to gain."""
+    tokens follow characters. A longer chain counts as longer than it is, by what it has to gain.
+
+    What is in `made` is not made again, and what is made is put there; the ways are the same. A costly form that comes
+    first is tried on a sample where `below` is less than 1: the share of the text that a way may have, to be of use.
+    """
     begun: dict[tuple[str, ...], list[tuple[str, ...]]] = {(): [(text,)]}
     found: list[tuple[float, Way]] = []
     for chain in chains:
@@ -172,12 +182,12 @@ def chained(text: str, chains: tuple[Chain, ...], style: Style) -> list[Way]:
             names = tuple(form.name for form in chain[:length])
             if names not in begun:
                 form = chain[length - 1]
-                least = min([weight for weight, _ in found], default=len(text))
+                least = min([weight for weight, _ in found], default=below * len(text))
                 begun[names] = [
-                    (*stages, made)
+                    (*stages, candidate)
                     for stages in begun[names[:-1]]
                     if not form.costly or _may_win(form, stages[-1], style, least + SAMPLE_BEHIND * len(text))
-                    for made in _encode(form, stages[-1], style)
+                    for candidate in _encoded(form, stages[-1], style, made)
                 ]
         for stages in begun[tuple(form.name for form in chain)]:
             weight = len(stages[-1]) * (1 + COMPOSED_GAIN) ** (len(chain) - 1)
@@ -193,10 +203,10 @@ def fewest_tokens(ways: Sequence[Way], head: str, tail: str, yardstick: Yardstic
     for other in others[:1]:
         text = head + other.text + tail
         margin = (1 - COMPOSED_GAIN) ** (other.depth - best.depth)
-        if len(text) * 10 < (len(best.text) + len(head) + len(tail)) * 11 and not yardstick.exceeds(
-            text, int(after * margin) - 1
-        ):
-            best, after = other, yardstick.count(text)
+        if len(text) * 10 < (len(best.text) + len(head) + len(tail)) * 11:
+            count = yardstick.within(text, int(after * margin) - 1)
+            if count is not None:
+                best, after = other, count
     return best, after
 
 
@@ -207,6 +217,14 @@ def _may_win(form: Form, text: str, style: Style, limit: float) -> bool:
     sample = text[: text.rfind("\n", 0, SAMPLE) + 1] or text[:SAMPLE]
     share = min([len(made) for made in _encode(form, sample, style)], default=len(sample)) / len(sample)
     return share * len(text) < limit and share <= 1 - form.promising
+
+
+def _encoded(form: Form, text: str, style: Style, made: Made | None) -> list[str]:
+    if made is None:
+        return _encode(form, text, style)
+    if (form, text) not in made:
+        made[form, text] = _encode(form, text, style)
+    return made[form, text]
 
 
 def _encode(form: Form, text: str, style: Style) -> list[str]:

@@ -24,6 +24,7 @@ import re
 import msgspec
 
 from headroom.zones import documents, layout
+from headroom.zones.cells import STRING
 
 TITLE = "[json parts: "
 _LINES = r"(\d{1,7}) lines?"
@@ -42,7 +43,9 @@ _RESTARTS = 6  # places tried as the first whole value of a document whose begin
 
 _SCANNER = json.JSONDecoder(parse_int=str, parse_float=str)
 _BEGIN = re.compile(r"^[^\n\[{\"]{0,80}?([\[{])(?=\s{0,200}[\"\[{\]}\d-])", re.MULTILINE)
-_STRUCTURE = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},"]')
+_STRUCTURE = re.compile(STRING.pattern + r'|[\[\]{},"]')
+_BRACKET = re.compile(rf'(?:[^\[\]{{}}"]++|{STRING.pattern})*+([\[\]{{}}"]|\Z)')  # the next outside strings
+_KEY = re.compile(STRING.pattern + r"\s*:")
 _CUT = re.compile(r"truncated|omitted|\.\.\.|\u2026|<snip|chars? left out")
 _RESTART = re.compile(r'[}\]]\s{0,200},\s{0,200}(?=[{\["])|(?:^|\n)[ \t]*(?=[{\[]\s|"[^"\n]{1,200}": )')
 _INDENT = re.compile(r"\n( *|\t*)\S")
@@ -215,8 +218,8 @@ def _openers(text: str, at: int) -> str | None:
     """What must be put before ``text[at:]`` for the brackets that it closes to have been opened."""
     depth = 0
     missing: list[str] = []
-    for match in _STRUCTURE.finditer(text, at):
-        character = match[0]
+    for match in _BRACKET.finditer(text, at):
+        character = match[1]
         if character in _CLOSERS:
             depth += 1
         elif character in _OPENERS:
@@ -224,7 +227,7 @@ def _openers(text: str, at: int) -> str | None:
                 depth -= 1
             elif len(missing) < MOST_OPEN:
                 missing.append(_OPENERS[character])
-    member = re.compile(r'"(?:[^"\\]|\\.)*"\s*:').match(text, at) is not None
+    member = _KEY.match(text, at) is not None
     first = "{" if member else "["
     if not missing:
         missing = [first]

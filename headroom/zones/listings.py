@@ -28,8 +28,7 @@ from headroom.zones.paths import shared_folder
 TITLE = "[matches by file"
 _IN_FOLDERS = "; names below a folder are in it"
 _NUMBERED = re.compile(r"\d+[:-]|[:-]")
-_FIRST_WORD = re.compile(r"\s*[^\s(]*")
-_WORDS = re.compile(r"[\w\s]+")
+_FIRST_WORD = re.compile(r"\d*+[:-]\s*+([^\s(]*)")
 REPETITIVE = 0.6  # of the lines are alike where they are a machine's
 _MANY_SIGNS = 8  # between the words of a line, to be a shape
 _OFTEN = 5  # lines of one shape
@@ -83,10 +82,11 @@ def encode(text: str) -> str | None:
     was = ""
     rows: list[Row] | None = None
     for grouping in _GROUPINGS:
-        if (rows := _grouped_rows(lines, grouping)) is not None:
+        if "\n" + grouping.before in text and (rows := _grouped_rows(lines, grouping)) is not None:
             was = f"; was {grouping.spelled}"
             break
-    rows = rows or _rows(lines) or _bare_rows(lines)
+    if rows is None and ":" in text:
+        rows = _rows(lines) or _bare_rows(lines)
     if rows is None:
         return None
     folder = _common_folder([path for path, _ in _headings(rows)])
@@ -201,16 +201,25 @@ def _headings(rows: list[Row]) -> list[Row]:
 def is_repetitive(grouped: str) -> bool:
     """Whether a grouped listing's lines are a machine's: most begin with one of two words (imports, one call, a lint's
     codes), or have the same signs between their words (tables in source, generated code). Cost: linear."""
-    first: Counter[str] = Counter()
-    signs: Counter[str] = Counter()
-    for line in grouped.split("\n"):
-        if (numbered := _NUMBERED.match(line)) is not None:
-            begin = _FIRST_WORD.match(line, numbered.end())
-            first[begin[0].strip() if begin is not None else ""] += 1
-            signs[_WORDS.sub("", line[numbered.end() :])] += 1
+    begins = [*map(_FIRST_WORD.match, grouped.split("\n"))]
+    first = Counter([begin[1] for begin in begins if begin is not None])
+    forms = grouped.translate(_SIGNS).split("\n")
+    # The first sign is the one behind the number.
+    signs = Counter([form[1:] for form, begin in zip(forms, begins, strict=True) if begin is not None])
     alike = sum(count for _, count in first.most_common(2))
     shaped = sum(count for form, count in signs.items() if len(form) >= _MANY_SIGNS and count >= _OFTEN)
     return max(alike, shaped) >= REPETITIVE * first.total() > 0
+
+
+class _Signs(dict[int, int]):
+    """A table for `str.translate` that leaves only what is neither word nor blank, and the ends of lines."""
+
+    def __missing__(self, code: int) -> int | None:
+        sign = chr(code)
+        return None if sign.isalnum() or sign == "_" or sign.isspace() else code
+
+
+_SIGNS = _Signs({ord("\n"): ord("\n")})
 
 
 def _is_heading(heading: str) -> bool:
@@ -221,7 +230,7 @@ def _is_heading(heading: str) -> bool:
 def _grouped_rows(lines: list[str], grouping: _Grouping) -> list[Row] | None:
     """The rows of a listing that a tool has grouped; None where it has not, or not in this way throughout."""
     numbers = [grouping.line.match(line) for line in lines]
-    if sum(match is not None for match in numbers) * 3 < len(lines) - lines.count(""):
+    if (len(lines) - numbers.count(None)) * 3 < len(lines) - lines.count(""):
         return None
     rows: list[Row] = []
     path = ""

@@ -52,12 +52,13 @@ class Spot(msgspec.Struct, frozen=True, gc=False):
 class Facts(msgspec.Struct, frozen=True, gc=False):
     """What one item's bytes say, wherever the item stands.
 
-    `opening` is the digest of what the user says in it, markers and the form of the content left out; empty for items
-    that are not the user's. `lifetimes` says of each marker, in order, whether it asks for the long one. `unknown` is
-    the item's type where the dialect does not know it. `plain` is a digest of the item without its markers, the same
-    whether a text stands alone or in a list of one. `instructs`: its role is one of instructions. `words` is the last
-    text token that the user's own words are in: begin and end within the item, quotes included; empty where there is
-    none.
+    - `opening` is the digest of what the user says in it, markers and the form of the content left out; empty for items
+      that are not the user's.
+    - `plain` is a digest of the item without its markers, the same whether a text stands alone or in a list of one.
+    - `lifetimes` says of each marker, in order, whether it asks for the long one.
+    - `unknown` is the item's type where the dialect does not know it. `instructs`: its role is one of instructions.
+    - `words` is the last text token that the user's own words are in: begin and end within the item, quotes included;
+      empty where there is none.
     """
 
     by_model: bool
@@ -96,14 +97,18 @@ class Slot(msgspec.Struct, frozen=True, gc=False):
 class Located(msgspec.Struct, frozen=True, gc=False):
     """A body's slots in document order.
 
-    `fresh` begins at item `fresh_from`: all that follows the last item a model made. `frozen` is the index of the
-    highest marked item plus one, or 0. `utf8` says whether the items are valid UTF-8. `conversation` names the
-    conversation: the same on every turn, and another for another caller, session or opening. `span` is where the
-    items are. `long_after_short`: a marker with the long lifetime follows one with the short. `unknown_types`: types
-    of fresh items that the dialect does not know. `plain`: see Facts, of each item. `instructing` counts the items
-    before the first that are instructions. `words` are those of all items that have any, in order. `opened`: the body
-    holds its conversation's opening, or its name was given; else it may be a part of one that has another name.
-    `answers`: how many items there are up to the end of each of the model's last answers, the last one first.
+    - `old` and `fresh` are the slots; `fresh` begins at item `fresh_from`: all that follows the last item a model made.
+      `span` is where the items are. `utf8` says whether they are valid UTF-8.
+    - `frozen` is the index of the highest marked item plus one, or 0. `long_after_short`: a marker with the long
+      lifetime follows one with the short.
+    - `conversation` names the conversation: the same on every turn, and another for another caller, session or opening.
+      `opened`: the body holds its conversation's opening, or its name was given; else it may be a part of one that has
+      another name.
+    - `plain`: see Facts, of each item. `words` are those of all items that have any, in order. `instructing` counts the
+      items before the first that are instructions. `unknown_types`: types of fresh items that the dialect does not
+      know.
+    - `made_from` is the index of the first item that a model made, or how many items there are. `answers`: how many
+      items there are up to the end of each of the model's last answers, the last one first.
     """
 
     old: list[Slot]
@@ -120,6 +125,7 @@ class Located(msgspec.Struct, frozen=True, gc=False):
     instructing: int = 0
     words: list[Words] = []
     opened: bool = True
+    made_from: int = 0
     answers: tuple[int, ...] = ()
 
 
@@ -256,6 +262,7 @@ class Locator:
             leading,
             words,
             opened,
+            next((index for index, known in enumerate(facts) if known.by_model), len(facts)),
             tuple(_answers(facts, fresh_from)),
         )
 

@@ -71,8 +71,12 @@ class Block(msgspec.Struct, frozen=True, gc=False):
 def blocks(lines: Sequence[str]) -> list[Block]:
     """All of `lines`, cut at blank lines, borders and changes of look; none where there are too many. Cost: linear."""
     found: list[Block] = []
-    ends = {closer: [at for at, line in enumerate(lines) if line == closer] for closer in "}]"}
-    fences = [at for at, line in enumerate(lines) if line.startswith(_FENCE)]
+    text = "\n".join(lines)
+    ends = {
+        closer: [at for at, line in enumerate(lines) if line == closer] if closer in text else [] for closer in "}]"
+    }
+    fences = [at for at, line in enumerate(lines) if line.startswith(_FENCE)] if _FENCE in text else []
+    openers = _openers(lines, cut="truncated" in text or "omitted" in text)
     at, count = 0, len(lines)
     while at < count:
         if len(found) > MOST_BLOCKS:
@@ -102,8 +106,7 @@ def blocks(lines: Sequence[str]) -> list[Block]:
         elif is_border(line):
             found.append(Block(at, end, None))
         else:
-            while end < count and not _opens(lines[end]):
-                end += 1
+            end = _next(openers, at) or count
             found += _by_look(lines, at, end)
         at = end
     return found
@@ -261,10 +264,16 @@ def _next(places: Sequence[int], after: int) -> int | None:
     return places[at] if at < len(places) else None
 
 
-def _opens(line: str) -> bool:
-    """Whether a block ends before `line`, whatever its own look."""
-    if not line or line.isspace():
-        return True
+def _openers(lines: Sequence[str], *, cut: bool) -> list[int]:
+    """The lines before which a block ends, whatever its own look. `cut`: whether one may say of a cut."""
+    return [
+        at
+        for at, line in enumerate(lines)
+        if not line or line.isspace() or ((cut or line[0] in _MARKS) and _ends_block(line))
+    ]
+
+
+def _ends_block(line: str) -> bool:
     # Most short lines are told by how they begin.
     if len(line) < _LEAST_CUT and line[0] not in _MARKS:
         return False

@@ -42,7 +42,6 @@ _HEADED = re.compile(r"(?!\|)(\S+:)((?: [^\s/]+/?)+)")
 _SINGLE = re.compile(r"(?!\|)[^\s/]*/\S*")
 _PATH = re.compile(r"(?!\|)(\S*/)?([^\s/]+/?)")
 _HEADING = re.compile(r"(?!\|)\S+:")
-_OTHERS = ("://", "\\")  # addresses and Windows paths are not taken apart
 _ROOT_COST = 24  # characters: a root must save more
 _BARE_GAIN = 3  # characters that a name without a folder saves in a line of such
 
@@ -167,7 +166,8 @@ def _decode_list(lines: list[str], root: str, headed: bool) -> list[str]:
 
 def _item(line: str) -> Item:
     match = _PATH.fullmatch(line)
-    if match is None or match[2] in (".", "./") or line[-1] == ":" or any(sign in line for sign in _OTHERS):
+    # Addresses and Windows paths are not taken apart.
+    if match is None or match[2] in (".", "./") or line[-1] == ":" or "://" in line or "\\" in line:
         return line, "", ""
     return line, match[1] or "", match[2]
 

@@ -18,6 +18,7 @@ MAX_COLUMNS = 200
 MAX_DEPTH = 4  # of objects that become columns
 USUAL = 0.7  # share of the rows that have the same value, for it to be stated in the header
 _LEAST_SAVED = 40  # characters; less does not pay for being explained
+REST = "*"  # the key of the pseudo-column of rarer members
 RARE = 8  # a key that fewer than one row in so many has gets no column
 
 
@@ -34,11 +35,10 @@ class Column(msgspec.Struct, gc=False):
     rest: bool = False  # the pseudo-column of rarer members
     at: int = 0  # its place among the columns
     name: str = ""  # the last key as a token, with its colon
+    key: str = ""  # the last key
 
-    @property
-    def key(self) -> str:
-        """The key of the object that the column's values are in."""
-        return self.path[-1]
+    def __post_init__(self) -> None:
+        self.key = self.path[-1]
 
 
 class Group(msgspec.Struct):
@@ -48,11 +48,10 @@ class Group(msgspec.Struct):
     nodes: list[Column | Group]
     exact: bool = True
     name: str = ""
+    key: str = ""
 
-    @property
-    def key(self) -> str:
-        """The key of the object."""
-        return self.path[-1]
+    def __post_init__(self) -> None:
+        self.key = self.path[-1]
 
 
 Node: TypeAlias = Column | Group
@@ -116,7 +115,7 @@ def plan(rows: Sequence[Row], *, rare: bool = True) -> Plan | None:
     values: _Values = {}
     nodes = _nodes(known, order, (), values, whole=True)
     if few:
-        nodes.insert(_rest_at(rows, order, few), Column(("*",), rest=True))
+        nodes.insert(_rest_at(rows, order, few), Column((REST,), rest=True))
     columns = list(flat(nodes))
     if len(columns) > MAX_COLUMNS:
         return None

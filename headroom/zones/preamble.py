@@ -15,10 +15,14 @@ _ABSENT = (b"", b"null", b'""')
 
 
 class Preamble(msgspec.Struct, frozen=True, gc=False):
-    """Views of a body's parts. `system`: each field of instructions that is there, by its name. `tools` and `items`
-    are empty where there are none. The body must outlive them. `goes_on`: the request goes on from an answer that the
-    provider remembers, so it begins no conversation whatever it holds itself. `several`: it asks for more than one
-    answer. `kept`: the provider keeps its conversation, hidden calls included."""
+    """Views of a body's parts; the body must outlive them.
+
+    - `system`: each field of instructions that is there, by its name. `tools` and `items` are empty where there are
+      none.
+    - `goes_on`: the request goes on from an answer that the provider remembers, so it begins no conversation, whatever
+      it holds itself.
+    - `several`: it asks for more than one answer. `kept`: the provider keeps its conversation, hidden calls included.
+    """
 
     system: tuple[tuple[str, msgspec.Raw], ...] = ()
     tools: msgspec.Raw = _NONE

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from itertools import chain
 from types import MappingProxyType
 
 import msgspec
@@ -39,6 +40,7 @@ from headroom.zones.forms import (
     Form,
     Layer,
     Layered,
+    Made,
     Style,
     Way,
     chained,
@@ -47,6 +49,7 @@ from headroom.zones.forms import (
     fewest_tokens,
     styleless,
 )
+from headroom.zones.hints import KEPT, Hints, hinted
 from headroom.zones.wrappers import peel
 from headroom.zones.yardstick import Yardstick
 
@@ -162,6 +165,11 @@ CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
     Kind.LINES: ((_TESTS,), (_ALIKE,), (_TESTS, _LOG)),
 }
 """What is tried on each kind. Source and text have none: agents edit them by exact match."""
+_SPARED = frozenset(
+    kind for kind, chains in CHAINS.items() if len(chains) > 1 and any(form.costly for form in chain(*chains))
+)
+"""Where a hint may save more than it costs to look it up: other forms say at once what is none of theirs."""
+_LAYER_NAMES = frozenset(layer.name for layer in _LAYERS)
 FLOOR_GROUPS: Mapping[Kind, str] = {
     Kind.JSON: "json",
     Kind.JSON_LINES: "json",
@@ -213,11 +221,18 @@ class Floors(msgspec.Struct, frozen=True, gc=False):
 
 
 def press(
-    text: str, floors: Floors, yardstick: Yardstick, style: Style = Style.PLAIN, kind: Kind | None = None
+    text: str,
+    floors: Floors,
+    yardstick: Yardstick,
+    style: Style = Style.PLAIN,
+    kind: Kind | None = None,
+    sniffed: Kind | None = None,
+    hints: Hints | None = None,
 ) -> Verdict:
-    """Shorten `text` without loss; `kind` is what it is, where that is known. Cost: linear in its length; most of it
-    is counting tokens."""
-    head, bare, tail = _opened(text)
+    """Shorten `text` without loss; `kind` is what it is, where that is known, and `hints` say which form to try first.
+    `sniffed` is what `sniff` has told of the output in it, where it has been asked. Cost: linear in its length; most of
+    it is counting tokens."""
+    head, bare, tail = _opened(text, sniffed)
     core = bare.given
     kind = bare.kind if kind is None else kind
     chains = CHAINS.get(kind, ())
@@ -229,7 +244,7 @@ def press(
     ways: list[Way] = []
     large = len(core) >= floors.of(kind) or len(core.encode()) >= floors.of(kind)
     if large:
-        ways += [bare.dressed(way) for way in chained(bare.text, chains, style)]
+        ways += _of_whole(text, bare, kind, style, hints)
         if bare.layers and bare.layers[-1][0] is _SCREEN:  # line ends alone are no reason to touch a text
             ways.append(bare.dressed(None))
     # What only looks like JSON, or has lines around it, is several things: the others have forms of their own.
@@ -249,9 +264,14 @@ def press(
     least = LINES_GAIN if kind is Kind.LINES and best.name != parts.NAME else 0
     if after >= before or after > before * (1 - least):
         return Verdict(Action.NOT_SMALLER, kind, best.name, "", before, after)
-    if not _proven(text, pressed, best):
+    if not _proven((head, core, tail), pressed, best):
         return Verdict(Action.UNPROVEN, kind, best.name, "", before, after)
     return Verdict(Action.PRESSED, kind, best.name, pressed, before, after)
+
+
+def follows(form: str) -> bool:
+    """Whether a hint at `form` is followed on texts of any kind."""
+    return any(hinted(form, CHAINS[kind], _LAYER_NAMES) for kind in _SPARED)
 
 
 def unpress(text: str) -> str:
@@ -305,24 +325,25 @@ class _Bare(msgspec.Struct, frozen=True, gc=False):
         return way
 
 
-def _opened(text: str) -> tuple[str, _Bare, str]:
+def _opened(text: str, sniffed: Kind | None = None) -> tuple[str, _Bare, str]:
     """What a client has put before and behind an output, and the output, less what layers say of the whole of it."""
     head, core, tail = peel(text)
-    bare = _bared(core)
+    bare = _bared(core, sniffed)
     # What is shown must end where what was given ends, or a reader would peel it elsewhere.
     if bare.layers and peel(head + bare.text + tail) != (head, bare.text, tail):
-        bare = _Bare(core, (), core, sniff(core))
+        bare = _Bare(core, (), core, sniffed or sniff(core))
     return head, bare, tail
 
 
-def _bared(given: str) -> _Bare:
+def _bared(given: str, sniffed: Kind | None) -> _Bare:
     text = given
     layers: list[tuple[Layer, str, str]] = []
     stripped = screen.strip_crlf(text)
-    if stripped is not None and sniff(stripped[1]) not in EDITED:
+    if stripped is not None and (kind := sniff(stripped[1])) not in EDITED:
         layers.append((_CRLF, *stripped))
         text = stripped[1]
-    kind = sniff(text)
+    else:
+        kind = sniffed or sniff(text)
     if screen.marked(text):
         # Codes that are no colours of the kind's own lines are what a file holds.
         held = kind in EDITED or kind in CHANGES or (kind is Kind.SEARCH and not text.startswith("\x1b"))
@@ -337,6 +358,19 @@ def _bared(given: str) -> _Bare:
         layers.append((_SCREEN, *shown))
         text = shown[1]
     return _Bare(given, tuple(layers), text, kind)
+
+
+def _of_whole(text: str, bare: _Bare, kind: Kind, style: Style, hints: Hints | None) -> list[Way]:
+    """Ways to write the whole of `text`: as a hint says, where that is short enough, else every one there is."""
+    chains = CHAINS.get(kind, ())
+    made: Made | None = None
+    if hints is not None and kind in _SPARED and (hint := hints(text, kind)) is not None:
+        made, least = {}, max(ENOUGH, KEPT * hint.saved)
+        first = chained(bare.text, hinted(hint.form, chains, _LAYER_NAMES), style, made, 1 - least)
+        ways = [bare.dressed(way) for way in first]
+        if ways and len(ways[0].text) < (1 - least) * len(bare.given):
+            return ways
+    return [bare.dressed(way) for way in chained(bare.text, chains, style, made)]
 
 
 def _in_parts(bare: _Bare, floors: Floors, yardstick: Yardstick, style: Style) -> parts.Parted | None:
@@ -375,9 +409,9 @@ def _begin(item: tuple[int, int, parts.Part]) -> int:
     return item[0]
 
 
-def _proven(text: str, pressed: str, way: Way) -> bool:
-    """Whether `pressed` reads back to `text`, from what a reader has: the pressed text alone."""
-    head, core, tail = peel(text)
+def _proven(given: tuple[str, str, str], pressed: str, way: Way) -> bool:
+    """Whether `pressed` reads back to the head, output and tail `given`, from what a reader has: itself alone."""
+    head, core, tail = given
     begin, inner, end = peel(pressed)
     if (head, tail) != (begin, end):
         return False

@@ -38,7 +38,7 @@ from headroom.zones.cells import (
     write_cell,
     write_object,
 )
-from headroom.zones.plans import Column, Group, Node, Plan, flat, numbered
+from headroom.zones.plans import REST, Column, Group, Node, Plan, flat, numbered
 
 _ROWS: msgspec.json.Decoder[list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw])
 _OBJECTS: msgspec.json.Decoder[list[dict[str, msgspec.Raw]]] = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
@@ -59,7 +59,7 @@ def _write_column(column: Column) -> str:
 
 def _describe(column: Column) -> str:
     if column.rest:
-        return "*"
+        return REST
     name = ".".join(map(_write_name, column.path))
     if column.constant is not None:
         return f"{name}={_constant(column.constant)}"
@@ -95,7 +95,7 @@ def _fill(row: Row, nodes: list[Node], cells: list[str], *, exact: bool) -> bool
     """Append the cells of `row` and say whether it fits."""
     keys = [node.key for node in nodes]
     extra: list[str] = []
-    rests = [at for at, node in enumerate(nodes) if isinstance(node, Column) and node.rest]
+    rests = [at for at, node in enumerate(nodes) if isinstance(node, Column) and node.rest] if REST in keys else []
     if rests or list(row) != keys:
         if exact:
             return False
@@ -173,8 +173,8 @@ def _read_column(header: str, at: int) -> tuple[Column, int]:
             raise ValueError("a column without cells is said to have them above")
         column.held = True
         return column, at
-    if header[at : at + 1] == "*":
-        return Column(("*",), rest=True), at + 1
+    if header[at : at + 1] == REST:
+        return Column((REST,), rest=True), at + 1
     path: list[str] = []
     while True:
         name, at = _read_name(header, at)

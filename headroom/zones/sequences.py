@@ -15,6 +15,7 @@ one before them, or no values.
 
 from __future__ import annotations
 
+from collections import Counter
 from string import ascii_lowercase
 
 from headroom.zones.logrows import Row
@@ -59,9 +60,8 @@ def sequences(rows: dict[int, Row]) -> dict[str, tuple[Step, ...]]:
     are taken out of `rows`, which are in the order of lines. Cost: linear.
     """
     found: dict[tuple[Step, ...], _Found] = {}
-    for start, row in rows.items():
-        if start + row.span in rows:
-            _look(rows, start, found)
+    for start, length in _lengths(rows).items():
+        _look(rows, start, length, found)
     ranked = [
         (hit.saved - _STEP_COST * (len(steps) + 1), steps, hit)
         for steps, hit in found.items()
@@ -91,10 +91,30 @@ def sequences(rows: dict[int, Row]) -> dict[str, tuple[Step, ...]]:
     return chosen
 
 
-def _look(rows: dict[int, Row], start: int, found: dict[tuple[Step, ...], _Found]) -> None:
-    """Note every sequence that begins with the row at `start`."""
+def _lengths(rows: dict[int, Row]) -> dict[int, int]:
+    """How many rows from each one on can be a sequence: as many as have patterns that come together often enough."""
+    lengths: dict[int, int] = {}
+    begun: dict[int, tuple[tuple[str, ...], int]] = {
+        start: ((row.letters,), start + row.span) for start, row in rows.items()
+    }
+    for length in range(2, MOST_ROWS + 1):
+        longer = {
+            start: ((*letters, following.letters), end + following.span)
+            for start, (letters, end) in begun.items()
+            if (following := rows.get(end)) is not None and following.letters not in letters
+        }
+        times = Counter([letters for letters, _ in longer.values()])
+        begun = {start: (letters, end) for start, (letters, end) in longer.items() if times[letters] >= MIN_TIMES}
+        lengths.update(dict.fromkeys(begun, length))
+    return lengths
+
+
+def _look(rows: dict[int, Row], start: int, length: int, found: dict[tuple[Step, ...], _Found]) -> None:
+    """Note every sequence of up to `length` rows that begins with the row at `start`."""
     first = rows[start]
-    values: list[str] = []
+    if length == 2 and (others := rows[start + first.span].values) and set(first.values).isdisjoint(others):
+        return
+    values: dict[str, int] = {}  # and their places
     steps: list[Step] = []
     time: tuple[str | None, str] | None = None
     saved = 0
@@ -102,14 +122,9 @@ def _look(rows: dict[int, Row], start: int, found: dict[tuple[Step, ...], _Found
     sharing = 0
     lines: list[int] = []
     at = start
-    for _ in range(MOST_ROWS):
-        row = rows.get(at)
-        if (
-            row is None
-            or row.indent != first.indent
-            or any(letter == row.letters for letter, _ in steps)
-            or len(values) + len(row.values) > MOST_VALUES
-        ):
+    for _ in range(length):
+        row = rows[at]
+        if row.indent != first.indent or len(values) + len(row.values) > MOST_VALUES:
             return
         if row.heading is not None:
             if time is not None and time != (row.heading, row.rest):
@@ -119,13 +134,10 @@ def _look(rows: dict[int, Row], start: int, found: dict[tuple[Step, ...], _Found
         known = len(values)
         for value in row.values:
             if value in values:
-                indexes.append(values.index(value))
                 saved += len(value) // 4 + 1
-            else:
-                indexes.append(len(values))
-                values.append(value)
+            indexes.append(values.setdefault(value, len(values)))
         # Only the last value may have blanks; the last of the row before was looked at when it was not yet followed.
-        if " " in "".join(values[max(known - 1, 0) : -1]):
+        if " " in "".join([*values][max(known - 1, 0) : -1]):
             return
         steps.append((row.letters, tuple(indexes)))
         lines.append(at)

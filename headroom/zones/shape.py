@@ -45,19 +45,21 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """One dialect's body. `items` is the list of turns, at the top or in the object `under`; `content` an item's list
-    of blocks. `user_roles` holds an empty string where an item without a role is the user's.
+    """One dialect's body.
 
-    `tools` is the key of the list of tools, beside the items; `functions` are keys under which a tool holds the
-    function that it is, or a list of them; `instructions` are keys of what else stands before the items in the prompt.
-    Items whose role is one of `system_roles` are instructions as well.
-    `goes_on` is the key that names an answer which the provider remembers, and before which there were items as well.
-    `several` leads to how many answers are asked for, `kept` is the key that names a conversation which the provider
-    keeps, and adds each request and answer to by itself.
-
-    `marker` is the key of a cache breakpoint, `lifetime` the key in it that says for how long, `long_lifetime` the
-    longer value. `session` leads to what names the session, from the top. `known_types`: item types besides
-    `model_types` and the results' that are known to be passed on; an item of another type is worth a warning.
+    - `items` is the list of turns, at the top or in the object `under`; `content` an item's list of blocks.
+      `user_roles` holds an empty string where an item without a role is the user's; items whose role is one of
+      `system_roles` are instructions.
+    - `known_types`: item types besides `model_types` and the results' that are known to be passed on; an item of
+      another type is worth a warning.
+    - `tools` is the key of the list of tools, beside the items; `functions` are keys under which a tool holds the
+      function that it is, or a list of them. `instructions` are keys of what else stands before the items in the
+      prompt.
+    - `goes_on` is the key that names an answer which the provider remembers, and before which there were items as well.
+      `several` leads to how many answers are asked for. `kept` is the key that names a conversation which the provider
+      keeps, and adds each request and answer to by itself.
+    - `marker` is the key of a cache breakpoint, `lifetime` the key in it that says for how long, `long_lifetime` the
+      longer value. `session` leads to what names the session, from the top.
     """
 
     name: str
@@ -87,7 +89,8 @@ class Shape:
 class ToolShape:
     """What a dialect's list of tools looks like, as far as its order and its schemas go.
 
-    `names` are the paths in an element to its name, the first that leads to a text counts. `lists` are the keys under
+    `names` are the paths in an element to what names it, the first that leads to a text counts: nothing that may be
+    another in the next request, such as a token that a server is called with. `lists` are the keys under
     which an element has functions of its own; `ordered` says whether the elements themselves may change places.
     `schemas` are the paths from an element, or from one of its functions, to a JSON schema. An element in which
     `unmarkable` is true cannot carry a cache marker.

@@ -18,6 +18,7 @@ _STAMP = re.compile(
     r"|(?<=\A\[) {0,5}\d{1,6}\.\d{6}(?=\])|\A(?:\d{6} \d{6}|\d{10}(?:\d{3}|\.\d{1,9})?)(?= )",
     re.ASCII,
 )
+_COLONS = re.compile(r":\d\d:", re.ASCII)  # what is in every time of day, and found far quicker
 _MORE = re.compile(r"[^\s\[({|=,]{0,20}[\[({|=,]")  # another part of the line in the same field
 _NUMBERS = re.compile(r"\d+", re.ASCII)
 _DIGITS = str.maketrans("123456789", "000000000")
@@ -43,8 +44,9 @@ def stamped(lines: list[str], which: Sequence[int]) -> Stamps:
     found: dict[int, tuple[int, str]] = {}
     for at in which:
         line = lines[at]
-        match = _STAMP.search(line, 0, LOOK)
-        if match is not None:
+        # A time that has no colons begins the line.
+        quick = "0" <= line[:1] <= "9" or line[:1] == "[" or _COLONS.search(line, 0, LOOK) is not None
+        if quick and (match := _STAMP.search(line, 0, LOOK)) is not None:
             found[at] = (match.start(), match[0])
     if len(found) < LEAST_SHARE * len(which) or len(found) < 3:
         return none

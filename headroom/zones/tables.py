@@ -26,7 +26,7 @@ import re
 import msgspec
 
 from headroom.zones import repeats, runs
-from headroom.zones.cells import Row, cell_end, dict_of, read_cell, token, write_cell, write_object
+from headroom.zones.cells import STRING, Row, cell_end, dict_of, read_cell, token, write_cell, write_object
 from headroom.zones.plans import Plan, plan
 from headroom.zones.rows import read_header, read_held, read_line, write_cells, write_header
 from headroom.zones.splice import to_text, to_token
@@ -43,10 +43,10 @@ CLEARLY = 0.6  # share of its characters that a table may have for nothing else 
 BASED = 0.97  # share of its characters that a document may have for addresses in it to be written from others
 WORTH = 0.9  # share of what the same is without the table, for a table to be worth looking down to
 
-_REFERENCE = re.compile(r'"(?:[^"\\]|\\.)*"|@(\d{1,9})(?:\[(\d{1,9})-(\d{1,9})\])?')
+_REFERENCE = re.compile(STRING.pattern + r"|@(\d{1,9})(?:\[(\d{1,9})-(\d{1,9})\])?")
 _VALUE = re.compile(r"@(\d{1,9})=")
 _TEXT = re.compile(r"@(\d{1,9}) text, (\d{1,9}) lines:")
-_VALUE_STRING = re.compile(r'"(?:[^"\\]|\\.)*"(:?)')
+_VALUE_STRING = re.compile(STRING.pattern + "(:?)")
 _SLICE = re.compile(r"@\d{1,9}\[\d{1,9}-\d{1,9}\]")
 _HEADER = re.compile(r"@(\d+)(?:\[(\d+)\]|\{(\d+)\}) (.*)", re.DOTALL)
 

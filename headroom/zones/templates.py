@@ -41,8 +41,7 @@ class Column:
 
     def picked(self, at: list[int]) -> Column:
         """The values of these lines alone."""
-        values = self.values
-        return Column([values[i] for i in at], whole=self.whole, width=self.width, tail=self.tail)
+        return Column([*map(self.values.__getitem__, at)], whole=self.whole, width=self.width, tail=self.tail)
 
 
 Part = str | Column
@@ -82,15 +81,14 @@ class Group:
 
     def picked(self, at: list[int], index: int = -1, start: str = "") -> Group:
         """The lines at these places; what the values of the column at `index` start with is moved before it."""
-        rows = self.rows
         parts = [part if isinstance(part, str) else part.picked(at) for part in self.parts]
         if start:
             column = parts[index]
             assert not isinstance(column, str)
             column.values = [value[len(start) :] for value in column.values]
             parts.insert(index, start)
-        indents = self.indents and [self.indents[i] for i in at]
-        return Group([rows[i] for i in at], parts, indents or None)
+        indents = self.indents and [*map(self.indents.__getitem__, at)]
+        return Group([*map(self.rows.__getitem__, at)], parts, indents or None)
 
 
 class Split:
@@ -120,7 +118,7 @@ def _settled(parts: Iterable[Part]) -> list[Part]:
     for part in parts:
         if isinstance(part, str):
             new: list[Part] = [part]
-        elif part.values.count(part.values[0]) == len(part.values):
+        elif part.values[0] == part.values[-1] and part.values.count(part.values[0]) == len(part.values):
             new = [padded(part.values[0], part.width)]
         elif part.tail:
             new = _beginning(part)
@@ -184,16 +182,15 @@ def _cut(column: Column) -> list[Part]:
 def _trimmed(column: Column) -> list[Part]:
     """A padded field without the marks that all lines have on the side where nothing is padded."""
     values, width = column.values, column.width
-    sizes = [len(value) for value in values]
     if width > 0:
-        ends = {value[len(value.rstrip(_CLOSING)) :] for value in values}
-        end = ends.pop()
-        if ends or not end or len(end) == min(sizes):
+        end = values[0][len(values[0].rstrip(_CLOSING)) :]
+        if not end or any(value[len(value.rstrip(_CLOSING)) :] != end for value in values) or end in values:
             return [column]
         return [Column([value[: -len(end)] for value in values], whole=False, width=width - len(end)), end]
-    starts = {value[: len(value) - len(value.lstrip(_OPENING))] for value in values}
-    start = starts.pop()
-    if starts or not start or len(start) == min(sizes):
+    start = values[0][: len(values[0]) - len(values[0].lstrip(_OPENING))]
+    if not start or any(value[: len(value) - len(value.lstrip(_OPENING))] != start for value in values):
+        return [column]
+    if start in values:
         return [column]
     return [start, Column([value[len(start) :] for value in values], whole=False, width=width + len(start))]
 

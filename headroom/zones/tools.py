@@ -6,6 +6,7 @@ What is only put elsewhere keeps its bytes: slices of the list change places, an
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -17,6 +18,7 @@ from headroom.zones.splice import Edit, to_text
 
 MOST: Final = 1024  # tools of a list that is put in order; providers take some hundreds
 MEMBERS: Final = 10_000  # colons in such a list, which bound how long that takes
+DIGEST: Final = 4  # bytes of what a tool is known by; two that have it in common are put in order as one
 DEPTH_LIMIT: Final = 32  # levels of a schema whose keys are sorted; a deeper one is left alone
 _KEY = re.compile(rb'[ \t\r\n,]*+("(?:[^"\\]|\\.)*+")[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL)
 _END = re.compile(rb"[ \t\r\n]*+\}[ \t\r\n]*+")
@@ -37,22 +39,29 @@ class _Odd(Exception):
     """A schema whose keys are not to be sorted."""
 
 
-def arranged(raw: bytes, shape: ToolShape, *, sort: bool, schemas: bool, marker: bytes = b"") -> Arranged:
+def arranged(
+    raw: bytes, shape: ToolShape, *, sort: bool, schemas: bool, marker: bytes = b"", known: Sequence[bytes] = ()
+) -> Arranged:
     """What puts the list of tools `raw` in order; no edits where it is none, is so already, or is too long.
 
-    `sort`: by name, by bytes, those without one by a digest of theirs; what is equal keeps its order. `schemas`: the
-    keys of schemas as in `sorted_keys`. `marker`: a member that the last tool which may carry one gets, as its last.
+    `sort`: by what names it, by bytes, or where nothing does, by a digest of it; what is equal keeps its order.
+    Those that are `called` as in the first of `known` come first, and so on, others last: what is added later must not
+    take the place in the prompt of what was there before.
+    `schemas`: the keys of schemas as in `sorted_keys`. `marker`: a member that the last tool which may carry one gets,
+    as its last.
+
     Blanks and commas between tools stay where they are. Pure, and the same again for its own result. Cost: a pass over
     the list per level that is looked into.
     """
-    spans = elements(raw, 0, len(raw)) if raw[:1] == b"[" else None
-    if not spans or len(spans) > MOST or raw.count(b":") > MEMBERS:
+    spans = _spans(raw)
+    if not spans:
         return Arranged((), raw, moved=False, schemas=False, marked=False)
+    ranks = {digest: rank for rank, names in reversed([*enumerate(known)]) for digest in split(names)}
     came = [raw[start:end] for start, end in spans]
     tidy = [_with_schemas(tool, shape) for tool in came] if schemas else came
-    made = [_inside(tool, shape) for tool in tidy] if sort and shape.lists else tidy
+    made = [_inside(tool, shape, ranks) for tool in tidy] if sort and shape.lists else tidy
     if sort and shape.ordered:
-        made = sorted(made, key=lambda tool: _sort_key(tool, shape))
+        made = _sorted_tools(made, shape, ranks)
     moved = made != tidy
     plain = _edits(spans, came, made)
     tools = _made(raw, plain)
@@ -61,6 +70,25 @@ def arranged(raw: bytes, shape: ToolShape, *, sort: bool, schemas: bool, marker:
         return Arranged(plain, tools, moved=moved, schemas=tidy != came, marked=False)
     marked = [*made[:last], with_member(made[last], marker), *made[last + 1 :]]
     return Arranged(_edits(spans, came, marked), tools, moved=moved, schemas=tidy != came, marked=True)
+
+
+def called(raw: bytes, shape: ToolShape) -> bytes:
+    """Digests of what the tools of a list are called, and the functions in them, joined in order; empty for a list
+    that is not put in order."""
+    found: set[bytes] = set()
+    for start, end in _spans(raw):
+        tool = raw[start:end]
+        if shape.ordered:
+            found.add(_digest(tool, shape))
+        for key in shape.lists:
+            begin, stop = members(tool).get(key, (0, 0))
+            found |= {_digest(tool[a:b], shape) for a, b in elements(tool, begin, stop) or ()}
+    return b"".join(sorted(found))
+
+
+def split(names: bytes) -> list[bytes]:
+    """The digests that are joined in `names`."""
+    return [names[at : at + DIGEST] for at in range(0, len(names), DIGEST)]
 
 
 def sorted_keys(raw: bytes) -> bytes:
@@ -109,14 +137,27 @@ def _made(raw: bytes, edits: tuple[Edit, ...]) -> bytes:
     return raw if not parts else b"".join((*parts, raw[at:]))
 
 
-def _inside(tool: bytes, shape: ToolShape) -> bytes:
+def _spans(raw: bytes) -> list[Span]:
+    """The tools of a list; none for one that is beyond all measure, or is no list."""
+    spans = elements(raw, 0, len(raw)) if raw[:1] == b"[" else None
+    return spans if spans and len(spans) <= MOST and raw.count(b":") <= MEMBERS else []
+
+
+def _sorted_tools(tools: list[bytes], shape: ToolShape, ranks: Mapping[bytes, int]) -> list[bytes]:
+    last = len(ranks)
+    return sorted(
+        tools, key=lambda tool: (ranks.get(_digest(tool, shape), last) if ranks else 0, _sort_key(tool, shape))
+    )
+
+
+def _inside(tool: bytes, shape: ToolShape, ranks: Mapping[bytes, int]) -> bytes:
     """A tool with the functions that it has of its own in order."""
     for key in shape.lists:
         start, end = members(tool).get(key, (0, 0))
         spans = elements(tool, start, end) if tool[start : start + 1] == b"[" else None
         if spans:
             came = [tool[begin:stop] for begin, stop in spans]
-            tool = _made(tool, _edits(spans, came, sorted(came, key=lambda one: _sort_key(one, shape))))
+            tool = _made(tool, _edits(spans, came, _sorted_tools(came, shape, ranks)))
     return tool
 
 
@@ -161,6 +202,10 @@ def _sort_key(tool: bytes, shape: ToolShape) -> bytes:
             except ValueError:
                 break
     return blake3(tool).hexdigest().encode()
+
+
+def _digest(tool: bytes, shape: ToolShape) -> bytes:
+    return blake3(_sort_key(tool, shape)).digest(DIGEST)
 
 
 def _last_markable(made: list[bytes], shape: ToolShape) -> int | None:

@@ -34,20 +34,27 @@ _HEADS = (
     re.compile(r"Command executed[^\n]*\n(?:Output:\n)?"),
     re.compile(r"EXECUTION RESULT of \[[^\n]*\]:\n|OBSERVATION:\n"),
 )
+# What must be in a text for the pattern to be looked for, which is far dearer; and the pattern.
 _TAILS = (
-    re.compile(
-        r"(?:\n(?:Background PIDs|Process Group PGID|Exit Code|Signal|Stderr|Error): [^\n]*)+"
-        r"(?:\n</untrusted_context>)?\s*\Z"
+    (
+        ("\nBackground PIDs: ", "\nProcess Group PGID: ", "\nExit Code: ", "\nSignal: ", "\nStderr: ", "\nError: "),
+        re.compile(
+            r"(?:\n(?:Background PIDs|Process Group PGID|Exit Code|Signal|Stderr|Error): [^\n]*)+"
+            r"(?:\n</untrusted_context>)?\s*\Z"
+        ),
     ),
-    re.compile(r"(?:\n{1,3}\([^\n]*\))?\n</content>\s*\Z"),
-    re.compile(rf"\n?</(?:{_TAGS})>(?:\n?<(?:bash-)?stderr>[^<]*</(?:bash-)?stderr>)?\s*\Z"),
-    re.compile(
-        r"(?:\n\[(?:The command completed|Command finished|Command timed out|Current working directory"
-        r"|Python interpreter)\b[^\n]*\])+\s*\Z"
+    (("\n</content>",), re.compile(r"(?:\n{1,3}\([^\n]*\))?\n</content>\s*\Z")),
+    (("</",), re.compile(rf"\n?</(?:{_TAGS})>(?:\n?<(?:bash-)?stderr>[^<]*</(?:bash-)?stderr>)?\s*\Z")),
+    (
+        ("\n[The command", "\n[Command", "\n[Current", "\n[Python"),
+        re.compile(
+            r"(?:\n\[(?:The command completed|Command finished|Command timed out|Current working directory"
+            r"|Python interpreter)\b[^\n]*\])+\s*\Z"
+        ),
     ),
-    re.compile(r"(?:\n\((?:Open file|Current directory): [^\n]*\))+\n(?:bash-)?\$\s*\Z"),
-    re.compile(r"\n{1,3}\((?:Output|Results?|Listing)\b[^\n]*\btruncated\b[^\n]*\)\s*\Z"),
-    re.compile(r"\n{1,3}NOTE: do any of the files above seem malicious\?[^\n]*\s*\Z"),
+    (("\n(",), re.compile(r"(?:\n\((?:Open file|Current directory): [^\n]*\))+\n(?:bash-)?\$\s*\Z")),
+    (("truncated",), re.compile(r"\n{1,3}\((?:Output|Results?|Listing)\b[^\n]*\btruncated\b[^\n]*\)\s*\Z")),
+    (("NOTE: do any",), re.compile(r"\n{1,3}NOTE: do any of the files above seem malicious\?[^\n]*\s*\Z")),
 )
 _REMINDER = "<system-reminder>"
 _REMINDER_END = "</system-reminder>"
@@ -83,8 +90,8 @@ def _tail(core: str) -> int | None:
         if at >= 0:
             return len(core[:at].rstrip("\n"))
     from_here = max(0, len(core) - HEAD_LIMIT)
-    for pattern in _TAILS:
-        match = pattern.search(core, from_here)
-        if match is not None:
-            return match.start()
+    end = core[from_here:]
+    for signs, pattern in _TAILS:
+        if any(map(end.__contains__, signs)) and (match := pattern.search(end)) is not None:
+            return from_here + match.start()
     return None

@@ -17,11 +17,13 @@ from typing import Protocol
 
 RANKS_SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d"
 
-# The pre-tokenizer of o200k_base, as published with the ranks.
+# The pre-tokenizer of o200k_base: the alternatives as published with the ranks, in their order.
 _LOWER = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
 _UPPER = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-_REST = r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_PATTERN = "|".join((_LOWER, _UPPER, _REST))
+_REST = r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+"
+_BLANKS = r"\s+(?!\S)|\s+"
+# Those before the look-ahead are one group, which the engine matches as one and without backtracking.
+_PATTERN = f"(?:{_LOWER}|{_UPPER}|{_REST})|{_BLANKS}"
 _SPECIAL = {"<|endoftext|>": 199999, "<|endofprompt|>": 200018}
 
 _RUN = 8192  # characters in which a safe cut is looked for
@@ -42,8 +44,8 @@ class Yardstick(Protocol):
     def count(self, text: str) -> int:
         """Tokens of `text`."""
 
-    def exceeds(self, text: str, limit: int) -> bool:
-        """Whether `text` has more than `limit` tokens. May stop early; the answer is that of `count`."""
+    def within(self, text: str, limit: int) -> int | None:
+        """Tokens of `text`; None where it has more than `limit`. May stop early; the answer is that of `count`."""
 
 
 class Characters:
@@ -58,9 +60,10 @@ class Characters:
         """See Yardstick. Cost: constant."""
         return max(1, int(len(text) / self._per_token + 0.5)) if text else 0
 
-    def exceeds(self, text: str, limit: int) -> bool:
+    def within(self, text: str, limit: int) -> int | None:
         """See Yardstick."""
-        return self.count(text) > limit
+        count = self.count(text)
+        return count if count <= limit else None
 
 
 class RanksDamaged(Exception):
@@ -88,15 +91,15 @@ class O200k:
         encode = self._encoding.encode_ordinary
         return sum(len(encode(piece)) for piece in _pieces(text))
 
-    def exceeds(self, text: str, limit: int) -> bool:
+    def within(self, text: str, limit: int) -> int | None:
         """See Yardstick. Cost: proportional to `limit`."""
         count = at = 0
         for piece in _pieces(text):
             if count + -(-(len(text) - at) // _LONGEST) > limit:
-                return True
+                return None
             count += len(self._encoding.encode_ordinary(piece))
             at += len(piece)
-        return count > limit
+        return count if count <= limit else None
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ import pytest
 
 from headroom.config import Config
 from headroom.edge import Edge
+from headroom.zones import yardstick
 from tests.live.relay import Relay
 
 
@@ -30,6 +32,7 @@ _URLS = {
     "gemini": "https://generativelanguage.googleapis.com",
 }
 _MODELS = {"anthropic": "claude-haiku-4-5", "openai": "gpt-4.1-nano", "gemini": "gemini-2.5-flash-lite"}
+_PATIENT = {"press_deadline": "30s", "press_deadline_limit": "60s", "store_timeout": "30s"}
 NAMES = tuple(_URLS)
 
 
@@ -61,7 +64,9 @@ class Setup:
 async def through(name: str, **settings: object) -> AsyncIterator[Setup]:
     """A proxy that forwards to the provider, and adds nothing to requests unless it is set to."""
     found = provider(name)
-    values: dict[str, object] = {"port": 0, "store": "memory", "log_level": "error", "ccr_tool": "off"}
+    values: dict[str, object] = {"port": 0, "store": "memory", "log_level": "error", "ccr_tool": "off", **_PATIENT}
+    # What is claimed is about pressed texts; a busy machine must not make them go as they came.
+    await asyncio.to_thread(yardstick.o200k)
     async with Relay(found.url) as relay:
         values[f"{name}_api_url"] = relay.url
         async with Edge(Config.of(**{**values, **settings})) as edge:

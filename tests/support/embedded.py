@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 
 from headroom.config import Config
 from headroom.edge import Edge
 from headroom.wire.downstream import Downstream
 from headroom.wire.upstream import UpstreamLink
 
+PATIENT: Mapping[str, object] = {"press_deadline": "30s", "press_deadline_limit": "60s", "store_timeout": "30s"}
+"""Settings of a proxy that is never in a hurry: else a text would go as it came where a machine is busy."""
+
 
 def edge_to(url: str, **settings: object) -> Edge:
-    """A proxy to be entered with `async with`; every API's origin is `url`."""
+    """A proxy to be entered with `async with`; every API's origin is `url`.
+
+    It is PATIENT unless told otherwise.
+    """
     values: dict[str, object] = {
         "port": 0,
         "store": "memory",
@@ -21,6 +28,7 @@ def edge_to(url: str, **settings: object) -> Edge:
         "openai_api_url": url,
         "gemini_api_url": url,
         "ccr_tool": "off",
+        **PATIENT,
     }
     return Edge(Config.of(**{**values, **settings}))
 

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Literal, Self
 
-LIMIT = 30.0  # seconds that any one wait in a test may take before it fails; long, for machines that are busy
+LIMIT = 90.0  # seconds that any one wait in a test may take before it fails; long, for machines that are busy
 Ending = Literal["", "end", "reset"]
 
 

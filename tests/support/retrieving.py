@@ -362,9 +362,8 @@ def outputs(command: str) -> str:
 
 
 def edge(url: str, **settings: object) -> Edge:
-    """A proxy that offers the tool and is never in a hurry."""
-    patient = {"press_deadline": "30s", "press_deadline_limit": "60s", "store_timeout": "30s", "ccr_tool": "start"}
-    return edge_to(url, **{**patient, **settings})
+    """A proxy that offers the tool."""
+    return edge_to(url, **{"ccr_tool": "start", **settings})
 
 
 @asynccontextmanager

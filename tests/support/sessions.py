@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.embedded import PATIENT
 from tests.support.origin import Origin
 from tests.support.raw_client import Answer, connect, read_answer
 from tests.support.raw_wire import LIMIT
@@ -100,6 +101,7 @@ class Served:
 @asynccontextmanager
 async def served(url: str, settings: Mapping[str, object]) -> AsyncIterator[Served]:
     """`python -m headroom.serve` in front of `url`; ended, if it still runs, when the block ends."""
+    settings = {**PATIENT, **settings}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     process = await asyncio.create_subprocess_exec(
         sys.executable,

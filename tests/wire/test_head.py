@@ -99,6 +99,12 @@ def test_an_upgrade_needs_both_fields() -> None:
     assert not request(b"Connection: upgrade").upgrade
 
 
+def test_an_upgrade_is_no_matter_for_http_1_0_nor_for_http_2() -> None:
+    fields = (b"Upgrade: websocket", b"Connection: upgrade")
+    assert request(*fields, version=b"1.1").upgrade and not request(*fields, version=b"1.0").upgrade
+    assert not request(b"Upgrade: h2c", b"Connection: Upgrade, HTTP2-Settings", b"HTTP2-Settings: AAMAAABk").upgrade
+
+
 def test_repeated_fields_are_joined_in_order() -> None:
     assert request(b"X-A: 1", b"x-b: 2", b"x-a:  3").fields[b"x-a"] == b"1, 3"
 

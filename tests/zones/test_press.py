@@ -136,8 +136,8 @@ class _Grudging:
     def count(self, text: str) -> int:
         return 7
 
-    def exceeds(self, text: str, limit: int) -> bool:
-        return limit < 7
+    def within(self, text: str, limit: int) -> int | None:
+        return 7 if limit >= 7 else None
 
 
 def test_the_yardstick_has_the_last_word() -> None:

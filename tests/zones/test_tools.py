@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from fuzz.drives import drive_arrange
 from headroom.providers import ANTHROPIC, GEMINI, OPENAI_CHAT, OPENAI_RESPONSES, Dialect
 from headroom.zones.splice import splice
-from headroom.zones.tools import DEPTH_LIMIT, MEMBERS, MOST, arranged, has_marker, sorted_keys, with_member
+from headroom.zones.tools import (
+    DEPTH_LIMIT,
+    MEMBERS,
+    MOST,
+    arranged,
+    called,
+    has_marker,
+    sorted_keys,
+    split,
+    with_member,
+)
 from tests.support import json_texts
 
 MARKER = b'"cache_control":{"type":"ephemeral"}'
@@ -42,6 +52,21 @@ def order(raw: str, dialect: Dialect, *, sort: bool = True, schemas: bool = Fals
             '[{"type":"function","name":"f"},{"type":"namespace","name":"n","tools":[{"name":"c"},{"name":"d"}]}]',
         ),
         (
+            OPENAI_CHAT,
+            '[{"type":"custom","custom":{"name":"b"}},{"type":"function","function":{"name":"a"}}]',
+            '[{"type":"function","function":{"name":"a"}},{"type":"custom","custom":{"name":"b"}}]',
+        ),
+        (
+            OPENAI_RESPONSES,
+            '[{"type":"web_search"},{"type":"mcp","server_label":"n","authorization":"x"},{"type":"function","name":"f"}]',
+            '[{"type":"function","name":"f"},{"type":"mcp","server_label":"n","authorization":"x"},{"type":"web_search"}]',
+        ),
+        (
+            ANTHROPIC,
+            '[{"type":"mcp_toolset","mcp_server_name":"n"},{"name":"f"}]',
+            '[{"name":"f"},{"type":"mcp_toolset","mcp_server_name":"n"}]',
+        ),
+        (
             GEMINI,
             '[{"functionDeclarations":[{"name":"b"}, {"name":"a"}]},{"googleSearch":{}},{"codeExecution":{}}]',
             '[{"functionDeclarations":[{"name":"a"}, {"name":"b"}]},{"googleSearch":{}},{"codeExecution":{}}]',
@@ -55,6 +80,32 @@ def order(raw: str, dialect: Dialect, *, sort: bool = True, schemas: bool = Fals
 def test_tools_are_sorted_by_name_and_what_stands_between_them_stays(dialect: Dialect, came: str, went: str) -> None:
     assert order(came, dialect) == went
     assert order(went, dialect) == went
+
+
+def test_what_is_known_comes_first_in_the_order_in_which_it_became_known() -> None:
+    def listed(*them: str) -> bytes:
+        return json.dumps([{"name": name} for name in them]).encode()
+
+    def put(tools: bytes, *known: bytes) -> list[str]:
+        made = arranged(tools, ANTHROPIC.tools, sort=True, schemas=False, known=known).tools
+        return [tool["name"] for tool in json.loads(made)]
+
+    first, later = called(listed("d", "b"), ANTHROPIC.tools), called(listed("c", "e", "b"), ANTHROPIC.tools)
+    every = listed("e", "a", "c", "d", "b")
+    assert put(every) == ["a", "b", "c", "d", "e"]
+    assert put(every, first) == ["b", "d", "a", "c", "e"]
+    assert put(every, first, later) == ["b", "d", "c", "e", "a"]
+    assert put(listed("e", "a"), first) == ["a", "e"]
+    assert len(split(first)) == 2 and called(listed("b", "d", "d"), ANTHROPIC.tools) == first
+    assert called(b"null", ANTHROPIC.tools) == called(b"[]", ANTHROPIC.tools) == b""
+
+
+def test_functions_within_a_tool_are_known_by_themselves() -> None:
+    raw = b'[{"functionDeclarations":[{"name":"c"},{"name":"a"},{"name":"b"}]}]'
+    known = called(b'[{"functionDeclarations":[{"name":"b"},{"name":"c"}]}]', GEMINI.tools)
+    assert len(split(known)) == 2
+    made = arranged(raw, GEMINI.tools, sort=True, schemas=False, known=[known]).tools
+    assert made == b'[{"functionDeclarations":[{"name":"b"},{"name":"c"},{"name":"a"}]}]'
 
 
 @pytest.mark.parametrize("tool", ['{"name":"%d"}', "1"])

@@ -73,9 +73,9 @@ def test_known_counts(text: str, tokens: int) -> None:
 def test_a_limit_is_judged_as_the_count_is(at: int) -> None:
     text, measure = TEXTS[at], o200k()
     tokens = measure.count(text)
-    assert measure.exceeds(text, tokens - 1)
-    assert not measure.exceeds(text, tokens)
-    assert not measure.exceeds(text, tokens + 1)
+    assert measure.within(text, tokens - 1) is None
+    assert measure.within(text, tokens) == tokens
+    assert measure.within(text, tokens + 1) == tokens
 
 
 @settings(max_examples=200, deadline=None)
@@ -85,9 +85,9 @@ def test_a_limit_is_judged_as_the_count_is_wherever_the_text_is_cut(text: str, p
     tokens = measure.count(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(yardstick, "_PIECE", piece)
-        assert measure.exceeds(text, tokens - 1)
-        assert not measure.exceeds(text, tokens)
-        assert not measure.exceeds(text, tokens + 1)
+        assert measure.within(text, tokens - 1) is None
+        assert measure.within(text, tokens) == tokens
+        assert measure.within(text, tokens + 1) == tokens
 
 
 @settings(max_examples=200, deadline=None)
@@ -120,7 +120,7 @@ def test_a_limit_far_below_the_count_is_judged_without_reading_on(monkeypatch: p
             return encode(text)
 
     monkeypatch.setattr(measure, "_encoding", Counting())
-    assert measure.exceeds("some words " * 100_000, 2_000)
+    assert measure.within("some words " * 100_000, 2_000) is None
     assert read < 50_000
 
 
@@ -145,8 +145,8 @@ def test_the_counter_is_made_once() -> None:
 def test_characters_are_counted_rounded_half_up(text: str, per_token: float, tokens: int) -> None:
     measure: Yardstick = Characters(per_token)
     assert measure.count(text) == tokens
-    assert measure.exceeds(text, tokens - 1)
-    assert not measure.exceeds(text, tokens)
+    assert measure.within(text, tokens - 1) is None
+    assert measure.within(text, tokens) == tokens
     assert measure.name == "characters"
 
 
