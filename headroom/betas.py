@@ -53,7 +53,7 @@ def owner_by_prompt(
     are up to each of the last answers, the last one first."""
     common = _name(conversation, caller, model.encode("utf-8", "replace"), *head)
     ends = [*answers, 0] if len(answers) < ANSWERS else answers
-    names = [_name(common, *items[:end]) for end in ends]
+    names = [blake3(common + b"".join(items[:end])).digest() for end in ends]
     return Owner(names[0], tuple(names[1:]))
 
 

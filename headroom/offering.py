@@ -17,7 +17,7 @@ from headroom.looms import LOOMS
 from headroom.offer import Tools, tools_of, with_tools
 from headroom.providers import Dialect
 from headroom.weave import RETRIEVE, TOOL_NAME, Loom, Tool, Turn
-from headroom.zones.locate import Located
+from headroom.zones.locate import Located, Slot
 from headroom.zones.preamble import Preamble
 from headroom.zones.splice import Edit
 
@@ -237,7 +237,7 @@ class Offering:
         call, at = b"", 0
         for index, anchor in enumerate(anchors):
             while at < len(slots) and slots[at].item < index:
-                call = slots[at].call_id.encode() or call
+                call = result_name(slots[at]) or call
                 at += 1
             named = call + anchor
             keys.append(_key(located.conversation, named, seen[named]) if anchor else b"")
@@ -269,8 +269,8 @@ class Offering:
     async def keep(
         self, conversation: bytes, places: Sequence[bytes], at: int, anchor: bytes, turn: Turn, call: bytes
     ) -> None:
-        """Keep a turn that the client sees in part, which follows on `places` and on the result of `call`: two runs
-        may open alike and end alike, but no two have a call's id in common. Raises StoreDown."""
+        """Keep a turn that the client sees in part, which follows on `places` and on the result `call`: two runs may
+        open alike and end alike, but no two have a result in common, or else it says the same. Raises StoreDown."""
         (key,) = further_places(conversation, places, call, [anchor])
         await self._ledger.hide(key, _encode(Kept(at, turn)))
 
@@ -284,8 +284,13 @@ class Offering:
         return anchor
 
 
+def result_name(slot: Slot) -> bytes:
+    """What a result is known by: the id of its call, or where that has none its text. Empty for what a person typed."""
+    return slot.call_id.encode() or (b"" if slot.typed else slot.key)
+
+
 def further_places(conversation: bytes, before: Iterable[bytes], call: bytes, anchors: Iterable[bytes]) -> list[bytes]:
-    """The keys of what follows on the places `before` and on the result of `call`, and is known by `anchors`."""
+    """The keys of what follows on the places `before` and on the result `call`, and is known by `anchors`."""
     taken = set(before)
     keys: list[bytes] = []
     for anchor in anchors:

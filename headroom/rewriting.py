@@ -61,6 +61,7 @@ class Rewriting:
     """One caller's bodies. `caller` is the digest of their credential, `auth` how they pay."""
 
     __slots__ = (
+        "_forwarded",
         "_found",
         "_house",
         "_id",
@@ -81,6 +82,7 @@ class Rewriting:
         self._id = identity_
         self._method = method
         self._recalled: Recall | None = None
+        self._forwarded: Forwarded | None = None
         self._found: tuple[Finding, ...] = ()
         self._search: asyncio.Task[None] | None = None
         self._tokens: list[tuple[Owner, bytes, bytes]] = []
@@ -176,7 +178,7 @@ class Rewriting:
         model = named_model(plain, receipt.span, find_route(self._method, self._plan.path)[1])
         if named_session(fields, self._plan.dialect) or receipt.forwarded is None:
             return owner_in_session(receipt.conversation, self.caller, model)
-        sent = receipt.forwarded()
+        sent = self._forwarded = receipt.forwarded()
         head = (sent.head.system, sent.head.tools)
         return owner_by_prompt(receipt.conversation, self.caller, model, head, sent.came, receipt.answers)
 
@@ -191,9 +193,9 @@ class Rewriting:
 
     def look_back(self, receipt: Receipt, plain: bytes) -> Forwarded | None:
         """Look at one request, and return what is compared with the next one, if that is."""
-        forwarded = None
+        forwarded, self._forwarded = self._forwarded, None
         if receipt.forwarded is not None:
-            forwarded = receipt.forwarded()
+            forwarded = forwarded or receipt.forwarded()
             if receipt.volatile is not None and self._house.receipts.due(receipt.conversation, forwarded):
                 self._search = asyncio.get_running_loop().create_task(self._seek(receipt.volatile))
                 self._search.add_done_callback(self._check_search)

@@ -19,7 +19,7 @@ from headroom.config import Config
 from headroom.faults import NoMessages, NotJson, StoreDown
 from headroom.ledger import WHOLE, Decision, Ledger, Pressing, original_name, text_key
 from headroom.lessons import Lesson
-from headroom.offering import Earlier, Offer, Offering, Wish
+from headroom.offering import Earlier, Offer, Offering, Wish, result_name
 from headroom.policy import Policy
 from headroom.presser import Presser
 from headroom.providers import DIALECTS, WHOLE_TOOLS, Dialect
@@ -530,8 +530,8 @@ def _turns(conversation: bytes, offer: Offer, recall: Recall | None, caller: byt
 
 
 def last_call(located: Located) -> bytes:
-    """The id of the last call whose result is in a body; empty where none has one."""
-    return next((s.call_id.encode() for s in reversed([*located.old, *located.fresh]) if s.call_id), b"")
+    """What the last result in a body is known by; empty where there is none."""
+    return next(filter(None, map(result_name, reversed([*located.old, *located.fresh]))), b"")
 
 
 def _forwarded(

@@ -216,6 +216,23 @@ async def test_a_client_that_gives_calls_ids_of_its_own_gets_its_turns_back() ->
         assert asked[-1] == 2 * sum(call.name == TOOL for turn in LOOP for call in turn.calls)
 
 
+@pytest.mark.parametrize("key", ["AIza-scripted", "AIza-of-another"])
+async def test_what_one_conversation_fetched_is_never_put_into_another_where_calls_have_no_ids(key: str) -> None:
+    """Both open alike and are answered alike; only what their tools gave is not the same."""
+    one = [Turn("", (run("log 0"),)), Turn("", (fetch(LOG),)), Turn("Done."), Turn("Over.")]
+    other = [Turn("", (run("log 1"),)), Turn("Done."), Turn("Over.")]
+    async with Origin(Script.single(one)) as origin, edge(origin.url) as proxy:
+        for script, given_key, error in ((one, "AIza-scripted", "db0"), (other, key, "db1")):
+            origin.requests.clear()
+            origin.script = Script.single(script)
+            async with begun("parts", key=given_key) as talk:
+                await play(talk, url_of(proxy), stream=True)
+                talk.tell("And?")
+                await play(talk, url_of(proxy), stream=True)
+            check_requests(bodies(origin))
+            assert all(f"{error}: connection refused" in text for text in texts(origin.requests[-1].body))
+
+
 # --- the store ------------------------------------------------------------------------------------
 
 LOOP = [
