@@ -237,7 +237,8 @@ class OriginListener:
 
     def _call(self, item: object) -> tuple[str, str] | None:
         shape = self._dialect.shape
-        if shape is None or not isinstance(item, dict) or item.get("type") not in shape.call.tags:
+        kind = item.get("type") if isinstance(item, dict) else None
+        if shape is None or not isinstance(item, dict) or not isinstance(kind, str) or kind not in shape.call.tags:
             return None
         identity, name = item.get(shape.call.call_id), item.get(shape.call.name[0])
         if isinstance(identity, str) and isinstance(name, str):
