@@ -166,6 +166,8 @@ class Duplex:
             else:
                 self._refuse(fault)
         self._flow()
+        if self._house.draining:
+            self.drain()  # what was held may have been no request
 
     def _take(self, frame: Frame) -> None:
         """Pass a frame on, or keep it while it may be a part of a request."""
@@ -461,7 +463,7 @@ class Duplex:
         elif not self._spoken:
             if now - self._begun > FIRST_FRAME:
                 self._close("no_first_frame", "nothing was said", SocketIdle("").name)
-        elif self._busy:
+        elif self._busy and not self._listener.unsure:
             if now - self._heard > self._house.silence and not self._client.stalled:
                 self._cut("silent", "truncated", UpstreamSilent("").name)
         elif now - self._heard > self._house.socket_idle:

@@ -24,9 +24,14 @@ _TOOL = b'{"type":"function","name":"%b","description":"%b","parameters":%b,"str
 _USUAL = b"event: response."
 _CALL = b'"function_call"'
 _ITEM = b"event: response.output_item."
-_LAST = (b"event: response.completed", b"event: response.incomplete", b"event: response.failed")
+_LAST = (
+    b"event: response.completed",
+    b"event: response.incomplete",
+    b"event: response.failed",
+    b"event: response.cancelled",
+)
 _BEGUN = frozenset({"response.created", "response.queued", "response.in_progress"})
-_ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_ENDINGS = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 
 
 class _Weaver(StreamWeaver[Rounds]):

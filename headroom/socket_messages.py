@@ -105,6 +105,7 @@ class OriginListener:
         self._size = 0
         self._inflates = False
         self._skips = False
+        self._missed = False
         self._raw: list[bytes] = []
         self.deaf = False
         named = msgspec.defstruct("Named", [("id", RAW, _NONE), (words.follows, RAW, _NONE)], gc=False)
@@ -112,6 +113,11 @@ class OriginListener:
         self._said = msgspec.json.Decoder(msgspec.defstruct("Said", fields, gc=False))
         told = "|".join(map(re.escape, (words.begun, words.item, *words.endings)))
         self._telling = re.compile(rb'"type"[ \t\r\n]*:[ \t\r\n]*"(?:%b)"' % told.encode())
+
+    @property
+    def unsure(self) -> bool:
+        """Whether a response that seems to be under way may have ended."""
+        return self.deaf or self._missed
 
     @property
     def between(self) -> bool:
@@ -181,6 +187,7 @@ class OriginListener:
         if frame.fin and frame.ends:
             self._kept.clear()
             self._size = 0
+            self._missed = self._missed or self._skips
             self._skips = self._inflates = False
         return text
 
@@ -208,6 +215,7 @@ class OriginListener:
             return payload  # the client has the same bytes and will say so
         if heard is not None:
             told.append(heard)
+            self._missed = self._missed and heard.kind != "begun"
         return payload
 
     def _understand(self, said: msgspec.Struct, payload: bytes) -> Told | None:
@@ -229,7 +237,8 @@ class OriginListener:
 
     def _call(self, item: object) -> tuple[str, str] | None:
         shape = self._dialect.shape
-        if shape is None or not isinstance(item, dict) or item.get("type") not in shape.call.tags:
+        kind = item.get("type") if isinstance(item, dict) else None
+        if shape is None or not isinstance(item, dict) or not isinstance(kind, str) or kind not in shape.call.tags:
             return None
         identity, name = item.get(shape.call.call_id), item.get(shape.call.name[0])
         if isinstance(identity, str) and isinstance(name, str):

@@ -6,7 +6,7 @@ import pytest
 
 from headroom.billing import Bill, billed, own_round
 from headroom.providers import DIALECTS
-from headroom.shrink import Receipt
+from headroom.shrunk import Receipt
 from headroom.usage import Usage
 
 BLOCKS = next(dialect for dialect in DIALECTS if dialect.prices.write > 1)

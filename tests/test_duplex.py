@@ -679,6 +679,24 @@ async def test_silence_within_a_response_is_a_cut() -> None:
         assert endings(socket) == {"silent": 1}
 
 
+@pytest.mark.parametrize("known", [True, False])
+async def test_silence_after_an_ending_too_large_to_be_read_is_none_within_a_response(known: bool) -> None:
+    async with opened(silence_timeout="100s", websocket_idle="1000s", answer_limit="1KiB") as socket:
+        await socket.client.wire.send(text(creating(prompt())))
+        await socket.origin.next()
+        said = text(CREATED % b"r1", masked=False) + text(DONE % (b"r1" + b"x" * 2000), masked=False)
+        said += text(CREATED % b"r2", masked=False) * known
+        await socket.origin.wire.send(said)
+        assert await socket.client.wire.exactly(len(said)) == said
+        (exchange,) = exchanges(socket.edge)
+        assert exchange._duplex is not None
+        exchange._duplex.check(socket.edge.watch.now + 101)
+        assert endings(socket) == ({"silent": 1} if known else {})
+        if not known:
+            exchange._duplex.check(socket.edge.watch.now + 1001)
+            assert close_code((await socket.client.next()).payload or b"") == 1001
+
+
 async def test_a_client_that_never_says_anything_is_closed() -> None:
     async with opened() as socket:
         (exchange,) = exchanges(socket.edge)
@@ -710,12 +728,12 @@ async def test_an_origin_that_does_not_take_the_last_is_let_go_of() -> None:
         (exchange,) = exchanges(socket.edge)
         duplex = exchange._duplex
         assert duplex is not None
-        sent = 0
+        sent = [0]
         while unsent(socket.edge) < 58_000:
             message = text(b"x" * 3000)
-            sent += len(message)
+            sent[0] += len(message)
             await socket.client.wire.send(message)
-            await eventually(lambda now=sent: duplex._bytes_out == now)  # type: ignore[misc]
+            await eventually(lambda: [duplex._bytes_out] == sent)
         await socket.client.wire.send(close(1000))
         await eventually(lambda: duplex._client_closed)
         duplex.check(socket.edge.watch.now + 6)
@@ -744,6 +762,25 @@ async def test_draining_closes_sockets_between_responses_and_others_after_theirs
         draining = asyncio.get_running_loop().create_task(socket.edge.drain(10.0))
         assert close_code((await socket.client.next()).payload or b"") == 1001
         socket.client.wire.close()
+        assert await draining == 0
+
+
+async def test_draining_waits_for_what_may_be_a_request_and_no_longer() -> None:
+    async with opened() as socket:
+        begin = frame(Opcode.TEXT, b'{"x":1', fin=False)
+        await socket.client.wire.send(begin)
+        (exchange,) = exchanges(socket.edge)
+        duplex = exchange._duplex
+        assert duplex is not None
+        await eventually(lambda: duplex._gatherer.holds)
+        draining = asyncio.get_running_loop().create_task(socket.edge.drain(10.0))
+        await eventually(lambda: socket.edge.draining)
+        end = frame(Opcode.CONT, b"}")
+        await socket.client.wire.send(end)
+        assert await socket.origin.wire.exactly(len(begin + end)) == begin + end
+        for side in (socket.client, socket.origin):
+            assert close_code((await side.next()).payload or b"") == 1001
+        await socket.client.wire.send(close(1001))
         assert await draining == 0
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TypedDict
@@ -898,6 +899,17 @@ async def test_the_last_bytes_of_a_client_come_through_the_tunnel_before_its_end
         client.close()
         assert len(await peer.rest()) == len(frame)
         await eventually(lambda: not edge.active)
+
+
+async def test_an_origin_that_may_be_silent_for_long_is_asked_by_the_system_whether_it_is_there() -> None:
+    async with sent(HANDSHAKE) as (client, peer, _, edge):
+        await peer.until(b"\r\n\r\n")
+        (link,) = edge.dialer.links
+        sock = link._transport.get_extra_info("socket")
+        assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        await peer.send(SWITCH + b"\r\n")
+        await read_answer(client)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 @pytest.mark.one_loop

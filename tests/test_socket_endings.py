@@ -248,6 +248,22 @@ async def test_a_round_that_fails_is_told_as_the_end_of_the_whole() -> None:
         await asked(socket)
 
 
+async def test_a_response_that_is_cancelled_shows_no_call_of_the_proxy() -> None:
+    async with opened(ccr_tool="start") as socket:
+        await asked(socket)
+        made = (words("one"), item("c1"))
+        await socket.origin.wire.send(stream(*whole("r1", *made)[:-1]))
+        assert [(await heard(socket))["type"] for _ in range(3)][-1] == "response.output_item.done"
+        cancel = b'{"type":"response.cancel"}'
+        await socket.client.wire.send(text(cancel))
+        assert (await socket.origin.next()).payload == cancel
+        await socket.origin.wire.send(stream(ended("r1", *made, how="cancelled")))
+        told = await heard(socket)
+        assert told["type"] == "response.cancelled" and told["response"]["output"] == [words("one")]
+        assert told["sequence_number"] == 3
+        assert (await asked(socket, creating(prompt("next"), tools=TOOLS)))["input"] == [prompt("next")]
+
+
 async def test_a_call_that_was_never_answered_is_not_missed_later() -> None:
     async with opened(ccr_tool="start") as socket:
         await asked(socket)

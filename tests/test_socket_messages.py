@@ -179,6 +179,12 @@ def test_a_listener_that_lost_its_place_is_deaf_and_says_so() -> None:
         assert hearing.feed(sent(CREATED % b"r1")) == []
 
 
+@pytest.mark.parametrize("kind", [[], {}, None, 1, ["function_call"]])
+def test_an_item_of_a_kind_that_is_none_tells_nothing(kind: object) -> None:
+    said = {"type": "response.output_item.done", "item": {**CALL, "type": kind}}
+    assert listener().feed(sent(json.dumps(said).encode())) == []
+
+
 @given(st.lists(st.binary(max_size=60)), st.booleans())
 def test_nothing_that_an_origin_says_raises(messages: list[bytes], packed: bool) -> None:
     hearing = listener(Packing(15, 15, keeps=True) if packed else None)

@@ -12,6 +12,7 @@ import zstandard
 from headroom.faults import BadCoding
 
 STACK_LIMIT = 3  # codings put on one another; clients use one
+MEMBERS_LIMIT = 4096  # streams behind one another in one body; clients use one, and each costs, however small it is
 _STEP = 256 * 1024  # bytes of coded input per step, so that a bomb is noticed before it has unpacked far
 
 
@@ -34,6 +35,7 @@ class _Zlib:
         self._inflate = zlib.decompressobj(window_bits)
         self._undecided = b"" if window_bits == zlib.MAX_WBITS else None
         self._begun = False
+        self._members = 1
 
     def feed(self, data: bytes) -> bytes:
         if self._undecided is not None:
@@ -47,16 +49,19 @@ class _Zlib:
                 self._bits = -zlib.MAX_WBITS
                 self._inflate = zlib.decompressobj(self._bits)
         out: list[bytes] = []
+        left = self._limit
         while data:
             try:
-                out.append(self._inflate.decompress(data, self._limit + 1))
+                out.append(self._inflate.decompress(data, left + 1))
             except zlib.error as error:
                 raise BadCoding(f"damaged body: {error}") from error
             self._begun = True
-            if self._inflate.unconsumed_tail:
+            left -= len(out[-1])
+            if self._inflate.unconsumed_tail or left < 0:
                 raise BadCoding(f"body unpacks to more than {self._limit} bytes")
             data = self._inflate.unused_data
             if data:
+                self._members = _one_more(self._members)
                 self._inflate = zlib.decompressobj(self._bits)
         return b"".join(out)
 
@@ -95,6 +100,7 @@ class _Zstd:
         self._frames = zstandard.ZstdDecompressor(max_window_size=1 << 27)
         self._frame = self._frames.decompressobj()
         self._open = False
+        self._members = 0
 
     def feed(self, data: bytes) -> bytes:
         out: list[bytes] = []
@@ -110,6 +116,8 @@ class _Zstd:
     def _frames_in(self, data: bytes) -> Iterator[bytes]:
         try:
             while data:
+                if not self._open:
+                    self._members = _one_more(self._members)
                 self._open = True
                 yield self._frame.decompress(data)
                 if not self._frame.eof:
@@ -124,6 +132,12 @@ class _Zstd:
         if self._open:
             raise BadCoding("body ends inside its coding")
         return b""
+
+
+def _one_more(members: int) -> int:
+    if members == MEMBERS_LIMIT:
+        raise BadCoding(f"a body of more than {MEMBERS_LIMIT} streams")
+    return members + 1
 
 
 _UNPACKERS: dict[bytes, Callable[[int], Unpacker]] = {

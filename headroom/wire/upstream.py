@@ -8,7 +8,7 @@ import ssl
 from typing import Protocol, cast
 
 from headroom.faults import DialFailed, DialTimeout, Fault, UpstreamCut, UpstreamSilent
-from headroom.wire.gate import Watch, no_delay, poll_of, reset
+from headroom.wire.gate import Watch, no_delay, poll_of, probe, reset
 from headroom.wire.head import ResponseHead
 from headroom.wire.origin import Origin
 from headroom.wire.pool import Pool
@@ -107,8 +107,9 @@ class UpstreamLink(asyncio.Protocol):
         self._sent = True
 
     def open_ended(self) -> None:
-        """Protocols were switched: silence is no fault any more."""
+        """Protocols were switched: silence is no fault any more, but the origin has to be there."""
         self._dialer.watch.discard(self)
+        probe(self._transport)
 
     def hand_over(self, sink: AnswerSink) -> None:
         """Protocols were switched: `sink` takes over for good, with what else has come in the same read."""

@@ -171,6 +171,9 @@ async def _flush(protocol: ServerProtocol, writer: asyncio.StreamWriter) -> None
             writer.write(data)
         elif writer.can_write_eof():
             writer.write_eof()
+        else:
+            writer.close()  # TLS has no end of one half
+            return
     await writer.drain()
 
 

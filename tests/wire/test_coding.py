@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 import zlib
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from fuzz.drives import drive_coding
 from headroom.faults import BadCoding
-from headroom.wire.coding import STACK_LIMIT, decode, identity, unpacker
+from headroom.wire.coding import MEMBERS_LIMIT, STACK_LIMIT, decode, identity, unpacker
 
 
 def _raw_deflate(data: bytes) -> bytes:
@@ -93,6 +94,24 @@ def test_several_members_are_one_body(coding: bytes, pack: Callable[[bytes], byt
     many = pack(b"x" * 600) * 10
     with pytest.raises(BadCoding):
         decode(many, coding, 5999)
+
+
+@pytest.mark.parametrize(("coding", "pack"), [(b"gzip", gzip.compress), (b"zstd", zstandard.ZstdCompressor().compress)])
+def test_more_members_than_anybody_sends_are_refused(coding: bytes, pack: Callable[[bytes], bytes]) -> None:
+    """Each costs, however little is in it."""
+    assert decode(pack(b"") * MEMBERS_LIMIT, coding, 10) == b""
+    with pytest.raises(BadCoding, match="streams"):
+        decode(pack(b"") * (MEMBERS_LIMIT + 1), coding, 10)
+
+
+def test_many_bombs_behind_one_another_are_refused_at_the_bound() -> None:
+    bomb = gzip.compress(b"0" * (1 << 20), 9)
+    tracemalloc.start()
+    with pytest.raises(BadCoding, match="unpacks to more"):
+        decode(bomb * 200, b"gzip", (1 << 20) + 1)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 8 << 20
 
 
 @pytest.mark.parametrize("coding", [b"GZIP", b" gzip ", b"Br", b"ZSTD"])

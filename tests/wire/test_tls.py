@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,34 +12,21 @@ import pytest
 
 from headroom.wire import tls
 from headroom.wire.tls import ResumingContext, client_context
+from tests.support.certificates import make_certificates, needs_openssl, server_context
 
-OPENSSL = shutil.which("openssl")
-pytestmark = pytest.mark.skipif(OPENSSL is None, reason="certificates are made by the openssl command")
-
-
-def _openssl(folder: Path, *arguments: str) -> None:
-    assert OPENSSL is not None
-    subprocess.run([OPENSSL, *arguments], cwd=folder, check=True, capture_output=True)
+pytestmark = needs_openssl
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an authority, `ca.pem`, and a certificate of its for localhost, `server.pem`."""
-    folder = tmp_path_factory.mktemp("certificates")
-    new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    (folder / "names").write_text("subjectAltName=DNS:localhost,DNS:other.test,IP:127.0.0.1\n")
-    _openssl(folder, "req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2", "-subj", "/CN=ca")
-    _openssl(folder, "req", *new_key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=server")
-    signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names")
-    _openssl(folder, "x509", "-req", "-in", "server.csr", *signed, "-out", "server.pem", "-days", "2")
-    return folder
+    """See make_certificates."""
+    return make_certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @asynccontextmanager
 async def origin(certificates: Path, most: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> AsyncIterator[int]:
     """An origin that answers every line with itself; gives its port."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    context = server_context(certificates)
     context.set_alpn_protocols(["h2", "http/1.1"])
     context.maximum_version = most
 
