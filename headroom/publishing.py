@@ -21,16 +21,18 @@ from headroom import config as settings
 from headroom.config import Config, ConfigError
 from headroom.learning import learning_path
 from headroom.learning_file import ERRORS, FormRow, StatisticsFile, ToolRow
-from headroom.recommendations import DEFAULT_PATH, Key, Recommendation, ToolAdvice
+from headroom.recommendations import DEFAULT_PATH, NEARLY_ALL, Key, Recommendation, ToolAdvice
 
 LEAST: Final = 50  # observations, if nothing else is said
 DEFAULT_HINT: Final = "default"  # nothing has paid
 RATE: Final = 0.5  # of a tool's presses that were asked for again, above which it is left alone
 FEW_CALLERS: Final = 3  # below which how many there were says nothing
 UNAVAILABLE: Final = 69
-_HEADER: Final = """\
+_HEADER: Final = f"""\
 # Written by `headroom toin-publish` from observed statistics. Read once when the proxy starts; for deployment only.
 # Changing it changes nothing in a process that runs, and nothing that was decided before.
+# A hint was the best form for `share` of the texts, and saved `saved` of their tokens. It is tried first from
+# share = {NEARLY_ALL} on, and alone where a text becomes about as much shorter.
 """
 
 

@@ -15,7 +15,7 @@ import msgspec
 from headroom.zones.detect import Kind
 from headroom.zones.forms import Chain
 
-KEPT = 0.8  # of what the form has saved before that it must save of a text, for no other to be tried
+KEPT = 0.8  # of the share that its form has saved before, which it must save of a text's characters, to be the only one
 
 
 class Hint(msgspec.Struct, frozen=True, gc=False):

@@ -166,7 +166,9 @@ CHAINS: Mapping[Kind, tuple[Chain, ...]] = {
 }
 """What is tried on each kind. Source and text have none: agents edit them by exact match."""
 _SPARED = frozenset(
-    kind for kind, chains in CHAINS.items() if len(chains) > 1 and any(form.costly for form in chain(*chains))
+    kind
+    for kind, chains in CHAINS.items()
+    if len({forms[0].name for forms in chains}) > 1 and any(form.costly for form in chain(*chains))
 )
 """Where a hint may save more than it costs to look it up: other forms say at once what is none of theirs."""
 _LAYER_NAMES = frozenset(layer.name for layer in _LAYERS)

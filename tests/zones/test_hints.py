@@ -122,7 +122,7 @@ def test_hints_are_asked_about_the_text_as_it_came_and_only_where_they_can_save_
     for text in (
         LISTING,
         wrapped,
-        *(OUTPUTS[kind] for kind in ("json_uniform", "json_lines", "read", "diff", "prose")),
+        *(OUTPUTS[kind] for kind in ("json_uniform", "json_lines", "read", "diff", "prose", "search", "paths")),
     ):
         press(text, FREE, Characters(), hints=hints)
     assert asked == [(LISTING, Kind.TABLE), (wrapped, Kind.TABLE)]
