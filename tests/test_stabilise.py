@@ -228,6 +228,16 @@ async def test_a_client_that_says_how_its_prompt_is_cached_sends_what_it_sent(ho
     assert await through(bodies, **ALL) == bodies
 
 
+async def test_a_marker_that_only_an_earlier_item_has_keeps_ours_away() -> None:
+    """Two kinds of them together may be more than the provider takes."""
+    bodies = [json.loads(body) for body in big_sdk(1, 6, SHORT)]
+    within = {"type": "content", "content": [{"type": "text", "text": "x", "cache_control": MARKED}]}
+    for body in bodies[2:]:
+        body["messages"][4]["content"].insert(0, {"type": "document", "source": within})
+    received = await through([json.dumps(body).encode() for body in bodies], place_cache_control="enabled")
+    assert [body.count(b"cache_control") for body in received] == [2, 3, 1, 1, 1, 1]
+
+
 async def test_a_marker_within_an_item_of_any_kind_counts() -> None:
     body = json.loads(shuffled(keyless(1, 1, SHORT))[0])
     body["input"][-1]["content"][-1]["cache_control"] = MARKED
