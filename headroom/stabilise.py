@@ -91,7 +91,7 @@ class _Reader:
         shape = dialect.shape
         assert shape is not None
         names = {"tools", "model", "instructions", dialect.cache_key, dialect.stored}
-        names |= {*dialect.chained, *dialect.own_markers, *dialect.own_caching}
+        names |= {*dialect.chained, *dialect.own_markers, *dialect.own_caching, *dialect.cached_under}
         fields = [(name, RAW, _NONE) for name in sorted(names - {""})]
         self._top = msgspec.json.Decoder(msgspec.defstruct("Top", fields, gc=False))
         opening = [(shape.items, list[_Opening])]
@@ -247,7 +247,8 @@ class Stabiliser:
             return _NONE_MARKED
         now = max(0, len(prompt.turns) - 1)
         sent = bytes(top.get("tools", _NONE)) if tools is None else tools.tools
-        beginning = blake3(located.conversation + sent).digest()
+        under = b"".join(blake3(top.get(name, _NONE)).digest() for name in dialect.cached_under)
+        beginning = blake3(located.conversation + under + sent).digest()
         keys = [blake3(b"tools" + beginning).digest(), blake3(b"system" + beginning + prompt.system[1]).digest()]
         try:
             found = await self._stuck(keys)

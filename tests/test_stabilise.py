@@ -638,7 +638,12 @@ async def test_markers_pay_from_the_second_request_on(seed: int) -> None:
 
 def retold(bodies: Iterable[bytes], system: Callable[[int], str]) -> list[bytes]:
     """The same session with another system text, made of the request's number."""
-    made = [json.loads(body) | {"system": system(number)} for number, body in enumerate(bodies)]
+    return told_apart(bodies, lambda number: {"system": system(number)})
+
+
+def told_apart(bodies: Iterable[bytes], members: Callable[[int], dict[str, object]]) -> list[bytes]:
+    """The same session with other members in its requests, made of their numbers."""
+    made = [json.loads(body) | members(number) for number, body in enumerate(bodies)]
     return [json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() for body in made]
 
 
@@ -647,6 +652,10 @@ UNSTEADY: Mapping[str, Callable[[int], list[bytes]]] = {
     "tools": lambda turns: shuffled(big_sdk(1, turns, SHORT)),
     "system": lambda turns: retold(big_sdk(1, turns, SHORT), lambda number: f"It is 12:{number:02}. {RULES}"),
     "system, few tools": lambda turns: retold(sdk_loop(1, turns, SHORT), lambda number: f"At {number}: {RULES}"),
+    "model": lambda turns: told_apart(big_sdk(1, turns, SHORT), lambda number: {"model": f"m{number}"}),
+    "thinking": lambda turns: told_apart(
+        big_sdk(1, turns, SHORT), lambda number: {"thinking": {"type": "enabled", "budget_tokens": 2_000 + number}}
+    ),
     "both": lambda turns: shuffled(retold(big_sdk(1, turns, SHORT), lambda number: f"At {number}: {RULES}")),
 }
 
