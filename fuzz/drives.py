@@ -62,7 +62,7 @@ from headroom.zones.places import members
 from headroom.zones.press import Action, Floors, press, seen, unpress
 from headroom.zones.shape import ToolShape
 from headroom.zones.splice import Edit, splice, to_text, to_token
-from headroom.zones.tools import arranged
+from headroom.zones.tools import arranged, called, split
 from headroom.zones.yardstick import Characters
 from tests.support import naive, oracle
 from tests.support.excerpts import accounts_for_every_line
@@ -288,17 +288,19 @@ def drive_arrange(data: bytes) -> None:
 
 
 def _arrange(raw: bytes, shape: ToolShape) -> None:
-    for sort, schemas in ((True, False), (False, True), (True, True)):
-        made = arranged(raw, shape, sort=sort, schemas=schemas)
+    names = split(called(raw, shape))
+    some = (b"".join(names[::2]), b"".join(names[1::4]))
+    for sort, schemas, known in ((True, False, ()), (False, True, ()), (True, True, ()), (True, False, some)):
+        made = arranged(raw, shape, sort=sort, schemas=schemas, known=known)
         assert splice(raw, (), made.edits) == made.tools
         assert Counter(made.tools) == Counter(raw)
         assert (made.tools != raw) == (made.moved or made.schemas)
         assert _unordered(_spelled(made.tools), shape) == _unordered(_spelled(raw), shape)
         if not sort:
             assert _spelled(made.tools) == _spelled(raw)
-        again = arranged(made.tools, shape, sort=sort, schemas=schemas)
+        again = arranged(made.tools, shape, sort=sort, schemas=schemas, known=known)
         assert not again.edits
-        marked = arranged(raw, shape, sort=sort, schemas=schemas, marker=_MARKER)
+        marked = arranged(raw, shape, sort=sort, schemas=schemas, marker=_MARKER, known=known)
         assert (marked.tools, marked.moved, marked.schemas) == (made.tools, made.moved, made.schemas)
         out = splice(raw, (), marked.edits)
         assert len(out) - len(raw) in ((len(_MARKER), len(_MARKER) + 1) if marked.marked else (0,))

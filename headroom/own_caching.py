@@ -15,6 +15,7 @@ from headroom.zones.tools import has_marker
 
 _ABSENT: Final = (b"", b"null")
 _NONE = RAW(b"")
+_LETTERS: Final = (b"\\u004", b"\\u005", b"\\u006", b"\\u007")
 
 
 def continues(top: Mapping[str, msgspec.Raw], dialect: Dialect) -> bool:
@@ -28,26 +29,39 @@ def continues(top: Mapping[str, msgspec.Raw], dialect: Dialect) -> bool:
 
 def marks_itself(body: bytes, top: Mapping[str, msgspec.Raw], located: Located, dialect: Dialect) -> bool:
     """Whether the client says anywhere what is to be cached, or how. In tools their schemas are not searched; elsewhere
-    a member of such a name counts wherever it stands, for there is no list of all places."""
+    a member of such a name counts wherever it stands, for there is no list of all places.
+
+    In later requests only what is new is searched, unless markers of ours might come beside those of the client. Cost:
+    about a millisecond for each megabyte that is searched, and for each name.
+    """
     if located.frozen or any(bytes(top.get(name, _NONE)) not in (*_ABSENT, b'""') for name in dialect.own_caching):
         return True
-    tools = top.get("tools", _NONE)
-    begin = address(tools) - address(body) if len(tools) else 0
-    for name in dialect.own_markers:
-        if name in top or _names(body, name, 0, begin) or _names(body, name, begin + len(tools), len(body)):
-            return True
-        if len(tools) and has_marker(bytes(tools), name):
-            return True
-    return False
-
-
-def _names(body: bytes, name: str, start: int, end: int) -> bool:
-    """Whether a JSON string in ``body[start:end]`` is `name`, some of its characters escaped or none."""
-    if body.find(b'"%b"' % name.encode(), start, end) >= 0:
+    tools = bytes(top.get("tools", _NONE))
+    if any(name in top or (tools and has_marker(tools, name)) for name in dialect.own_markers):
         return True
-    return body.find(b"\\u00", start, end) >= 0 and _spelled(name).search(body, start, end) is not None
+    begin = address(top["tools"]) - address(body) if tools else 0
+    new = located.old[-1].end if located.fresh_from and located.old else located.span[0]
+    places = [(0, located.span[0]), (new, len(body))]
+    places = [
+        part
+        for start, end in places
+        for part in ((start, min(end, max(start, begin))), (max(start, min(end, begin + len(tools))), end))
+    ]
+    searched = [(0, begin), (begin + len(tools), len(body))] if dialect.markable else places
+    quoted = [b'"%b"' % name.encode() for name in dialect.own_markers]
+    if any(body.find(name, *place) >= 0 for name in quoted for place in searched):
+        return True
+    # Nobody has to escape a letter, and hardly anybody does.
+    spelled = _spelled(dialect.own_markers)
+    return any(
+        body.find(escape, *place) >= 0 and spelled.search(body, *place) is not None
+        for place in places
+        for escape in _LETTERS
+    )
 
 
 @cache
-def _spelled(name: str) -> re.Pattern[bytes]:
-    return re.compile(b'"%b"' % b"".join(b"(?:%c|\\\\u00(?i:%02x))" % (byte, byte) for byte in name.encode()))
+def _spelled(names: tuple[str, ...]) -> re.Pattern[bytes]:
+    """JSON strings that are one of the names, some of their characters escaped."""
+    each = (b"".join(b"(?:%c|\\\\u00(?i:%02x))" % (byte, byte) for byte in name.encode()) for name in names)
+    return re.compile(b'"(?:%b)"' % b"|".join(each))

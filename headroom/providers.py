@@ -75,7 +75,8 @@ class Dialect:
     in place of items there may be one text, a prompt with no results.
 
     `own_markers`: keys by which a client says itself what is to be cached, wherever they stand; `own_caching`: members
-    beside the items by which it says how. `markable`: types of blocks that may carry a
+    beside the items by which it says how. `cached_under`: members without which nothing is read that was written with
+    them. `markable`: types of blocks that may carry a
     marker of ours; empty where none is ever placed. `cache_key`: the member that names a prompt to the cache.
     `chained`: members that continue a prompt which the provider keeps; it keeps none where `stored` is false.
     """
@@ -93,6 +94,7 @@ class Dialect:
     tools: ToolShape = _TOOLS
     own_markers: tuple[str, ...] = ()
     own_caching: tuple[str, ...] = ()
+    cached_under: tuple[str, ...] = ()
     markable: frozenset[str] = frozenset()
     cache_key: str = ""
     chained: tuple[str, ...] = ()
@@ -256,6 +258,7 @@ ANTHROPIC = Dialect(
         names=(("name",), ("mcp_server_name",), ("type",)), schemas=(("input_schema",),), unmarkable="defer_loading"
     ),
     own_markers=("cache_control",),
+    cached_under=("model", "tool_choice", "thinking"),
     markable=frozenset({"text", "image", "document", "search_result", "tool_result"}),
 )
 _BREAKPOINTS: Final = ("prompt_cache_breakpoint", "prompt_cache_options")

@@ -15,13 +15,14 @@ from blake3 import blake3
 
 from headroom.config import Config
 from headroom.faults import StoreDown
+from headroom.kept_prefixes import KeptPrefixes
 from headroom.ledger import Ledger
 from headroom.own_caching import continues, marks_itself
 from headroom.policy import Policy
+from headroom.prompt_reader import PromptReader
 from headroom.providers import DIALECTS, Dialect
-from headroom.zones.breakpoints import Prompt, Prompts, placed
+from headroom.zones.breakpoints import Prompt, placed
 from headroom.zones.locate import RAW, Located, address
-from headroom.zones.places import UNREADABLE
 from headroom.zones.splice import Edit
 from headroom.zones.tools import Arranged, arranged, called, split
 
@@ -69,51 +70,16 @@ _read_decided = msgspec.msgpack.Decoder(Decided).decode
 
 
 class _Marks(msgspec.Struct, frozen=True, gc=False):
-    """What of a request may be marked: its tools; all of its prompt, which begins so since turn `since`, or nothing."""
+    """What of a request may be marked: its tools; all of its prompt, which begins so since turn `since`, or nothing;
+    and the ends of its turns."""
 
     prompt: Prompt | None = None
     since: int = 0
     tools: bool = False
+    ends: bool = False
 
 
 _NONE_MARKED: Final = _Marks()
-
-
-class _Opening(msgspec.Struct, gc=False):
-    role: str = ""
-    content: msgspec.Raw = _NONE
-
-
-class _Reader:
-    """Reads what stands beside a dialect's items."""
-
-    def __init__(self, dialect: Dialect) -> None:
-        shape = dialect.shape
-        assert shape is not None
-        names = {"tools", "model", "instructions", dialect.cache_key, dialect.stored}
-        names |= {*dialect.chained, *dialect.own_markers, *dialect.own_caching}
-        fields = [(name, RAW, _NONE) for name in sorted(names - {""})]
-        self._top = msgspec.json.Decoder(msgspec.defstruct("Top", fields, gc=False))
-        opening = [(shape.items, list[_Opening])]
-        self._opening = msgspec.json.Decoder(msgspec.defstruct("Items", opening, gc=False))
-        self._items = shape.items
-        self.prompts = Prompts(shape) if dialect.markable else None
-
-    def top(self, body: bytes) -> Mapping[str, msgspec.Raw] | None:
-        """Members of the body; None where it is no object. They are views: keep the body while using them."""
-        try:
-            found = self._top.decode(body)
-        except UNREADABLE:
-            return None
-        return {name: value for name in found.__struct_fields__ if len(value := getattr(found, name))}
-
-    def system(self, body: bytes) -> bytes:
-        """The content of the first item that gives instructions; empty where none does."""
-        try:
-            items: list[_Opening] = getattr(self._opening.decode(body), self._items)
-        except UNREADABLE:
-            return b""
-        return next((bytes(item.content) for item in items if item.role in ("system", "developer")), b"")
 
 
 class Stabiliser:
@@ -122,9 +88,10 @@ class Stabiliser:
     def __init__(self, config: Config, ledger: Ledger) -> None:
         self._ledger = ledger
         self._wanted = frozenset(name for name in NAMES if config.on(name))
-        self._readers = {d.name: _Reader(d) for d in DIALECTS if d.shape is not None and not d.shape.under}
+        self._readers = {d.name: PromptReader(d) for d in DIALECTS if d.shape is not None and not d.shape.under}
         self._never: OrderedDict[bytes, None] = OrderedDict()
         self._observed: OrderedDict[bytes, bytes] = OrderedDict()
+        self._kept = KeptPrefixes()
         self._memo: OrderedDict[tuple[bytes, str, bool, bool, bool, tuple[bytes, ...]], Arranged] = OrderedDict()
         self._memo_bytes = 0
 
@@ -247,7 +214,8 @@ class Stabiliser:
             return _NONE_MARKED
         now = max(0, len(prompt.turns) - 1)
         sent = bytes(top.get("tools", _NONE)) if tools is None else tools.tools
-        beginning = blake3(located.conversation + sent).digest()
+        under = b"".join(blake3(top.get(name, _NONE)).digest() for name in dialect.cached_under)
+        beginning = blake3(located.conversation + under + sent).digest()
         keys = [blake3(b"tools" + beginning).digest(), blake3(b"system" + beginning + prompt.system[1]).digest()]
         try:
             found = await self._stuck(keys)
@@ -260,7 +228,8 @@ class Stabiliser:
         # Not in the request that had it first, unless that was the conversation's: it may be another in the next.
         since = [int(value) if value else now for value in found]
         of_tools, of_system = ((0 if at == 0 else at + 1) <= now for at in since)
-        return _Marks(prompt if of_system else None, 0 if since[1] == 0 else since[1] + 1, tools=of_tools)
+        ends = self._kept.keeps(located.conversation, located.plain, located.made_from, second=now == 1)
+        return _Marks(prompt if of_system else None, 0 if since[1] == 0 else since[1] + 1, tools=of_tools, ends=ends)
 
     async def _stuck(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """What was recorded under keys. Raises StoreDown."""
@@ -324,7 +293,14 @@ class Stabiliser:
             size = len(top["tools"]) if tools is not None and tools.marked else 0
             prices = dialect.prices
             places = placed(
-                marks.prompt, size, marker, dialect.markable, write=prices.write, read=prices.read, since=marks.since
+                marks.prompt,
+                size,
+                marker,
+                dialect.markable,
+                write=prices.write,
+                read=prices.read,
+                since=marks.since,
+                ends=marks.ends,
             )
             edits += places.edits
             at_end += [marker] if places.whole else []

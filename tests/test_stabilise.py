@@ -223,6 +223,16 @@ async def test_a_client_that_says_how_its_prompt_is_cached_sends_what_it_sent(ho
     assert await through(bodies, **ALL) == bodies
 
 
+async def test_a_marker_that_only_an_earlier_item_has_keeps_ours_away() -> None:
+    """Two kinds of them together may be more than the provider takes."""
+    bodies = [json.loads(body) for body in big_sdk(1, 6, SHORT)]
+    within = {"type": "content", "content": [{"type": "text", "text": "x", "cache_control": MARKED}]}
+    for body in bodies[2:]:
+        body["messages"][4]["content"].insert(0, {"type": "document", "source": within})
+    received = await through([json.dumps(body).encode() for body in bodies], place_cache_control="enabled")
+    assert [body.count(b"cache_control") for body in received] == [2, 3, 1, 1, 1, 1]
+
+
 async def test_a_marker_within_an_item_of_any_kind_counts() -> None:
     body = json.loads(shuffled(keyless(1, 1, SHORT))[0])
     body["input"][-1]["content"][-1]["cache_control"] = MARKED
@@ -525,7 +535,7 @@ async def test_first_requests_at_the_same_time_through_two_workers_go_the_same_w
             await send(0, proxy, shuffled([bodies[1]])[0])
         went = [json.loads(request.body) for request in origin.requests]
     assert len({body.get("prompt_cache_key") for body in went}) == 1
-    assert len({json.dumps(body["tools"]) for body in went}) == 1
+    assert len({json.dumps(bare(body["tools"])) for body in went}) == 1
     assert all(names(json.dumps(body).encode()) == sorted(names(bodies[0])) for body in went)
 
 
@@ -623,7 +633,12 @@ async def test_markers_pay_from_the_second_request_on(seed: int) -> None:
 
 def retold(bodies: Iterable[bytes], system: Callable[[int], str]) -> list[bytes]:
     """The same session with another system text, made of the request's number."""
-    made = [json.loads(body) | {"system": system(number)} for number, body in enumerate(bodies)]
+    return told_apart(bodies, lambda number: {"system": system(number)})
+
+
+def told_apart(bodies: Iterable[bytes], members: Callable[[int], dict[str, object]]) -> list[bytes]:
+    """The same session with other members in its requests, made of their numbers."""
+    made = [json.loads(body) | members(number) for number, body in enumerate(bodies)]
     return [json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() for body in made]
 
 
@@ -632,6 +647,10 @@ UNSTEADY: Mapping[str, Callable[[int], list[bytes]]] = {
     "tools": lambda turns: shuffled(big_sdk(1, turns, SHORT)),
     "system": lambda turns: retold(big_sdk(1, turns, SHORT), lambda number: f"It is 12:{number:02}. {RULES}"),
     "system, few tools": lambda turns: retold(sdk_loop(1, turns, SHORT), lambda number: f"At {number}: {RULES}"),
+    "model": lambda turns: told_apart(big_sdk(1, turns, SHORT), lambda number: {"model": f"m{number}"}),
+    "thinking": lambda turns: told_apart(
+        big_sdk(1, turns, SHORT), lambda number: {"thinking": {"type": "enabled", "budget_tokens": 2_000 + number}}
+    ),
     "both": lambda turns: shuffled(retold(big_sdk(1, turns, SHORT), lambda number: f"At {number}: {RULES}")),
 }
 
@@ -659,6 +678,31 @@ async def test_what_is_another_once_is_marked_again_when_it_has_stayed(tmp_path:
     for turns in range(5, 11):
         assert bill(found[:turns], ANTHROPIC_PRICES) <= bill(plain[:turns], ANTHROPIC_PRICES)
     assert all(body.count(b'"cache_control"') <= 4 for body in session.received)
+
+
+@pytest.mark.parametrize("where", [2, 4, -1])
+async def test_a_client_that_rewrites_what_it_said_pays_no_more_for_it(where: int) -> None:
+    """As one that keeps a message up to date: nothing behind it is ever read, however often it is written."""
+    bodies = [json.loads(body) for body in sdk_loop(1, 24, mixed(5, 60, 400, 6_000))]
+    for number, body in enumerate(bodies):
+        if number and len(body["messages"]) > where:
+            body["messages"][where]["content"].append({"type": "text", "text": f"It is now {number}."})
+    raw = [json.dumps(body, ensure_ascii=False).encode() for body in bodies]
+    marked, plain = usages(await through(raw, place_cache_control="enabled")), usages(await through(raw))
+    for turns in range(2, 25):
+        assert bill(marked[:turns], ANTHROPIC_PRICES) <= bill(plain[:turns], ANTHROPIC_PRICES)
+
+
+async def test_runs_that_open_alike_are_all_marked_at_their_ends() -> None:
+    runs = []
+    for seed in range(6):
+        bodies = [json.loads(body) for body in big_sdk(seed, 6, SHORT)]
+        for body in bodies:
+            body["messages"][0]["content"][0]["text"] = "Begin."
+        runs.append([json.dumps(body, ensure_ascii=False).encode() for body in bodies])
+    alone = [await through(run, place_cache_control="enabled") for run in runs]
+    together = await through([body for turn in zip(*runs, strict=True) for body in turn], place_cache_control="enabled")
+    assert together == [body for turn in zip(*alone, strict=True) for body in turn]
 
 
 async def test_a_single_small_request_costs_what_it_cost() -> None:

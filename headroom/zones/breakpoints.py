@@ -86,20 +86,28 @@ class Prompts:
 
 
 def placed(
-    prompt: Prompt, tools: int, marker: bytes, markable: frozenset[str], *, write: float, read: float, since: int = 0
+    prompt: Prompt,
+    tools: int,
+    marker: bytes,
+    markable: frozenset[str],
+    *,
+    write: float,
+    read: float,
+    since: int = 0,
+    ends: bool = True,
 ) -> Placed:
     """Where `marker`, a member, goes besides the tools, which are `tools` bytes and marked, unless that is 0.
 
     `write` and `read` are prices relative to a plain token. Tools and system text have been marked as they are since
-    turn `since`: what earlier requests of the conversation had is worked out anew from there. At most three markers,
-    `whole` being one.
+    turn `since`: what earlier requests of the conversation had is worked out anew from there. Without `ends`,
+    turns are not marked. At most three markers, `whole` being one.
     """
     at, system = prompt.system
     edits = _in_system(at, system, marker, markable)
     head = tools + len(system)
     first = prompt.turns[0][0] if prompt.turns else 0
     sizes = [head + start + len(content) - first for start, content in prompt.turns[since:]]
-    before, now = _marked(head if edits else tools, sizes, write - 1.0, 1.0 - read)
+    before, now = _marked(head if edits else tools, sizes, write - 1.0, 1.0 - read) if ends else (0, False)
     whole = False
     if before > 0:
         insert = _insert(*prompt.turns[since + before], marker, markable)
