@@ -28,13 +28,13 @@ def continues(top: Mapping[str, msgspec.Raw], dialect: Dialect) -> bool:
 
 
 def marks_itself(body: bytes, top: Mapping[str, msgspec.Raw], located: Located, dialect: Dialect) -> bool:
-    """Whether the client says anywhere what is to be cached, or how. In tools their schemas are not searched; elsewhere
+    """Whether the client says anywhere what is to be cached. In tools their schemas are not searched; elsewhere
     a member of such a name counts wherever it stands, for there is no list of all places.
 
     In later requests only what is new is searched, unless markers of ours might come beside those of the client. Cost:
     about a millisecond for each megabyte that is searched, and for each name.
     """
-    if located.frozen or any(bytes(top.get(name, _NONE)) not in (*_ABSENT, b'""') for name in dialect.own_caching):
+    if located.frozen:
         return True
     tools = bytes(top.get("tools", _NONE))
     if any(name in top or (tools and has_marker(tools, name)) for name in dialect.own_markers):

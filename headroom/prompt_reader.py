@@ -26,7 +26,7 @@ class PromptReader:
         shape = dialect.shape
         assert shape is not None
         names = {"tools", "model", "instructions", dialect.cache_key, dialect.stored}
-        names |= {*dialect.chained, *dialect.own_markers, *dialect.own_caching, *dialect.cached_under}
+        names |= {*dialect.chained, *dialect.own_markers, *dialect.cached_under}
         fields = [(name, RAW, _NONE) for name in sorted(names - {""})]
         self._top = msgspec.json.Decoder(msgspec.defstruct("Top", fields, gc=False))
         opening = [(shape.items, list[_Opening])]

@@ -74,11 +74,10 @@ class Dialect:
     `loom` names what answers calls of the retrieve tool within its streams; empty where nothing does. `bare_prompt`:
     in place of items there may be one text, a prompt with no results.
 
-    `own_markers`: keys by which a client says itself what is to be cached, wherever they stand; `own_caching`: members
-    beside the items by which it says how. `cached_under`: members without which nothing is read that was written with
-    them. `markable`: types of blocks that may carry a
-    marker of ours; empty where none is ever placed. `cache_key`: the member that names a prompt to the cache.
-    `chained`: members that continue a prompt which the provider keeps; it keeps none where `stored` is false.
+    `own_markers`: keys by which a client says itself what is to be cached, wherever they stand. `cached_under`: members
+    without which nothing is read that was written with them. `markable`: types of blocks that may carry a marker of
+    ours; empty where none is ever placed. `cache_key`: the member that names a prompt to the cache. `chained`: members
+    that continue a prompt which the provider keeps; it keeps none where `stored` is false.
     """
 
     name: str
@@ -93,7 +92,6 @@ class Dialect:
     most_tools: int = 0
     tools: ToolShape = _TOOLS
     own_markers: tuple[str, ...] = ()
-    own_caching: tuple[str, ...] = ()
     cached_under: tuple[str, ...] = ()
     markable: frozenset[str] = frozenset()
     cache_key: str = ""
@@ -293,7 +291,6 @@ OPENAI_CHAT = Dialect(
         names=(("name",), ("function", "name"), ("custom", "name"), ("type",)), schemas=(("function", "parameters"),)
     ),
     own_markers=("cache_control", *_BREAKPOINTS),
-    own_caching=("prompt_cache_key", "prompt_cache_retention"),
     cache_key="prompt_cache_key",
 )
 OPENAI_RESPONSES = Dialect(
@@ -397,7 +394,6 @@ OPENAI_RESPONSES = Dialect(
         schemas=(("parameters",), ("function", "parameters")),
     ),
     own_markers=("cache_control", *_BREAKPOINTS),
-    own_caching=("prompt_cache_key", "prompt_cache_retention"),
     cache_key="prompt_cache_key",
     chained=("previous_response_id", "conversation"),
     stored="store",
