@@ -46,7 +46,7 @@ def stamped(lines: list[str], which: Sequence[int]) -> Stamps:
     for at in which:
         line = lines[at]
         # A time that has no colons begins the line.
-        quick = "0" <= line[:1] <= "9" or line[:1] == "[" or _COLONS.search(line, 0, LOOK) is not None
+        quick = line[:6].isdigit() or line[:1] == "[" or _COLONS.search(line, 0, LOOK) is not None
         if quick and (match := _STAMP.search(line, 0, LOOK)) is not None:
             found[at] = (match.start(), match[0])
     if len(found) < LEAST_SHARE * len(which) or len(found) < 3:
