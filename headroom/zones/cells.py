@@ -26,6 +26,7 @@ STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _BRACKETS = re.compile(STRING.pattern + r"|[\[\]{}]")
 _AS_IT_IS = frozenset('"[{@')  # what a cell begins with that is a token itself, or refers to a table
 _LITERALS = frozenset("-0123456789tfn")  # what one begins with that may be
+_UNSURE = _LITERALS | frozenset(' "[{~=@^&')  # what a text begins with that may have to be quoted
 
 Row: TypeAlias = dict[str, bytes]
 """An object's members, every value a raw token."""
@@ -48,12 +49,17 @@ def write_object(row: Row) -> str:
     return "{" + ",".join([f"{token(key)}:{value.decode()}" for key, value in row.items()]) + "}"
 
 
+def _is_simple(text: str) -> bool:
+    """Whether a text is one of the many that `NOT_BARE` would not match, for which it takes far longer to say so."""
+    return text.isascii() and text.isprintable() and "," not in text and text[0] not in _UNSURE and text[-1] != " "
+
+
 def write_cell(raw: bytes) -> str:
     """A value as a cell: text bare where that reads back as the same token, anything else raw."""
     spelled = raw.decode()
     if spelled[0] == '"' and "\\" not in spelled and len(spelled) > 2:
         text = spelled[1:-1]
-        if not NOT_BARE.match(text):
+        if _is_simple(text) or not NOT_BARE.match(text):
             return text
     return spelled
 

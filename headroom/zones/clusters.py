@@ -34,8 +34,9 @@ def patterns(lines: list[str], which: list[int]) -> list[Group]:
     for at, key in keys.items():
         if MARK in (line := lines[at]):
             # A time is a part of the pattern, so what is around it in its field must be the same in all lines.
-            index = next(index for index, field in enumerate(line.split()) if MARK in field)
-            key[index] = line.split()[index]
+            fields = line.split()
+            index = next(index for index, field in enumerate(fields) if MARK in field)
+            key[index] = fields[index]
     pool: list[Group] = []
     for rows in _clusters(lines, keys):
         if len(rows) >= MIN_ROWS:

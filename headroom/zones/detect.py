@@ -243,7 +243,8 @@ class _Census:
     def logs(self) -> int:
         match = _LOG_LINE.match
         others = [line for line in self._written if match(line) is None]
-        return self.lines - len(others) + sum(map(_has_log_word, others))
+        words = any(map("\n".join(others).__contains__, _LOG_WORDS))
+        return self.lines - len(others) + (sum(map(_has_log_word, others)) if words else 0)
 
     @cached_property
     def code(self) -> int:
@@ -434,8 +435,14 @@ def _is_aligned(lines: list[str]) -> bool:
     head = [line[:_ALIGNED_WIDTH] for line in lines[:40] if line]
     if len(head) < 2 * _ENOUGH:
         return False
-    places = Counter(match.end() for line in head for match in _WORD.finditer(line))
-    return sum(count >= 0.9 * len(head) for count in places.values()) >= 2
+    least = 0.9 * len(head)
+    places: Counter[int] = Counter()
+    for left, line in zip(range(len(head) - 1, -1, -1), head, strict=True):
+        places.update([match.end() for match in _WORD.finditer(line)])
+        # A line that is left adds at most one to a place. Most texts are told by a few lines.
+        if left < least and left % 5 == 0 and sum([count + left >= least for count in places.values()]) < 2:
+            return False
+    return True
 
 
 def _has_named_columns(lines: list[str]) -> bool:

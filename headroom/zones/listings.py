@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from string import ascii_letters, digits
 
 import msgspec
 
@@ -28,6 +29,8 @@ from headroom.zones.paths import shared_folder
 TITLE = "[matches by file"
 _IN_FOLDERS = "; names below a folder are in it"
 _NUMBERED = re.compile(r"\d+[:-]|[:-]")
+_WORDS = (ascii_letters + digits + "_ \t\r\x0b\x0c\x1c\x1d\x1e\x1f").encode()
+_OTHER_WORDS = re.compile(r"\w+|[^\S\n]+")
 _FIRST_WORD = re.compile(r"\d*+[:-]\s*+([^\s(]*)")
 REPETITIVE = 0.6  # of the lines are alike where they are a machine's
 _MANY_SIGNS = 8  # between the words of a line, to be a shape
@@ -203,7 +206,7 @@ def is_repetitive(grouped: str) -> bool:
     codes), or have the same signs between their words (tables in source, generated code). Cost: linear."""
     begins = [*map(_FIRST_WORD.match, grouped.split("\n"))]
     first = Counter([begin[1] for begin in begins if begin is not None])
-    forms = grouped.translate(_SIGNS).split("\n")
+    forms = _signs_of(grouped).split("\n")
     # The first sign is the one behind the number.
     signs = Counter([form[1:] for form, begin in zip(forms, begins, strict=True) if begin is not None])
     alike = sum(count for _, count in first.most_common(2))
@@ -211,15 +214,10 @@ def is_repetitive(grouped: str) -> bool:
     return max(alike, shaped) >= REPETITIVE * first.total() > 0
 
 
-class _Signs(dict[int, int]):
-    """A table for `str.translate` that leaves only what is neither word nor blank, and the ends of lines."""
-
-    def __missing__(self, code: int) -> int | None:
-        sign = chr(code)
-        return None if sign.isalnum() or sign == "_" or sign.isspace() else code
-
-
-_SIGNS = _Signs({ord("\n"): ord("\n")})
+def _signs_of(text: str) -> str:
+    """`text` without words and blanks, but for the ends of lines."""
+    left = text.encode("utf-8", "surrogatepass").translate(None, _WORDS).decode("utf-8", "surrogatepass")
+    return left if left.isascii() else _OTHER_WORDS.sub("", left)
 
 
 def _is_heading(heading: str) -> bool:

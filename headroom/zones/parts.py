@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import msgspec
@@ -77,7 +77,7 @@ def blocks(lines: Sequence[str]) -> list[Block]:
     }
     fences = [at for at, line in enumerate(lines) if line.startswith(_FENCE)] if _FENCE in text else []
     openers = _openers(lines, cut="truncated" in text or "omitted" in text)
-    at, count = 0, len(lines)
+    at, count, opener = 0, len(lines), 0
     while at < count:
         if len(found) > MOST_BLOCKS:
             return []
@@ -106,7 +106,9 @@ def blocks(lines: Sequence[str]) -> list[Block]:
         elif is_border(line):
             found.append(Block(at, end, None))
         else:
-            end = _next(openers, at) or count
+            while opener <= at:
+                opener = next(openers, count)
+            end = opener
             found += _by_look(lines, at, end)
         at = end
     return found
@@ -264,13 +266,11 @@ def _next(places: Sequence[int], after: int) -> int | None:
     return places[at] if at < len(places) else None
 
 
-def _openers(lines: Sequence[str], *, cut: bool) -> list[int]:
+def _openers(lines: Sequence[str], *, cut: bool) -> Iterator[int]:
     """The lines before which a block ends, whatever its own look. `cut`: whether one may say of a cut."""
-    return [
-        at
-        for at, line in enumerate(lines)
-        if not line or line.isspace() or ((cut or line[0] in _MARKS) and _ends_block(line))
-    ]
+    for at, line in enumerate(lines):
+        if not line or line.isspace() or ((cut or line[0] in _MARKS) and _ends_block(line)):
+            yield at
 
 
 def _ends_block(line: str) -> bool:

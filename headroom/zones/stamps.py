@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 from headroom.zones.templates import BREAK, MARK, weight
@@ -21,7 +22,7 @@ _STAMP = re.compile(
 _COLONS = re.compile(r":\d\d:", re.ASCII)  # what is in every time of day, and found far quicker
 _MORE = re.compile(r"[^\s\[({|=,]{0,20}[\[({|=,]")  # another part of the line in the same field
 _NUMBERS = re.compile(r"\d+", re.ASCII)
-_DIGITS = str.maketrans("123456789", "000000000")
+_DIGITS = str.maketrans("123456789", "000000000")  # makes of a time its shape, which tells its tokens and its cuts
 
 
 class Stamps:
@@ -45,26 +46,29 @@ def stamped(lines: list[str], which: Sequence[int]) -> Stamps:
     for at in which:
         line = lines[at]
         # A time that has no colons begins the line.
-        quick = "0" <= line[:1] <= "9" or line[:1] == "[" or _COLONS.search(line, 0, LOOK) is not None
+        quick = line[:6].isdigit() or line[:1] == "[" or _COLONS.search(line, 0, LOOK) is not None
         if quick and (match := _STAMP.search(line, 0, LOOK)) is not None:
             found[at] = (match.start(), match[0])
     if len(found) < LEAST_SHARE * len(which) or len(found) < 3:
         return none
-    cuts = {at: _cuts(stamp) for at, (_, stamp) in found.items()}
-    costs = [_cost([(stamp[: cuts[at][k]], stamp[cuts[at][k] :]) for at, (_, stamp) in found.items()])
-             for k in range(MOST_NUMBERS + 1)]  # fmt: skip
+    stamps = [stamp for _, stamp in found.values()]
+    shapes = "\n".join(stamps).translate(_DIGITS).split("\n")
+    cuts = {shape: _cuts(shape) for shape in dict.fromkeys(shapes)}
+    costs: list[int] = []
+    for k in range(MOST_NUMBERS + 1):
+        ends = [cuts[shape][k] for shape in shapes]
+        costs.append(_cost([(a[:end], b[:end], b[end:]) for a, b, end in zip(stamps, shapes, ends, strict=True)]))
     best = costs.index(min(costs))
-    dated = [stamp[: max(stamp.rfind(" "), stamp.rfind("T")) + 1] for _, stamp in found.values()]
-    one_date = dated.count(dated[0]) == len(dated)
-    plain = _cost([("", stamp[len(date) :] if one_date else stamp) for date, (_, stamp) in
-                   zip(dated, found.values(), strict=True)])  # fmt: skip
+    dated = [stamp[: max(stamp.rfind(" "), stamp.rfind("T")) + 1] for stamp in stamps]
+    date = len(dated[0]) if dated.count(dated[0]) == len(dated) else 0
+    plain = _cost([("", "", shape[date:]) for shape in shapes])
     if costs[best] > LEAST_GAIN * plain:
         return none
     out = [*lines]
     headings: dict[int, str] = {}
     rests: dict[int, str] = {}
-    for at, (start, stamp) in found.items():
-        cut = cuts[at][best]
+    for (at, (start, stamp)), shape in zip(found.items(), shapes, strict=True):
+        cut = cuts[shape][best]
         headings[at], rests[at] = stamp[:cut], stamp[cut:]
         end = lines[at][start + len(stamp) :]
         out[at] = lines[at][:start] + MARK + (BREAK if _MORE.match(end) else "") + end
@@ -72,23 +76,16 @@ def stamped(lines: list[str], which: Sequence[int]) -> Stamps:
 
 
 def _cuts(stamp: str) -> list[int]:
-    """Where to cut for none, one, two, … numbers in the row."""
+    """Where to cut for none, one, two, … numbers in the row; the same in stamps of one shape."""
     least = stamp.rfind(" ") + 1
     starts = [match.start() for match in _NUMBERS.finditer(stamp) if match.start() >= least]
     return [len(stamp), *[starts[max(len(starts) - k, 0)] for k in range(1, MOST_NUMBERS + 1)]]
 
 
-def _cost(pieces: list[tuple[str, str]]) -> int:
-    """About how many tokens these headings and rests take."""
-    known: dict[str, int] = {"": -1}
-    last = ""
-    cost = 0
-    for heading, rest in pieces:
-        if heading != last:
-            last = heading
-            cost += weight(heading) + 2
-        shape = rest.translate(_DIGITS)
-        if shape not in known:
-            known[shape] = weight(shape)
-        cost += known[shape] + 1
-    return cost
+def _cost(pieces: list[tuple[str, str, str]]) -> int:
+    """About how many tokens these headings, of these shapes, and rests of these shapes take."""
+    before = ["", *[heading for heading, _, _ in pieces]]
+    headings = Counter([shape for (heading, shape, _), last in zip(pieces, before, strict=False) if heading != last])
+    rests = Counter([rest for _, _, rest in pieces])
+    cost = sum([times * (weight(shape) + 2) for shape, times in headings.items()])
+    return cost + sum([times * (weight(shape) + 1) for shape, times in rests.items() if shape])
