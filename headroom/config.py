@@ -476,7 +476,8 @@ SETTINGS: Final[tuple[Setting, ...]] = (
         "",
         OPTIONAL_PATH,
         "File that `headroom toin-publish` wrote, read once at the start; nothing means ./recommendations.toml if it "
-        "is there. Tools that it leaves alone are pressed without loss only, where tool_policy does not name them",
+        "is there. Forms that it recommends are tried first; tools that it leaves alone are pressed without loss only, "
+        "where tool_policy does not name them",
         "learning",
     ),
     Setting("head_limit", "64KiB", _bytes(1024), "Largest message head", "limits"),
