@@ -133,8 +133,11 @@ def checked_importance(importance: float) -> float:
 
 def checked_entities(entities: Sequence[str]) -> tuple[str, ...]:
     """Names without blanks around them, each once, none empty. Raises MemoryRefused."""
-    names = tuple(dict.fromkeys(" ".join(name.split()) for name in entities if name.strip()))
-    if len(names) > ENTITY_LIMIT or any(len(name) > NAME_LIMIT or not _encodable(name) for name in names):
+    # What is repeated does not count, but a model's list may be of any length.
+    most = ENTITY_LIMIT * ENTITY_LIMIT
+    names = tuple(dict.fromkeys(" ".join(name.split()) for name in entities[:most] if name.strip()))
+    kept = len(entities) <= most and len(names) <= ENTITY_LIMIT
+    if not kept or any(len(name) > NAME_LIMIT or not _encodable(name) for name in names):
         raise MemoryRefused(f"entities must be up to {ENTITY_LIMIT} names of up to {NAME_LIMIT} characters.")
     return names
 

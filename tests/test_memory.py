@@ -35,6 +35,8 @@ def test_what_can_be_kept_is_kept_without_blanks_around_it() -> None:
     assert checked_content("\n two\nlines \t") == "two\nlines"
     assert len(checked_content("é" * CONTENT_LIMIT)) == CONTENT_LIMIT
     assert checked_entities([" a  b ", "a b", "", " "]) == ("a b",)
+    with pytest.raises(MemoryRefused, match="up to 16 names"):
+        checked_entities(["a"] * 1_000_000)
     assert checked_importance(1) == 1.0
 
 
