@@ -102,7 +102,7 @@ def measure(body: bytes, earlier: bytes, rounds: int) -> dict[str, float]:
             begun = time.perf_counter()
             run()
             times[name].append((time.perf_counter() - begun) * 1000)
-    loop.run_until_complete(shrinker.close())
+    loop.run_until_complete(shrinker.presser.close())
     loop.close()
     return {name: round(statistics.median(values), 4) for name, values in times.items()}
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 UNSENT_LIMIT: Final = 256 * 1024  # bytes kept for an origin that is not connected yet; then the client waits
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_UNTOUCHED: Final = Receipt(b"")
+_UNTOUCHED: Final = rewritten(Receipt(b""))
 _STREAM: Final = b"text/event-stream"
 _JSON: Final = b"application/json"
 
@@ -716,7 +716,7 @@ class Exchange:
             stabilised=receipt.stabilised if receipt is not None else (),
             prefix=rewrites.compared(receipt, self._forwarded, usage) if rewrites is not None else None,
             ms=timings,
-            **rewritten(receipt or _UNTOUCHED),
+            **(rewritten(receipt) if receipt is not None else _UNTOUCHED),
         )
         house.counters(event)
         house.sink(event)
