@@ -37,7 +37,7 @@ def body_of(turns: int, seed: int = 7) -> bytes:
     messages: list[dict[str, object]] = [{"role": "user", "content": "Look at the project."}]
     size = SIZE // (MESSAGES // 2)
     for turn in range(turns):
-        lines = []
+        lines: list[str] = []
         length = 0
         while length < size:
             name, *rest = rng.choices(words, k=3)
@@ -114,16 +114,17 @@ def main() -> None:
     options = parser.parse_args()
     body, earlier = body_of(MESSAGES // 2), body_of(MESSAGES // 2 - 1)
     times = measure(body, earlier, 20 if options.quick else options.rounds)
+    over_orjson = round(times["ours"] / times["orjson_loads"], 3)
     report = {
         "question": "milliseconds for a 1 MB body with nothing new",
         "bytes": len(body),
         "ms": times,
-        "over_orjson": round(times["ours"] / times["orjson_loads"], 3),
+        "over_orjson": over_orjson,
         "over_skip_and_hash": round(times["ours"] / times["msgspec_skip_and_hash"], 3),
     }
     json.dump(report, sys.stdout, indent=2)
     sys.stdout.write("\n")
-    assert report["over_orjson"] < 1.0, "slower than orjson.loads"
+    assert over_orjson < 1.0, "slower than orjson.loads"
 
 
 if __name__ == "__main__":

@@ -52,12 +52,13 @@ async def nothing_new(options: rig.Options) -> rig.Finding:
     """A request whose results were all decided before, by the worker that decided them."""
     ledger = Ledger(MemoryStore(TTL), 64 << 20, 1.0, TTL)
     keys = [os.urandom(32) for _ in range(KNOWN)]
+    names: list[Name] = [(SPACE_DECISION, key) for key in keys]
     await ledger.record([Pressing(key, key, Decision(TOKEN, 900, 400, "bench")) for key in keys])
 
     async def work(n: int) -> None:
         found = await ledger.recall(keys[:-1], keys[-1:])
         assert len(found) == KNOWN
-        ledger.seen(keys, float(n))
+        ledger.renew(ledger.due(names, float(n)))
 
     value, detail = await cost(options.rounds, options.pick(2000, 200), work)
     await ledger.close()

@@ -103,7 +103,7 @@ async def measure(agent: Agent, place: Place, origin: Origin, port: int) -> Meas
 
 
 def _sockets(agent: Agent) -> SocketOrigin | None:
-    if agent.sockets in ("none", "refused"):
+    if agent.sockets == "none" or agent.sockets == "refused":
         return None
     return SocketOrigin(closes=3, accepts=1) if agent.sockets == "broken" else SocketOrigin(agent.sockets)
 
@@ -149,6 +149,7 @@ def passage(measured: Measured, script: Script, kept: Sequence[str]) -> Json:
         "requests_out": len(after),
         "untouched": sum(b.raw == a.raw for b, a in pairs),
         "messages": [len(measured.spoken), len(measured.heard)],
+        "messages_kept": len(measured.spoken) == len(measured.heard),
         "bytes_changed_outside_outputs": sum(blanked(b.raw) != blanked(a.raw) for b, a in pairs),
         "changed_outside_results": [outside_results(b, a) for b, a in pairs],
         "tools_added": sorted({name for b, a in pairs for name in set(tool_names(a)) - set(tool_names(b))}),
@@ -181,7 +182,7 @@ async def report(agent: Agent, place: Place, origin: FetchingOrigin, proxy: int,
         last = await measure(agent, place, origin, proxy)
         sides["proxied"], through = side(last, script), passage(last, script, direct_prefix)
         good = good and passed(sides["proxied"], script)
-        good = good and len(set(through["messages"])) == 1 and through["requests_in"] == through["requests_out"]
+        good = good and through["messages_kept"] is True and through["requests_in"] == through["requests_out"]
         if agent.sockets != "none" and not through["tools_added"]:
             good = good and through["bytes_changed_outside_outputs"] == 0
         good = good and through["outputs_agree"] is True
