@@ -29,7 +29,7 @@ T = TypeVar("T")
 _ABSENT_COST = 120  # bytes that an entry costs besides its token
 # An entry's time to live is renewed at most this often: twice within the time that keeps it from leaving a full store.
 TOUCH_SECONDS = KEEP_SECONDS / 2
-STICKY_LIMIT = 10_000  # conversations whose added bytes are remembered in memory
+STICKY_LIMIT = 10_000  # values added to requests that are remembered in memory; a conversation has a few
 HIDDEN_LIMIT = 50_000  # turns of which is remembered whether something of them is hidden
 WHOLE_LIMIT = 50_000  # slots that had to go as they came while the store was down, remembered in memory
 
@@ -243,6 +243,8 @@ class Ledger:
             for (_, key), value in stored.items():
                 self._stick(key, value)
         seen = [(SPACE_STICKY, key) for key in keys if key in self._sticky]
+        for _, key in seen:
+            self._sticky.move_to_end(key)
         self.renew(self.due(seen, time.monotonic()))
         return [self._sticky.get(key) for key in keys]
 
@@ -285,6 +287,8 @@ class Ledger:
         found = {key: value for key in keys if (value := self._hidden.get(key))}
         if down is not None and not found:
             raise down
+        for key in found:
+            self._hidden.move_to_end(key)
         self.renew(self.due([(SPACE_HIDDEN, key) for key in found], time.monotonic()))
         return found
 

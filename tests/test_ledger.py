@@ -154,3 +154,20 @@ async def test_what_was_added_to_a_conversation_is_known_without_the_store_from_
     assert await ledger.sticky(b"k") == b"one"
     assert await ledger.stickies([b"l", b"k"]) == [b"two", b"one"]
     assert store.reads == 0
+
+
+async def test_what_goes_on_is_remembered_before_what_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("STICKY_LIMIT", "HIDDEN_LIMIT"):
+        monkeypatch.setattr(f"headroom.ledger.{limit}", 3)
+    store = Failing()
+    ledger = Ledger(store, 1 << 20, 1.0)
+    await ledger.stick(b"k", b"one")
+    await ledger.hide(b"k", b"two")
+    for other in (b"a", b"b", b"c"):
+        assert await ledger.stickies([b"k"]) == [b"one"]
+        assert await ledger.hidden([b"k"]) == {b"k": b"two"}
+        await ledger.stick(other, b"")
+        await ledger.hide(other, b"")
+    store.fails = True
+    assert await ledger.stickies([b"k"]) == [b"one"]
+    assert await ledger.hidden([b"k"]) == {b"k": b"two"}
