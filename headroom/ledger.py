@@ -215,20 +215,10 @@ class Ledger:
         except (zstandard.ZstdError, UnicodeDecodeError):
             return None
 
-    async def sticky(self, key: bytes) -> bytes | None:
-        """The bytes that were once added to a conversation's requests, if any were. Raises StoreDown."""
-        known = self._sticky.get(key)
-        if known is None:
-            name = (SPACE_STICKY, key)
-            known = (await self._bounded(self._store.get([name]))).get(name)
-            if known is not None:
-                self._stick(key, known)
-        if known is not None:
-            self.renew(self.due([(SPACE_STICKY, key)], time.monotonic()))
-        return known
-
     async def stickies(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Like `sticky`, of several. What is not there is asked for every time: another worker may add it.
+        """The bytes that were once added to a conversation's requests, where any were.
+
+        What is not there is asked for every time: another worker may add it.
 
         Raises StoreDown only where memory has none of them: what was sent before must be sent on.
         """

@@ -151,7 +151,7 @@ async def test_what_was_added_to_a_conversation_is_known_without_the_store_from_
     assert await ledger.stick(b"k", b"one") == b"one"
     assert await ledger.stick_all([(b"l", b"two"), (b"k", b"three")]) == [b"two", b"one"]
     store.fails = True
-    assert await ledger.sticky(b"k") == b"one"
+    assert await ledger.stickies([b"k"]) == [b"one"]
     assert await ledger.stickies([b"l", b"k"]) == [b"two", b"one"]
     assert store.reads == 0
 

@@ -258,7 +258,7 @@ async def test_what_a_store_that_is_down_does_not_tell_is_asked_of_it_again() ->
     store = Watched(3600.0)
     await Proxy(store).offer(request(), EVERYTHING)
     proxy = Proxy(store)
-    await proxy.ledger.sticky(blake3(b"tool" + proxy.locate(request(1)).conversation).digest())
+    await proxy.ledger.stickies([blake3(b"tool" + proxy.locate(request(1)).conversation).digest()])
     store.down = True
     assert await proxy.names(request(1), Wish("start")) == [RETRIEVE.name]
     store.down = False
