@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -222,7 +222,7 @@ class Ledger:
 
         Raises StoreDown only where memory has none of them: what was sent before must be sent on.
         """
-        unknown = [(SPACE_STICKY, key) for key in keys if key not in self._sticky]
+        unknown = [(SPACE_STICKY, key) for key in _missing(self._sticky, keys)]
         if unknown:
             try:
                 stored = await self._bounded(self._store.get(unknown))
@@ -233,8 +233,6 @@ class Ledger:
             for (_, key), value in stored.items():
                 self._stick(key, value)
         seen = [(SPACE_STICKY, key) for key in keys if key in self._sticky]
-        for _, key in seen:
-            self._sticky.move_to_end(key)
         self.renew(self.due(seen, time.monotonic()))
         return [self._sticky.get(key) for key in keys]
 
@@ -265,7 +263,7 @@ class Ledger:
         That there is nothing is remembered: a turn is kept before the client has its end. Raises StoreDown only where
         memory has none of them: what was sent before must be sent on.
         """
-        unknown = [key for key in dict.fromkeys(keys) if key not in self._hidden]
+        unknown = _missing(self._hidden, dict.fromkeys(keys))
         down: StoreDown | None = None
         if unknown:
             try:
@@ -277,8 +275,6 @@ class Ledger:
         found = {key: value for key in keys if (value := self._hidden.get(key))}
         if down is not None and not found:
             raise down
-        for key in found:
-            self._hidden.move_to_end(key)
         self.renew(self.due([(SPACE_HIDDEN, key) for key in found], time.monotonic()))
         return found
 
@@ -342,6 +338,17 @@ class Ledger:
         self._size += _cost(decision)
         while self._size > self._limit and cache:
             self._size -= _cost(cache.popitem(last=False)[1])
+
+
+def _missing(memory: OrderedDict[bytes, bytes], keys: Iterable[bytes]) -> list[bytes]:
+    """Those of `keys` that are not in `memory`. The others leave last: not for what is looked up in their place."""
+    missing: list[bytes] = []
+    for key in keys:
+        if key in memory:
+            memory.move_to_end(key)
+        else:
+            missing.append(key)
+    return missing
 
 
 def _read(value: bytes | None) -> Decision | None:
