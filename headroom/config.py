@@ -608,7 +608,8 @@ def load(arguments: Sequence[str], environment: Mapping[str, str]) -> Config:
     if not ipaddress.ip_address(str(host)).is_loopback and not values["proxy_token"]:
         raise ConfigError(f"host: {host!s} is reachable from other hosts; set proxy_token as well, or use 127.0.0.1")
     for name in _FILES:
-        if os.path.isdir(path := os.path.expanduser(texts[name])):
+        in_memory = values[name] == "memory"  # a path is never equal to a text
+        if not in_memory and os.path.isdir(path := os.path.expanduser(texts[name])):
             raise ConfigError(f"{name} ({sources[name]}): {path} is a folder; allowed is the path of a file")
     return Config(values, texts)
 

@@ -317,6 +317,7 @@ class Duplex:
         if self._over or self._ending:
             return  # a cancellation does not always come through what was awaited
         self._given += [_frames(step.texts), *self._last]
+        self._last.clear()
         self._flush()
         if self._link is None:
             self._origin_gone(self._gone)
@@ -524,6 +525,9 @@ class Duplex:
         """Both have had a close: end the connections once all is written."""
         if self._over:
             return
+        if not self._ending:
+            self._given += self._last  # what was to come before it is not there in time
+            self._flush()
         link, self._link = self._link, None
         if link is not None and not self._queue:
             link.hang_up()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -29,7 +29,7 @@ T = TypeVar("T")
 _ABSENT_COST = 120  # bytes that an entry costs besides its token
 # An entry's time to live is renewed at most this often: twice within the time that keeps it from leaving a full store.
 TOUCH_SECONDS = KEEP_SECONDS / 2
-STICKY_LIMIT = 10_000  # conversations whose added bytes are remembered in memory
+STICKY_LIMIT = 10_000  # values added to requests that are remembered in memory; a conversation has a few
 HIDDEN_LIMIT = 50_000  # turns of which is remembered whether something of them is hidden
 WHOLE_LIMIT = 50_000  # slots that had to go as they came while the store was down, remembered in memory
 
@@ -215,24 +215,14 @@ class Ledger:
         except (zstandard.ZstdError, UnicodeDecodeError):
             return None
 
-    async def sticky(self, key: bytes) -> bytes | None:
-        """The bytes that were once added to a conversation's requests, if any were. Raises StoreDown."""
-        known = self._sticky.get(key)
-        if known is None:
-            name = (SPACE_STICKY, key)
-            known = (await self._bounded(self._store.get([name]))).get(name)
-            if known is not None:
-                self._stick(key, known)
-        if known is not None:
-            self.renew(self.due([(SPACE_STICKY, key)], time.monotonic()))
-        return known
-
     async def stickies(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Like `sticky`, of several. What is not there is asked for every time: another worker may add it.
+        """The bytes that were once added to a conversation's requests, where any were.
+
+        What is not there is asked for every time: another worker may add it.
 
         Raises StoreDown only where memory has none of them: what was sent before must be sent on.
         """
-        unknown = [(SPACE_STICKY, key) for key in keys if key not in self._sticky]
+        unknown = [(SPACE_STICKY, key) for key in _missing(self._sticky, keys)]
         if unknown:
             try:
                 stored = await self._bounded(self._store.get(unknown))
@@ -273,7 +263,7 @@ class Ledger:
         That there is nothing is remembered: a turn is kept before the client has its end. Raises StoreDown only where
         memory has none of them: what was sent before must be sent on.
         """
-        unknown = [key for key in dict.fromkeys(keys) if key not in self._hidden]
+        unknown = _missing(self._hidden, dict.fromkeys(keys))
         down: StoreDown | None = None
         if unknown:
             try:
@@ -348,6 +338,17 @@ class Ledger:
         self._size += _cost(decision)
         while self._size > self._limit and cache:
             self._size -= _cost(cache.popitem(last=False)[1])
+
+
+def _missing(memory: OrderedDict[bytes, bytes], keys: Iterable[bytes]) -> list[bytes]:
+    """Those of `keys` that are not in `memory`. The others leave last: not for what is looked up in their place."""
+    missing: list[bytes] = []
+    for key in keys:
+        if key in memory:
+            memory.move_to_end(key)
+        else:
+            missing.append(key)
+    return missing
 
 
 def _read(value: bytes | None) -> Decision | None:

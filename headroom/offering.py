@@ -193,7 +193,7 @@ class Offering:
         asked = [key for key in keys if key not in self._never]
         found = dict(zip(asked, await self._ledger.stickies(asked), strict=True)) if asked else {}
         for key, wanted in zip(keys, (wish.retrieve != "off", bool(wish.others)), strict=True):
-            if halfway and not wanted and found.get(key) is None:
+            if halfway and not wanted and found.get(key) is None and self._ledger.up:
                 self._never[key] = None
                 if len(self._never) > NEVER_LIMIT:
                     self._never.popitem(last=False)

@@ -64,10 +64,10 @@ class SocketHost:
         house, plan = self._house, self._plan
         receipt = Receipt(b"") if ended.receipt is None else ended.receipt
         compared = self._rewriting.compared(receipt, ended.forwarded, ended.usage)
-        if ended.bytes_in:
-            bill = billed(plan.dialect, [ended.usage], receipt, ended.carried)
-        else:
+        if ended.receipt is not None and not ended.bytes_in:
             bill = own_round(plan.dialect, ended.usage)  # the client sent nothing for it
+        else:
+            bill = billed(plan.dialect, [ended.usage], receipt, ended.carried)
         event = Message(
             id=self.id,
             response=ended.response,

@@ -129,6 +129,15 @@ def test_every_default_is_allowed(setting: config.Setting) -> None:
     assert setting.help and setting.kind.allowed
 
 
+def test_a_store_in_memory_is_no_folder_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "memory").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert Config.of(store="memory").text("store") == "memory"
+    for name in ("memory_store", "log_file"):
+        with pytest.raises(ConfigError, match="memory is a folder"):
+            Config.of(**{name: "memory"})
+
+
 def test_a_value_is_not_handed_out_as_another_type() -> None:
     with pytest.raises(TypeError, match="port"):
         Config.of().text("port")

@@ -408,6 +408,8 @@ async def test_nothing_is_changed_where_nothing_may_be(fields: bytes, mode: str,
         await socket.answered(b"r1")
         told = stats(socket.edge.board)
         assert told["tokens"]["saved"] == 0 and told["usage"]["output"] == 7  # type: ignore[index]
+        assert isinstance(bill := told["bill"], dict)
+        assert bill["direct"] == bill["forwarded"] > 0 == bill["rounds"], "the client has asked for all of it"
 
 
 async def test_a_fault_of_ours_sends_the_request_as_it_came() -> None:

@@ -151,6 +151,38 @@ async def test_what_was_added_to_a_conversation_is_known_without_the_store_from_
     assert await ledger.stick(b"k", b"one") == b"one"
     assert await ledger.stick_all([(b"l", b"two"), (b"k", b"three")]) == [b"two", b"one"]
     store.fails = True
-    assert await ledger.sticky(b"k") == b"one"
+    assert await ledger.stickies([b"k"]) == [b"one"]
     assert await ledger.stickies([b"l", b"k"]) == [b"two", b"one"]
     assert store.reads == 0
+
+
+async def test_what_goes_on_is_remembered_before_what_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("STICKY_LIMIT", "HIDDEN_LIMIT"):
+        monkeypatch.setattr(f"headroom.ledger.{limit}", 3)
+    store = Failing()
+    ledger = Ledger(store, 1 << 20, 1.0)
+    await ledger.stick(b"k", b"one")
+    await ledger.hide(b"k", b"two")
+    for other in (b"a", b"b", b"c"):
+        assert await ledger.stickies([b"k"]) == [b"one"]
+        assert await ledger.hidden([b"k"]) == {b"k": b"two"}
+        await ledger.stick(other, b"")
+        await ledger.hide(other, b"")
+    store.fails = True
+    assert await ledger.stickies([b"k"]) == [b"one"]
+    assert await ledger.hidden([b"k"]) == {b"k": b"two"}
+
+
+async def test_what_is_asked_for_at_once_does_not_push_itself_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    for limit in ("STICKY_LIMIT", "HIDDEN_LIMIT"):
+        monkeypatch.setattr(f"headroom.ledger.{limit}", 4)
+    store = MemoryStore(3600.0)
+    ledger, other = Ledger(store, 1 << 20, 1.0), Ledger(store, 1 << 20, 1.0)
+    for key in (b"a", b"b"):
+        await other.stick(key, key)
+        await other.hide(key, key)
+    for key in (b"a", b"0", b"1", b"2"):
+        await ledger.stickies([key]) if key == b"a" else await ledger.stick(key, key)
+        await ledger.hidden([key])
+    assert await ledger.stickies([b"a", b"b"]) == [b"a", b"b"]
+    assert await ledger.hidden([b"a", b"x", b"b"]) == {b"a": b"a", b"b": b"b"}

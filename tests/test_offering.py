@@ -237,11 +237,14 @@ class Watched(MemoryStore):
     """A store that counts how often it is asked, and may be full."""
 
     full = False
+    down = False
     asked = 0
 
     async def get(self, names: Sequence[Name]) -> dict[Name, bytes]:
         """See Store."""
         self.asked += 1
+        if self.down:
+            raise StoreDown("gone")
         return await super().get(names)
 
     async def put(self, entries: Sequence[tuple[Name, bytes]]) -> dict[Name, bytes]:
@@ -249,6 +252,17 @@ class Watched(MemoryStore):
         if self.full and any(space == SPACE_STICKY for (space, _), _ in entries):
             raise StoreDown("full")
         return await super().put(entries)
+
+
+async def test_what_a_store_that_is_down_does_not_tell_is_asked_of_it_again() -> None:
+    store = Watched(3600.0)
+    await Proxy(store).offer(request(), EVERYTHING)
+    proxy = Proxy(store)
+    await proxy.ledger.stickies([blake3(b"tool" + proxy.locate(request(1)).conversation).digest()])
+    store.down = True
+    assert await proxy.names(request(1), Wish("start")) == [RETRIEVE.name]
+    store.down = False
+    assert await proxy.names(request(1), Wish("start")) == [*OURS]
 
 
 @pytest.mark.parametrize("mode", ["start", "off"])

@@ -16,7 +16,7 @@ from headroom.recollection import MEMORY_TOOLS
 from headroom.weave import Call
 from headroom.wire.websocket import CLOSE, close_code
 from tests.support.frames import frame
-from tests.support.raw_wire import eventually
+from tests.support.raw_wire import LIMIT, eventually
 from tests.support.script import Json
 from tests.support.sockets import Socket, close, creating, opened, prompt, result, text
 from tests.test_duplex import endings, exchanges, gone
@@ -211,6 +211,35 @@ async def test_an_origin_that_ends_with_a_response_is_heard_after_it(closes: boo
         assert await socket.client.ended() == ("end" if closes else "reset")
         await gone(socket)
         assert endings(socket) == {"origin_close" if closes else "origin_gone": 1}
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_an_origins_close_reaches_a_client_whose_answer_is_never_made_up(waits: bool) -> None:
+    begun = asyncio.Event()
+
+    async def endless(call: Call, caller: CallerInfo) -> str:
+        begun.set()
+        await asyncio.Event().wait()
+        return ""
+
+    async with opened(ccr_tool="start") as socket:
+        socket.edge.offer(MEMORY_TOOLS[0], endless)
+        await asked(socket)
+        called = stream(*whole("r1", item("c1", MEMORY_TOOLS[0].name)))
+        await socket.origin.wire.send(called + close(1012, "again", masked=False))
+        assert await heard(socket) == created("r1")
+        async with asyncio.timeout(LIMIT):
+            await begun.wait()
+        (exchange,) = exchanges(socket.edge)
+        assert exchange._duplex is not None
+        if waits:
+            exchange._duplex.check(socket.edge.watch.now + 6)
+        else:
+            await socket.client.wire.send(close(1000))
+        assert close_code((await socket.client.next()).payload or b"") == 1012
+        assert await socket.client.ended() == "end"
+        await gone(socket)
+        assert endings(socket) == {"origin_close": 1}
 
 
 async def test_an_origin_that_goes_between_rounds_is_a_cut() -> None:

@@ -357,7 +357,7 @@ class Locator:
             except orjson.JSONDecodeError:
                 continue
             for value in _follow(made, call.path):
-                if isinstance(value, dict) and (not call.tags or value.get("type") in call.tags):
+                if isinstance(value, dict) and (not call.tags or _is_text_of(value.get("type"), call.tags)):
                     identity, name = value.get(call.call_id), next(_follow(value, call.name), None)
                     if isinstance(identity, str) and isinstance(name, str):
                         names.setdefault(identity, name)
@@ -565,6 +565,10 @@ def frozen_count(body: bytes, shape: Shape) -> int:
         return Locator(shape).locate(body, b"").frozen
     except NotJson:
         return 0
+
+
+def _is_text_of(value: object, known: frozenset[str]) -> bool:
+    return isinstance(value, str) and value in known
 
 
 def _answers(facts: list[Facts], end: int) -> Iterator[int]:

@@ -504,6 +504,15 @@ def test_the_tools_that_were_called_last_are_named() -> None:
     assert locator.tool_names(body, located.fresh_from) == {"a": "Bash", "b": "Bash"}
 
 
+@pytest.mark.parametrize("type_", [[], {}, [["tool_use"]], {"tool_use": 1}, 1, None])
+def test_what_has_no_text_for_a_type_is_no_call_of_a_tool(type_: object) -> None:
+    odd = {"role": "assistant", "content": [{"type": type_, "id": "odd", "name": "Bash", "input": {}}]}
+    body = request(called("a"), odd, user(result("a", "x"), result("odd", "y")))
+    locator = Locator(SHAPE)
+    located = locator.locate(body, CALLER)
+    assert locator.tool_names(body, located.fresh_from) == {"a": "Bash"}
+
+
 ANTHROPIC_CLIENTS = [client for client in clients() if "claude" in client or "anthropic" in client]
 
 
