@@ -279,9 +279,9 @@ class Exchange:
         rewrites = self._rewriting = Rewriting(self._house, plan, self.id, self._method, auth, caller)
         if receipt is None:
             rewrites.recall()
-            receipt = await rewrites.shrink(plain, conversation.session(fields, plan.dialect))
+            receipt = await rewrites.shrink(plain, conversation.session(fields, plan.dialect), fields)
         self._receipt = receipt
-        self._fields = await rewrites.sticky_fields(fields, receipt, plain)
+        self._fields = rewrites.fields_instead
         changed = receipt.body is not plain
         out = receipt.body if changed else body
         self._out_bytes = len(out)

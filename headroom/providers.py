@@ -701,8 +701,7 @@ ACCOUNT_FIELD: Final = b"chatgpt-account-id"
 ACCOUNT_CLAIM: Final = ("https://api.openai.com/auth", "chatgpt_account_id")
 """Where a ChatGPT login shows in a bearer token."""
 ACCOUNT_API: Final = "chatgpt"
-ACCOUNT_FOR: Final = "openai"
-"""Callers logged in with an account reach this API's routes at `ACCOUNT_API`."""
+"""Where callers who are logged in with an account are sent."""
 CATCH_ALL: Final[tuple[tuple[bytes, bytes, str], ...]] = (
     (b"x-goog-api-key", b"", "gemini"),
     (b"x-api-key", b"", "anthropic"),

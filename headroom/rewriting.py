@@ -58,7 +58,10 @@ class House(Protocol):
 
 
 class Rewriting:
-    """One caller's bodies. `caller` is the digest of their credential, `auth` how they pay."""
+    """One caller's bodies. `caller` is the digest of their credential, `auth` how they pay.
+
+    `fields_instead` are the fields of feature tokens that go otherwise than they came, once a request was shrunk.
+    """
 
     __slots__ = (
         "_forwarded",
@@ -72,11 +75,13 @@ class Rewriting:
         "_tokens",
         "auth",
         "caller",
+        "fields_instead",
     )
 
     def __init__(self, house: House, plan: Plan, identity_: str, method: bytes, auth: AuthMode, caller: bytes) -> None:
         self.auth = auth
         self.caller = caller
+        self.fields_instead: tuple[tuple[bytes, bytes], ...] = ()
         self._house = house
         self._plan = plan
         self._id = identity_
@@ -110,10 +115,12 @@ class Rewriting:
         scope = named.scope if named is not None else Scope(plan.project, plan.user, "project")
         return CallerInfo(project=scope.project, user=scope.user, conversation=conversation, id=self._id)
 
-    async def shrink(self, plain: bytes, session: bytes, goes_on: GoesOn | None = None) -> Receipt:
+    async def shrink(
+        self, plain: bytes, session: bytes, fields: Fields | None = None, goes_on: GoesOn | None = None
+    ) -> Receipt:
         """What to send in `plain`'s place: rewritten, else with what was decided before, else as it came.
 
-        `goes_on` is there for what is sent on a socket. Never raises.
+        `fields` are those of a request's head, `goes_on` is there for what is sent on a socket. Never raises.
         """
         house = self._house
         policies = POLICIES[self.auth]
@@ -140,6 +147,8 @@ class Rewriting:
                     goes_on=goes_on,
                     advised_as=lambda span: (self.auth, self._family(plain, span)),
                 )
+                if fields is not None:
+                    self.fields_instead = await self._sticky_fields(fields, receipt, plain)
                 break
             except Exception as error:
                 # The one broad except: whatever is wrong with us, what was sent before is right, and then the original.
@@ -152,11 +161,12 @@ class Rewriting:
         self._tell(receipt)
         return receipt
 
-    async def sticky_fields(self, fields: Fields, receipt: Receipt, plain: bytes) -> tuple[tuple[bytes, bytes], ...]:
-        """Fields of feature tokens that go otherwise than they came: with those this conversation had before."""
+    async def _sticky_fields(self, fields: Fields, receipt: Receipt, plain: bytes) -> tuple[tuple[bytes, bytes], ...]:
+        """Feature tokens as they go: with those this conversation had before."""
         sticky = self._house.sticky_tokens
         if sticky is None or not receipt.conversation or not POLICIES[self.auth].sticky_tokens:
             return ()
+        self._tokens.clear()
         changed: list[tuple[bytes, bytes]] = []
         owner: Owner | None = None
         for name in TOKEN_FIELDS:

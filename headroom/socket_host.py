@@ -43,7 +43,7 @@ class SocketHost:
 
     async def shrunk(self, plain: bytes, goes_on: GoesOn) -> Receipt:
         """See duplex.Host."""
-        receipt = await self._rewriting.shrink(plain, self._session, goes_on)
+        receipt = await self._rewriting.shrink(plain, self._session, goes_on=goes_on)
         self._rewriting.learn_soon(receipt, plain)
         return receipt
 

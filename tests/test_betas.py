@@ -192,3 +192,13 @@ async def test_in_a_session_all_requests_have_the_same_tokens_and_in_another_non
         assert await ask(prompt("hi"), b"b", one) == b"a,b"
         assert await ask(prompt("hi"), b"c", other) == b"c"
         assert await ask(prompt("hi"), b"c", one, key=b"sk-ant-api03-y") == b"c"
+
+
+async def test_a_fault_in_telling_whose_tokens_they_are_costs_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> Owner:
+        raise TypeError
+
+    monkeypatch.setattr("headroom.rewriting.owner_by_prompt", broken)
+    async with asked() as ask:
+        assert await ask(prompt("hi"), b"a") == b"a"
+        assert await ask(prompt("hi", "yes", "go on"), b"b") == b"b"

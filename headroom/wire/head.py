@@ -201,8 +201,9 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
         it with every request, and do without.
         """
         upgrade = self.fields.get(b"upgrade")
-        asks = upgrade is not None and b"upgrade" in tokens(self.fields.get(b"connection", b""))
-        return asks and self.minor == 1 and upgrade != b"h2c"
+        if upgrade is None or b"upgrade" not in tokens(self.fields.get(b"connection", b"")):
+            return False
+        return self.minor == 1 and upgrade.lower() != b"h2c"
 
 
 class ResponseHead(msgspec.Struct, frozen=True, gc=False):

@@ -34,7 +34,6 @@ PING: Final = int(Opcode.PING)
 PONG: Final = int(Opcode.PONG)
 
 GOING_AWAY: Final = 1001
-PROTOCOL_ERROR: Final = 1002
 INVALID_DATA: Final = 1007
 
 CONTROL_LIMIT: Final = 125  # bytes of a control frame's payload (RFC 6455 §5.5)

@@ -102,6 +102,7 @@ def test_an_upgrade_needs_both_fields() -> None:
 def test_an_upgrade_is_no_matter_for_http_1_0_nor_for_http_2() -> None:
     fields = (b"Upgrade: websocket", b"Connection: upgrade")
     assert request(*fields, version=b"1.1").upgrade and not request(*fields, version=b"1.0").upgrade
+    assert not request(b"Upgrade: H2C", b"Connection: Upgrade, HTTP2-Settings", b"HTTP2-Settings: AAMAAABk").upgrade
     assert not request(b"Upgrade: h2c", b"Connection: Upgrade, HTTP2-Settings", b"HTTP2-Settings: AAMAAABk").upgrade
 
 
