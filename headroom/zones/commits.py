@@ -171,8 +171,8 @@ def _short_head(head: Head, authors: Counter[str], known: dict[str, str], zone: 
     elif authors[author] > 1:
         known[author] = f"@{len(known) + 1}"
         author = f"{known[author]}={author}"
-    if zone:
-        date = date.removesuffix(" " + zone)
+    if zone and _ZONE.fullmatch(short := date.removesuffix(" " + zone)) is None:
+        date = short  # else what is left would be read as having a zone of its own
     return f"## {commit}{' ' + merge if merge else ''}|{author}|{date}"
 
 
