@@ -19,10 +19,10 @@ from headroom.events import Sink, StoreTrouble
 from headroom.faults import StoreDown
 from headroom.ledger import Ledger
 from headroom.library import Policy, Result, compress
+from headroom.presser import floors_of
 from headroom.wire.head import RequestHead
 from headroom.zones import yardstick
 from headroom.zones.forms import Style
-from headroom.zones.press import FLOOR_GROUPS, Floors
 
 BYPASS: Final = b"x-headroom-bypass"
 BATCH: Final = 1 << 20  # characters of originals that are kept at once; between two batches others have their turn
@@ -47,7 +47,7 @@ class Engine:
     """The library's `compress` with the configured floors, style, tools and yardstick. Blocks: call it on a thread."""
 
     def __init__(self, config: Config) -> None:
-        self._floors = Floors({kind: config.whole(f"{group}_floor") for kind, group in FLOOR_GROUPS.items()})
+        self._floors = floors_of(config)
         self._style = Style(config.text("press_style"))
         self._by_characters = config.text("token_yardstick") == "characters"
         rules = {tool: rule for tool, rule in config.tool_policy.items() if rule != "default"}

@@ -9,12 +9,11 @@ from typing import Final
 
 import msgspec
 
+from headroom.prompt_reader import ABSENT, NONE
 from headroom.providers import Dialect
-from headroom.zones.locate import RAW, Located, address
+from headroom.zones.locate import Located, address
 from headroom.zones.tools import has_marker
 
-_ABSENT: Final = (b"", b"null")
-_NONE = RAW(b"")
 _LETTERS: Final = (b"\\u004", b"\\u005", b"\\u006", b"\\u007")
 
 
@@ -22,9 +21,9 @@ def continues(top: Mapping[str, msgspec.Raw], dialect: Dialect) -> bool:
     """Whether a request continues a prompt of which we know nothing, or will be continued by one that does not say
     whose it is: the provider keeps the prompt, and the next request names it by an id of its own. `top` has views of
     the body's members."""
-    if any(bytes(top.get(name, _NONE)) not in _ABSENT for name in dialect.chained):
+    if any(bytes(top.get(name, NONE)) not in ABSENT for name in dialect.chained):
         return True
-    return bool(dialect.stored) and bytes(top.get(dialect.stored, _NONE)) != b"false"
+    return bool(dialect.stored) and bytes(top.get(dialect.stored, NONE)) != b"false"
 
 
 def marks_itself(body: bytes, top: Mapping[str, msgspec.Raw], located: Located, dialect: Dialect) -> bool:
@@ -36,7 +35,7 @@ def marks_itself(body: bytes, top: Mapping[str, msgspec.Raw], located: Located, 
     """
     if located.frozen:
         return True
-    tools = bytes(top.get("tools", _NONE))
+    tools = bytes(top.get("tools", NONE))
     if any(name in top or (tools and has_marker(tools, name)) for name in dialect.own_markers):
         return True
     begin = address(top["tools"]) - address(body) if tools else 0

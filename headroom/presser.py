@@ -34,7 +34,7 @@ class Presser:
 
     def __init__(self, config: Config) -> None:
         self.yardstick_fault = ""
-        self._floors = Floors({kind: config.whole(f"{group}_floor") for kind, group in FLOOR_GROUPS.items()})
+        self._floors = floors_of(config)
         self._style = Style(config.text("press_style"))
         self._inline = config.whole("inline_bytes")
         self._deadline = (
@@ -105,6 +105,11 @@ class Presser:
         except yardstick.RanksDamaged as error:
             self.yardstick_fault = str(error)
             return yardstick.Characters()
+
+
+def floors_of(config: Config) -> Floors:
+    """The floors that are configured."""
+    return Floors({kind: config.whole(f"{group}_floor") for kind, group in FLOOR_GROUPS.items()})
 
 
 def press_all(

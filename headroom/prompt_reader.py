@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 
@@ -11,12 +12,15 @@ from headroom.zones.breakpoints import Prompts
 from headroom.zones.locate import RAW
 from headroom.zones.places import UNREADABLE
 
-_NONE = RAW(b"")
+NONE: Final = RAW(b"")
+"""In the place of a member that is not there."""
+ABSENT: Final = (b"", b"null")
+"""Values of members that say nothing."""
 
 
 class _Opening(msgspec.Struct, gc=False):
     role: str = ""
-    content: msgspec.Raw = _NONE
+    content: msgspec.Raw = NONE
 
 
 class PromptReader:
@@ -27,7 +31,7 @@ class PromptReader:
         assert shape is not None
         names = {"tools", "model", "instructions", dialect.cache_key, dialect.stored}
         names |= {*dialect.chained, *dialect.own_markers, *dialect.cached_under}
-        fields = [(name, RAW, _NONE) for name in sorted(names - {""})]
+        fields = [(name, RAW, NONE) for name in sorted(names - {""})]
         self._top = msgspec.json.Decoder(msgspec.defstruct("Top", fields, gc=False))
         opening = [(shape.items, list[_Opening])]
         self._opening = msgspec.json.Decoder(msgspec.defstruct("Items", opening, gc=False))

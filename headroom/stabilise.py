@@ -19,10 +19,10 @@ from headroom.kept_prefixes import KeptPrefixes
 from headroom.ledger import Ledger
 from headroom.own_caching import continues, marks_itself
 from headroom.policy import Policy
-from headroom.prompt_reader import PromptReader
+from headroom.prompt_reader import ABSENT, NONE, PromptReader
 from headroom.providers import DIALECTS, Dialect
 from headroom.zones.breakpoints import Prompt, placed
-from headroom.zones.locate import RAW, Located, address
+from headroom.zones.locate import Located, address
 from headroom.zones.splice import Edit
 from headroom.zones.tools import Arranged, arranged, called, split
 
@@ -39,8 +39,6 @@ GENERATIONS: Final = 16  # times that tools are added to a conversation and are 
 LIST_LIMIT: Final = 256 * 1024  # bytes of a list of tools that is put in order; about 0.1 ms per KiB, once
 MEMO_BYTES: Final = 16 * 1024 * 1024  # lists that are remembered as arranged, with what took their place
 _EPHEMERAL: Final = b'{"type":"ephemeral"}'
-_ABSENT: Final = (b"", b"null")
-_NONE = RAW(b"")
 
 
 class Decided(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -177,7 +175,7 @@ class Stabiliser:
     ) -> list[bytes]:
         """What the tools of a conversation are called: those of its first request, those that came next, and so on."""
         known = [decided.tools] if decided.tools else []
-        value = top.get("tools", _NONE)
+        value = top.get("tools", NONE)
         if not known or len(value) > LIST_LIMIT:
             return known
         new = {*split(called(bytes(value), dialect.tools))}.difference(split(decided.tools))
@@ -213,8 +211,8 @@ class Stabiliser:
         if prompt is None:
             return _NONE_MARKED
         now = max(0, len(prompt.turns) - 1)
-        sent = bytes(top.get("tools", _NONE)) if tools is None else tools.tools
-        under = b"".join(blake3(top.get(name, _NONE)).digest() for name in dialect.cached_under)
+        sent = bytes(top.get("tools", NONE)) if tools is None else tools.tools
+        under = b"".join(blake3(top.get(name, NONE)).digest() for name in dialect.cached_under)
         beginning = blake3(located.conversation + under + sent).digest()
         keys = [blake3(b"tools" + beginning).digest(), blake3(b"system" + beginning + prompt.system[1]).digest()]
         try:
@@ -253,7 +251,7 @@ class Stabiliser:
         sort = policy.sort_tools and SORT_TOOLS in wanted
         schemas = policy.sort_tools and SORT_SCHEMA_KEYS in wanted
         markers = policy.add_markers and PLACE_CACHE_CONTROL in wanted and bool(dialect.markable)
-        value = top.get("tools", _NONE)
+        value = top.get("tools", NONE)
         tools = called(bytes(value), dialect.tools) if sort and len(value) <= LIST_LIMIT else b""
         decided = Decided(sort=sort, schemas=schemas, markers=markers, key="", tools=tools)
         if policy.add_cache_key and PLACE_PROMPT_CACHE_KEY in wanted and dialect.cache_key:
@@ -263,10 +261,10 @@ class Stabiliser:
 
     def _prompt_key(self, body: bytes, top: Mapping[str, msgspec.Raw], dialect: Dialect, tools: Arranged | None) -> str:
         """A name for the prompt's beginning: equal for equal model, system text and tools as they go."""
-        system = bytes(top.get("instructions", _NONE))
-        if system in (*_ABSENT, b'""'):
+        system = bytes(top.get("instructions", NONE))
+        if system in (*ABSENT, b'""'):
             system = self._readers[dialect.name].system(body)
-        parts = (bytes(top.get("model", _NONE)), system, b"" if tools is None else tools.tools)
+        parts = (bytes(top.get("model", NONE)), system, b"" if tools is None else tools.tools)
         return blake3(b"".join(b"%d:%b" % (len(part), part) for part in parts)).hexdigest()[:KEY_LENGTH]
 
     def _apply(
@@ -308,7 +306,7 @@ class Stabiliser:
                 names.add(PLACE_CACHE_CONTROL)
         if decided.key and policy.add_cache_key:
             token = b'"%b"' % decided.key.encode()
-            given = top.get(dialect.cache_key, _NONE)
+            given = top.get(dialect.cache_key, NONE)
             if len(given) == 0:
                 at_end.append(b'"%b":%b' % (dialect.cache_key.encode(), token))
             elif bytes(given) in (b'""', b"null"):
@@ -334,7 +332,7 @@ class Stabiliser:
         marked: bool = False,
     ) -> Arranged | None:
         """The request's tools in order; None where it has none, or too many. The last lists are remembered."""
-        value = top.get("tools", _NONE)
+        value = top.get("tools", NONE)
         if not 0 < len(value) <= LIST_LIMIT:
             return None
         raw = bytes(value)
